@@ -1,0 +1,10 @@
+//! promoterd keeps Redis masters writable.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        reason = "a test that unwraps fails where it should"
+    )
+)]
+
+pub mod model;

@@ -1,0 +1,18 @@
+//! Identities and units that all floors share. Each is parsed once, at the edge, and valid ever after.
+
+mod endpoint;
+mod instance;
+mod name;
+mod number;
+mod random;
+
+pub use endpoint::{Endpoint, InvalidEndpoint};
+pub use instance::{
+    AnnouncedReplica, InstanceInfo, Loading, MasterLink, PingReply, ReplicationHistory, Role,
+};
+pub use name::{ClientName, GroupName, InvalidName, NodeId};
+pub use number::{
+    Epoch, Incarnation, InvalidIdentity, LogIndex, ReplicationId, ReplicationOffset, RunId, Term,
+    UnixTime,
+};
+pub use random::SplitMix;
