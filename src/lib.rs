@@ -7,4 +7,5 @@
     )
 )]
 
+pub mod decision;
 pub mod model;

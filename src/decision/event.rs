@@ -1,0 +1,98 @@
+//! What comes into the core, and what goes out.
+
+use std::time::Instant;
+
+use super::entry::Entry;
+use super::happening::Happening;
+use super::instance_event::{FollowOrder, FollowOutcome, ProbeEvent, ProbeOrder};
+use super::view::Report;
+use crate::model::{Endpoint, Epoch, GroupName, Incarnation, NodeId};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A moment came that [`Supervisor::next_deadline`](super::Supervisor::next_deadline) named.
+    DeadlineReached,
+    /// On the probe connection of an instance.
+    Probed(ProbeEvent),
+    /// An instance was made to follow another, or not.
+    Followed(FollowOutcome),
+    /// The link to a peer came up.
+    PeerUp(NodeId),
+    /// A peer told what it sees.
+    PeerReported {
+        /// The peer.
+        peer: NodeId,
+        /// Which life of it.
+        incarnation: Incarnation,
+        /// What it sees.
+        report: Report,
+    },
+    /// This node became the leader and has applied all that was committed before, or it is no
+    /// longer the leader, or leads a new term.
+    LeadershipChanged {
+        /// Whether it may act.
+        leading: bool,
+        /// Whether any leader is known.
+        leader_known: bool,
+    },
+    /// An entry is committed.
+    Committed(Entry),
+    /// A leader of this life of the node confirmed that its state is current.
+    Confirmed,
+    /// All of this node's clients' files of a group name the master of this epoch.
+    FilesRewritten {
+        /// The group.
+        group: GroupName,
+        /// The epoch.
+        epoch: Epoch,
+    },
+}
+
+/// Something to do. Those that can fail have one [`Event`] for their outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// On a probe connection.
+    Probe(ProbeOrder),
+    /// Make an instance follow the master.
+    Follow(FollowOrder),
+    /// Ask the engine to commit this. It may come to nothing.
+    Propose(Entry),
+    /// Tell all peers.
+    Report(Report),
+    /// Make the clients' files of this host name the master.
+    Publish {
+        /// The group.
+        group: GroupName,
+        /// The epoch.
+        epoch: Epoch,
+        /// The master.
+        master: Endpoint,
+    },
+    /// Tell people.
+    Announce(Happening),
+}
+
+/// A moment at which the core wants to be woken, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline {
+    /// When.
+    pub at: Instant,
+    /// Why.
+    pub reason: DeadlineReason,
+}
+
+/// Why the core wants to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeadlineReason {
+    /// A probe is due, or its answer overdue.
+    Probe,
+    /// A step of a failover is overdue.
+    Failover,
+    /// A veto, a rest or a cooldown ends.
+    Veto,
+    /// The peers are to be told that nothing changed.
+    Report,
+    /// The consensus engine has something to do.
+    Engine,
+}

@@ -1,0 +1,255 @@
+//! The failover machine: what the leader does from the first agreement to a committed new master.
+
+use std::time::{Duration, Instant};
+
+use super::entry::{AbortReason, Begin, Entry, Evidence, Identity, Step, StepName};
+use super::instance_event::{CommandFailure, LinkId};
+use super::record::{GroupRecord, Mandate, Outcome};
+use crate::model::{Endpoint, Epoch, InstanceInfo, Loading, Role, RunId};
+
+use super::choice::Ineligible;
+
+/// Where the leader is in a failover of one group.
+///
+/// ```text
+/// Watching ──objectively down──▶ Choosing ──Begin proposed──▶ Beginning ──committed──▶ Checking
+///    ▲ ▲                          │    ▲                                               │  ▲   │
+///    │ └──── answers again, ──────┘    │           connection lost, outcome unknown ┐  │  │   │
+///    │       nobody eligible           │                                            │  ▼  │   │
+///    │                                 └── (next epoch)                           Promoting   │
+///    │                                                                               │        │
+///    └──────── Done or Abort committed ──────────────── Ending ◀─────────────────────┴────────┘
+/// ```
+///
+/// A leader that finds an open epoch in the log starts at `Checking`; one that is deposed goes
+/// back to `Watching` from anywhere.
+#[derive(Debug)]
+pub enum Failover {
+    /// Nothing is decided.
+    Watching {
+        /// Nothing is tried before this moment, after an attempt that came to nothing.
+        rest_until: Option<Instant>,
+        /// Why nobody could be promoted at the last attempt.
+        passed_over: Vec<(Endpoint, Ineligible)>,
+    },
+    /// The replicas are asked what they have.
+    Choosing {
+        /// Why the master is held down.
+        evidence: Evidence,
+        /// What happened so far.
+        timeline: Timeline,
+        /// When they were asked.
+        asked_at: Instant,
+        /// When the choice is made with the answers that there are.
+        gives_up_at: Instant,
+    },
+    /// `Begin` is proposed.
+    Beginning {
+        /// The epoch that it would open.
+        epoch: Epoch,
+        /// What happened so far.
+        timeline: Timeline,
+    },
+    /// The candidate of the open epoch is asked whether it still is what was chosen.
+    Checking {
+        /// The epoch that is carried out.
+        run: Run,
+        /// When it was asked, on the connection it has now.
+        asked: Option<(LinkId, Instant)>,
+    },
+    /// `REPLICAOF NO ONE` is on its way, or was accepted and its history is not known yet.
+    Promoting {
+        /// The epoch that is carried out.
+        run: Run,
+        /// The connection on which it was checked.
+        link: LinkId,
+        /// When it was sent.
+        sent_at: Instant,
+        /// Whether `ROLE` said master.
+        promoted: bool,
+    },
+    /// `Done` or `Abort` is proposed.
+    Ending {
+        /// The epoch that it ends.
+        epoch: Epoch,
+        /// What happened so far.
+        timeline: Timeline,
+    },
+}
+
+/// An open epoch in the hands of this leader.
+#[derive(Debug)]
+pub struct Run {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// What happened so far.
+    pub timeline: Timeline,
+    /// When it is aborted.
+    pub gives_up_at: Instant,
+}
+
+/// The steps of a failover, timed from the first evidence.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    started_at: Instant,
+    steps: Vec<Step>,
+}
+
+impl Timeline {
+    /// Starts at the moment of the first evidence.
+    #[must_use]
+    pub fn new(started_at: Instant) -> Self {
+        Self {
+            started_at,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Notes a step.
+    pub fn note(&mut self, what: StepName, now: Instant) {
+        let after = now.saturating_duration_since(self.started_at);
+        self.steps.push(Step { what, after });
+    }
+
+    /// The moment of the first evidence.
+    #[must_use]
+    pub fn started_at(&self) -> Instant {
+        self.started_at
+    }
+
+    /// The steps so far.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+/// What a look at the candidate comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// It is what was chosen: promote it.
+    AsChosen,
+    /// It is a master already, by an earlier command of this very epoch.
+    Promoted(Identity),
+    /// It must not be promoted.
+    Unfit(AbortReason),
+}
+
+/// Compares what the candidate says now with what was committed.
+///
+/// A candidate that restarted empty would answer `REPLICAOF NO ONE` with OK too.
+#[must_use]
+pub fn check(mandate: &Mandate<'_>, info: &InstanceInfo) -> Check {
+    let candidate = &mandate.begin().candidate;
+    if info.run_id != candidate.run_id {
+        return Check::Unfit(AbortReason::CandidateChanged(format!(
+            "it restarted (run id {}, was {})",
+            info.run_id, candidate.run_id
+        )));
+    }
+    if info.loading != Loading::No {
+        return Check::Unfit(AbortReason::Refused(CommandFailure::Loading));
+    }
+    let goes_on = info
+        .history
+        .continues
+        .is_some_and(|(id, _)| id == candidate.replication_id);
+    if info.history.id != candidate.replication_id && !goes_on {
+        return Check::Unfit(AbortReason::CandidateChanged(format!(
+            "its replication history is {}, was {}",
+            info.history.id, candidate.replication_id
+        )));
+    }
+    if info.history.offset < candidate.offset {
+        return Check::Unfit(AbortReason::CandidateChanged(format!(
+            "its offset is {}, was {}",
+            info.history.offset, candidate.offset
+        )));
+    }
+    match &info.role {
+        Role::Master { .. } => Check::Promoted(Identity::of(candidate.endpoint.clone(), info)),
+        Role::Replica { .. } => Check::AsChosen,
+    }
+}
+
+impl Failover {
+    /// Nothing is decided, and nothing stands in the way.
+    #[must_use]
+    pub fn watching() -> Self {
+        Self::Watching {
+            rest_until: None,
+            passed_over: Vec::new(),
+        }
+    }
+
+    /// Takes over the open epoch of `record`, if there is one.
+    #[must_use]
+    pub fn resume(record: &GroupRecord, promote_timeout: Duration, now: Instant) -> Option<Self> {
+        let mandate = record.mandate()?;
+        let run = Run {
+            epoch: mandate.epoch(),
+            timeline: Timeline::new(now),
+            gives_up_at: now + promote_timeout,
+        };
+        Some(Self::Checking { run, asked: None })
+    }
+
+    /// The entry that ends the run with a new master.
+    #[must_use]
+    pub fn done(begin: &Begin, master: Identity, timeline: &Timeline) -> Entry {
+        Entry::Done {
+            group: begin.group.clone(),
+            epoch: begin.epoch,
+            master,
+            steps: timeline.steps.clone(),
+        }
+    }
+
+    /// The next moment at which time alone changes something.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Watching { rest_until, .. } => *rest_until,
+            Self::Choosing { gives_up_at, .. } => Some(*gives_up_at),
+            Self::Checking { run, .. } | Self::Promoting { run, .. } => Some(run.gives_up_at),
+            Self::Beginning { .. } | Self::Ending { .. } => None,
+        }
+    }
+
+    /// The word for it in status.
+    #[must_use]
+    pub fn phase(&self) -> &'static str {
+        match self {
+            Self::Watching { .. } => "watching",
+            Self::Choosing { .. } => "choosing",
+            Self::Beginning { .. } => "beginning",
+            Self::Checking { .. } => "checking",
+            Self::Promoting { .. } => "promoting",
+            Self::Ending { .. } => "ending",
+        }
+    }
+}
+
+/// How long to rest before the next epoch, after so many aborted ones in a row.
+///
+/// The first one is followed by another at once; then 100 ms, doubling up to 5 s.
+#[must_use]
+pub fn rest_after_aborts(record: &GroupRecord) -> Duration {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(5);
+    let aborts = aborted(record).count();
+    match u32::try_from(aborts).unwrap_or(u32::MAX) {
+        0 | 1 => Duration::ZERO,
+        many => FIRST.saturating_mul(1 << (many - 2).min(10)).min(LONGEST),
+    }
+}
+
+/// The processes that the epochs since the last success could not promote.
+pub fn aborted(record: &GroupRecord) -> impl Iterator<Item = RunId> {
+    record
+        .failovers()
+        .iter()
+        .rev()
+        .take_while(|past| matches!(past.outcome, Outcome::Aborted(_)))
+        .map(|past| past.begin.candidate.run_id)
+}

@@ -1,0 +1,289 @@
+//! What a person on call would want to hear of, as it happens: the event stream and the log.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use tracing::{debug, error, info, warn};
+
+use super::choice::Ineligible;
+use super::discovery::WaitingFor;
+use super::entry::{AbortReason, Candidate, Evidence, Identity, Step};
+use super::health::Cause;
+use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term};
+
+/// A change of state, as one node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[allow(
+    missing_docs,
+    reason = "the fields are named by the words of the glossary"
+)]
+pub enum Happening {
+    /// The engine elected a leader, or lost it.
+    LeaderChanged { leader: Option<NodeId>, term: Term },
+    /// A link to a peer is up.
+    PeerUp { peer: NodeId },
+    /// A link to a peer is down.
+    PeerDown { peer: NodeId, reason: String },
+    /// A group cannot be registered yet.
+    Waiting {
+        group: GroupName,
+        reason: WaitingFor,
+    },
+    /// A group is registered.
+    Registered { group: GroupName, master: Endpoint },
+    /// This node holds an instance down.
+    SubjectivelyDown {
+        group: GroupName,
+        instance: Endpoint,
+        is_master: bool,
+        cause: Cause,
+    },
+    /// An instance that this node held down answers.
+    AnswersAgain {
+        group: GroupName,
+        instance: Endpoint,
+    },
+    /// A quorum holds the master down.
+    ObjectivelyDown {
+        group: GroupName,
+        epoch: Epoch,
+        master: Endpoint,
+        evidence: Evidence,
+    },
+    /// Nobody can be promoted.
+    NobodyEligible {
+        group: GroupName,
+        passed_over: Vec<(Endpoint, Ineligible)>,
+    },
+    /// An epoch began.
+    Begun {
+        group: GroupName,
+        epoch: Epoch,
+        candidate: Candidate,
+        evidence: Evidence,
+        passed_over: Vec<(Endpoint, Ineligible)>,
+        loss_estimate_bytes: u64,
+    },
+    /// The candidate is a master.
+    Promoted {
+        group: GroupName,
+        epoch: Epoch,
+        master: Endpoint,
+    },
+    /// The epoch ended with a new master.
+    Done {
+        group: GroupName,
+        epoch: Epoch,
+        master: Endpoint,
+        steps: Vec<Step>,
+    },
+    /// The epoch ended without.
+    Aborted {
+        group: GroupName,
+        epoch: Epoch,
+        why: AbortReason,
+    },
+    /// The master of this epoch has another process or history.
+    MasterIdentified {
+        group: GroupName,
+        epoch: Epoch,
+        master: Identity,
+    },
+    /// An instance was told to follow the master.
+    Followed {
+        group: GroupName,
+        instance: Endpoint,
+        master: Endpoint,
+        demoted: bool,
+    },
+    /// That could not be done.
+    FollowFailed {
+        group: GroupName,
+        instance: Endpoint,
+        why: String,
+    },
+    /// A master whose data are not the group's answers at an address of the group.
+    Stranger {
+        group: GroupName,
+        instance: Endpoint,
+    },
+    /// The old master is back: what the new one never got.
+    LossKnown {
+        group: GroupName,
+        epoch: Epoch,
+        lost_bytes: u64,
+    },
+    /// Replicas and files have followed.
+    Settled {
+        group: GroupName,
+        epoch: Epoch,
+        steps: Vec<Step>,
+    },
+    /// A client's file names the master.
+    FileRewritten {
+        client: ClientName,
+        group: GroupName,
+        epoch: Epoch,
+        took_us: u64,
+    },
+    /// It could not be made to.
+    FileFailed {
+        client: ClientName,
+        group: GroupName,
+        epoch: Epoch,
+        error: String,
+    },
+    /// This node did not run for a while, and takes nothing it missed for evidence.
+    Slept { for_ms: u64 },
+}
+
+impl Happening {
+    /// Writes it to the log, at the level of who should hear of it.
+    pub fn log(&self) {
+        match self {
+            Self::LeaderChanged {
+                leader: Some(leader),
+                term,
+            } => {
+                info!(%leader, %term, "leader elected");
+            }
+            Self::LeaderChanged { leader: None, term } => {
+                warn!(%term, "no leader: nothing is promoted until a majority of voters can talk");
+            }
+            Self::PeerUp { peer } => info!(%peer, "peer connected"),
+            Self::PeerDown { peer, reason } => warn!(%peer, reason, "peer lost"),
+            Self::Waiting { group, reason } => error!(%group, "group not registered: {reason}"),
+            Self::Registered { group, master } => info!(%group, %master, "group registered"),
+            Self::SubjectivelyDown {
+                group,
+                instance,
+                is_master,
+                cause,
+            } => {
+                let role = if *is_master { "master" } else { "replica" };
+                warn!(%group, %instance, role, %cause, "subjectively down");
+            }
+            Self::AnswersAgain { group, instance } => info!(%group, %instance, "answers again"),
+            Self::ObjectivelyDown {
+                group,
+                epoch,
+                master,
+                evidence,
+            } => {
+                warn!(%group, %epoch, %master, %evidence, "objectively down");
+            }
+            Self::NobodyEligible { group, passed_over } => {
+                error!(%group, "nobody can be promoted: {}", Reasons(passed_over));
+            }
+            Self::Begun {
+                group,
+                epoch,
+                candidate,
+                evidence,
+                passed_over,
+                loss_estimate_bytes,
+            } => {
+                info!(%group, %epoch, candidate = %candidate.endpoint, offset = %candidate.offset,
+                    cause = %evidence.cause, views = evidence.views.len(), needed = evidence.needed,
+                    passed_over = %Reasons(passed_over), loss_estimate_bytes, "failover began");
+            }
+            Self::Promoted {
+                group,
+                epoch,
+                master,
+            } => {
+                info!(%group, %epoch, replica = %master, "replica promoted");
+            }
+            Self::Done {
+                group,
+                epoch,
+                master,
+                ..
+            } => {
+                info!(%group, %epoch, %master, "failover done");
+            }
+            Self::Aborted { group, epoch, why } => {
+                warn!(%group, %epoch, %why, "failover aborted, the next epoch chooses anew");
+            }
+            Self::MasterIdentified {
+                group,
+                epoch,
+                master,
+            } => {
+                info!(%group, %epoch, master = %master.endpoint, run_id = %master.run_id,
+                    replication_id = %master.replication_id, "master identified");
+            }
+            Self::Followed {
+                group,
+                instance,
+                master,
+                demoted: true,
+            } => {
+                warn!(%group, %instance, %master, "demoted: it was no longer the master");
+            }
+            Self::Followed {
+                group,
+                instance,
+                master,
+                demoted: false,
+            } => {
+                info!(%group, %instance, %master, "replica repointed");
+            }
+            Self::FollowFailed {
+                group,
+                instance,
+                why,
+            } => {
+                warn!(%group, %instance, why, "cannot make it follow the master, will try again");
+            }
+            Self::Stranger { group, instance } => {
+                error!(%group, %instance, "a master with data that are not this group's: it is not \
+                    touched; take it off this address, or empty it");
+            }
+            Self::LossKnown {
+                group,
+                epoch,
+                lost_bytes,
+            } => {
+                warn!(%group, %epoch, lost_bytes, "the old master is back: bytes of writes that \
+                    were never replicated");
+            }
+            Self::Settled { group, epoch, .. } => info!(%group, %epoch, "failover settled"),
+            Self::FileRewritten {
+                client,
+                group,
+                epoch,
+                took_us,
+            } => {
+                info!(%client, %group, %epoch, took_us, "client file names the master");
+            }
+            Self::FileFailed {
+                client,
+                group,
+                epoch,
+                error,
+            } => {
+                error!(%client, %group, %epoch, "client file not rewritten: {error}");
+            }
+            Self::Slept { for_ms } => {
+                debug!(for_ms, "did not run for a while, evidence starts anew")
+            }
+        }
+    }
+}
+
+struct Reasons<'a>(&'a [(Endpoint, Ineligible)]);
+
+impl fmt::Display for Reasons<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return formatter.write_str("none");
+        }
+        for (position, (endpoint, reason)) in self.0.iter().enumerate() {
+            let comma = if position == 0 { "" } else { "; " };
+            write!(formatter, "{comma}{endpoint}: {reason}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! The pure core: who is down, may we act, whom to promote, what to do next.
+//!
+//! [`Supervisor`] takes events and the current time and returns actions. What nodes *see* they tell
+//! one another in [`Report`]s; what they *decide* goes through the log as [`Entry`]s and is kept in
+//! [`Records`]. Only the leader decides, and only on what is committed.
+
+mod agreement;
+mod choice;
+mod discovery;
+mod entry;
+mod event;
+mod failover;
+mod group;
+mod happening;
+mod health;
+mod instance_event;
+mod lead;
+mod overview;
+mod policy;
+mod process_watch;
+mod record;
+mod repair;
+mod settling;
+mod stream;
+mod supervisor;
+mod view;
+mod watch;
+
+pub use agreement::{Circumstances, Verdict, Veto, judge};
+pub use choice::{Choice, Ineligible, LostMaster, assess, choose};
+pub use discovery::{Discovered, WaitingFor};
+pub use entry::{
+    AbortReason, Begin, Candidate, ENTRY_LENGTH_MAX, Entry, Evidence, Identity, InvalidEntry, Step,
+    StepName,
+};
+pub use event::{Action, Deadline, DeadlineReason, Event};
+pub use failover::{Check, Failover};
+pub use group::Group;
+pub use happening::Happening;
+pub use health::{Cause, Health, Trouble};
+pub use instance_event::{
+    CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, ProbeCommand, ProbeEvent,
+    ProbeOrder, ProbeReport, PromoteOrder,
+};
+pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
+pub use policy::GroupPolicy;
+pub use record::{Change, FailoverRecord, GroupRecord, Mandate, Outcome, Records};
+pub use repair::Standing;
+pub use supervisor::{Supervisor, WallClock};
+pub use view::{HeldView, Opinion, REPORT_INTERVAL, Report, VIEW_FRESH_FOR, View};
+pub use watch::{LinkIds, Pace, Sample, Watch};

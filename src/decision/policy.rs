@@ -1,0 +1,62 @@
+//! The settings of one group that decisions follow.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::model::Endpoint;
+
+/// What the operator wants for one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupPolicy {
+    /// Instances that the operator listed.
+    pub instances: BTreeSet<Endpoint>,
+    /// Views needed to hold a master objectively down without proof.
+    pub quorum: usize,
+    /// No valid reply for so long is `silent`.
+    pub down_after: Duration,
+    /// New connections refused for so long is `gone`.
+    pub gone_after: Duration,
+    /// Whether a process seen to exit counts as proof.
+    pub exited: bool,
+    /// Longest time for which a replica's moving stream can delay a verdict of `silent`.
+    pub replica_veto_max: Duration,
+    /// Longest time that one mandate stays open.
+    pub promote_timeout: Duration,
+    /// Replicas that are repointed at a time.
+    pub parallel_syncs: usize,
+    /// Replicas further behind the master than this, in bytes, are not promoted.
+    pub lag_max: Option<u64>,
+    /// Time after a failover in which `silent` does not act.
+    pub cooldown: Duration,
+    /// Instances that are never promoted.
+    pub excluded: BTreeSet<Endpoint>,
+}
+
+impl GroupPolicy {
+    /// Longest time for which a replica's answer is waited for when one is chosen.
+    pub const CHOICE_TIMEOUT: Duration = Duration::from_millis(50);
+    /// Time between two readings of `INFO` while all is well.
+    pub const INFO_INTERVAL: Duration = Duration::from_secs(1);
+    /// Longest time between two attempts to reach an instance that refuses.
+    pub const RECONNECT_INTERVAL_MAX: Duration = Duration::from_millis(100);
+    /// Most instances that a group remembers.
+    pub const MEMBERS_MAX: usize = 64;
+
+    /// Time between two pings: five go out in `down_after`.
+    #[must_use]
+    pub fn ping_interval(&self) -> Duration {
+        self.down_after / 5
+    }
+
+    /// A ping unanswered for so long is a reason to look closer.
+    #[must_use]
+    pub fn doubt_after(&self) -> Duration {
+        self.gone_after.max(self.ping_interval() / 2)
+    }
+
+    /// Time between two readings of `INFO` of the replicas while their master is in doubt.
+    #[must_use]
+    pub fn info_interval_in_doubt(&self) -> Duration {
+        (self.gone_after / 2).max(Duration::from_millis(5))
+    }
+}

@@ -1,0 +1,322 @@
+//! What the cluster has decided about a group: the replicated state.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::{AbortReason, Begin, Entry, Identity, Step};
+use super::policy::GroupPolicy;
+use crate::model::{Endpoint, Epoch, GroupName, ReplicationId};
+
+/// Failovers that a group remembers.
+const HISTORY_MAX: usize = 32;
+/// Replication histories that a group remembers.
+const HISTORIES_MAX: usize = 64;
+
+/// All groups, as committed. Equal on all nodes that applied the same entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    groups: BTreeMap<GroupName, GroupRecord>,
+}
+
+/// One group, as committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRecord {
+    epoch: Epoch,
+    last_begun: Epoch,
+    master: Identity,
+    members: BTreeSet<Endpoint>,
+    histories: VecDeque<ReplicationId>,
+    failovers: VecDeque<FailoverRecord>,
+}
+
+/// One epoch: how it began, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverRecord {
+    /// How it began.
+    pub begin: Begin,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What happened, in order.
+    pub steps: Vec<Step>,
+    /// Bytes of the old master's stream that the new one never got, once the old one was back.
+    pub loss: Option<u64>,
+}
+
+/// How an epoch ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It has not.
+    Open,
+    /// The candidate is the master.
+    Done,
+    /// Nobody was promoted.
+    Aborted(AbortReason),
+}
+
+/// Proof that `Begin` of one epoch is committed and open: the permission to promote its candidate.
+///
+/// Only a record with an open epoch lends one, so whoever holds it may act.
+#[derive(Debug)]
+pub struct Mandate<'record> {
+    begin: &'record Begin,
+}
+
+impl Mandate<'_> {
+    /// The epoch.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.begin.epoch
+    }
+
+    /// What was committed.
+    #[must_use]
+    pub fn begin(&self) -> &Begin {
+        self.begin
+    }
+}
+
+/// What an entry changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing: it does not fit the state, as when two leaders proposed the same.
+    None,
+    /// The group is known for the first time, or its master's process or history changed.
+    Master,
+    /// Its instances.
+    Members,
+    /// An epoch began.
+    Begun,
+    /// The open epoch ended with a new master.
+    Done,
+    /// The open epoch ended without.
+    Aborted,
+    /// The history of a past epoch.
+    History,
+}
+
+impl Records {
+    /// The group, if it is registered.
+    #[must_use]
+    pub fn get(&self, group: &GroupName) -> Option<&GroupRecord> {
+        self.groups.get(group)
+    }
+
+    /// All registered groups.
+    pub fn iter(&self) -> impl Iterator<Item = (&GroupName, &GroupRecord)> {
+        self.groups.iter()
+    }
+
+    /// Takes in a committed entry.
+    ///
+    /// An entry that does not fit is passed over, on all nodes alike: the log may hold what a
+    /// deposed leader proposed.
+    pub fn apply(&mut self, entry: Entry) -> Change {
+        if let Entry::Register {
+            group,
+            master,
+            members,
+        } = entry
+        {
+            return self.register(group, master, members);
+        }
+        match self.groups.get_mut(entry.group()) {
+            Some(record) => record.apply(entry),
+            None => Change::None,
+        }
+    }
+
+    fn register(
+        &mut self,
+        group: GroupName,
+        master: Identity,
+        members: BTreeSet<Endpoint>,
+    ) -> Change {
+        if self.groups.contains_key(&group) {
+            return Change::None;
+        }
+        let histories = VecDeque::from([master.replication_id]);
+        let record = GroupRecord {
+            epoch: Epoch(1),
+            last_begun: Epoch(1),
+            master,
+            members,
+            histories,
+            failovers: VecDeque::new(),
+        };
+        self.groups.insert(group, record);
+        Change::Master
+    }
+}
+
+impl GroupRecord {
+    /// The epoch of the current master's mandate; 1 for the master that was found.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The latest epoch that began, whatever became of it.
+    #[must_use]
+    pub fn last_begun(&self) -> Epoch {
+        self.last_begun
+    }
+
+    /// The current master.
+    #[must_use]
+    pub fn master(&self) -> &Identity {
+        &self.master
+    }
+
+    /// All instances.
+    #[must_use]
+    pub fn members(&self) -> &BTreeSet<Endpoint> {
+        &self.members
+    }
+
+    /// Past epochs, the oldest first.
+    #[must_use]
+    pub fn failovers(&self) -> &VecDeque<FailoverRecord> {
+        &self.failovers
+    }
+
+    /// Whether this replication history is, or was, the group's.
+    #[must_use]
+    pub fn knows_history(&self, id: &ReplicationId) -> bool {
+        self.histories.contains(id)
+    }
+
+    /// The permission to act in the open epoch, if one is.
+    #[must_use]
+    pub fn mandate(&self) -> Option<Mandate<'_>> {
+        let last = self.failovers.back()?;
+        (last.outcome == Outcome::Open).then_some(Mandate { begin: &last.begin })
+    }
+
+    fn apply(&mut self, entry: Entry) -> Change {
+        match entry {
+            Entry::Register { .. } => Change::None,
+            Entry::Members { members, .. } => self.replace_members(members),
+            Entry::Identify { epoch, master, .. } => self.identify(epoch, master),
+            Entry::Begin(begin) => self.begin(begin),
+            Entry::Done {
+                epoch,
+                master,
+                steps,
+                ..
+            } => self.finish(epoch, master, steps),
+            Entry::Abort { epoch, why, .. } => self.abort(epoch, why),
+            Entry::Settled { epoch, steps, .. } => self.settle(epoch, steps),
+            Entry::Returned {
+                epoch, lost_bytes, ..
+            } => self.note_loss(epoch, lost_bytes),
+        }
+    }
+
+    fn replace_members(&mut self, mut members: BTreeSet<Endpoint>) -> Change {
+        members.insert(self.master.endpoint.clone());
+        if members == self.members || members.len() > GroupPolicy::MEMBERS_MAX {
+            return Change::None;
+        }
+        self.members = members;
+        Change::Members
+    }
+
+    fn identify(&mut self, epoch: Epoch, master: Identity) -> Change {
+        let fits = epoch == self.epoch && master.endpoint == self.master.endpoint;
+        if !fits || master == self.master || self.mandate().is_some() {
+            return Change::None;
+        }
+        self.remember(master.replication_id);
+        self.master = master;
+        Change::Master
+    }
+
+    fn begin(&mut self, begin: Begin) -> Change {
+        if begin.epoch != self.last_begun.next()
+            || begin.from != self.master
+            || self.mandate().is_some()
+        {
+            return Change::None;
+        }
+        self.last_begun = begin.epoch;
+        if self.failovers.len() == HISTORY_MAX {
+            self.failovers.pop_front();
+        }
+        self.failovers.push_back(FailoverRecord {
+            begin,
+            outcome: Outcome::Open,
+            steps: Vec::new(),
+            loss: None,
+        });
+        Change::Begun
+    }
+
+    fn finish(&mut self, epoch: Epoch, master: Identity, steps: Vec<Step>) -> Change {
+        let Some(open) = self.open(epoch) else {
+            return Change::None;
+        };
+        let candidate = &open.begin.candidate;
+        if master.endpoint != candidate.endpoint || master.run_id != candidate.run_id {
+            return Change::None;
+        }
+        open.outcome = Outcome::Done;
+        open.steps = steps;
+        assert!(epoch > self.epoch, "epochs only grow");
+        self.epoch = epoch;
+        self.members.insert(master.endpoint.clone());
+        self.remember(master.replication_id);
+        self.master = master;
+        Change::Done
+    }
+
+    fn abort(&mut self, epoch: Epoch, why: AbortReason) -> Change {
+        let Some(open) = self.open(epoch) else {
+            return Change::None;
+        };
+        open.outcome = Outcome::Aborted(why);
+        Change::Aborted
+    }
+
+    fn open(&mut self, epoch: Epoch) -> Option<&mut FailoverRecord> {
+        self.failovers
+            .back_mut()
+            .filter(|last| last.begin.epoch == epoch && last.outcome == Outcome::Open)
+    }
+
+    fn settle(&mut self, epoch: Epoch, steps: Vec<Step>) -> Change {
+        let Some(past) = self.past(epoch) else {
+            return Change::None;
+        };
+        past.steps
+            .retain(|before| steps.iter().all(|step| step.what != before.what));
+        past.steps.extend(steps);
+        past.steps.sort_by_key(|step| step.after);
+        Change::History
+    }
+
+    fn note_loss(&mut self, epoch: Epoch, lost_bytes: u64) -> Change {
+        let Some(past) = self.past(epoch) else {
+            return Change::None;
+        };
+        past.loss = Some(lost_bytes);
+        Change::History
+    }
+
+    fn past(&mut self, epoch: Epoch) -> Option<&mut FailoverRecord> {
+        self.failovers
+            .iter_mut()
+            .find(|past| past.begin.epoch == epoch && past.outcome == Outcome::Done)
+    }
+
+    fn remember(&mut self, id: ReplicationId) {
+        if self.histories.contains(&id) {
+            return;
+        }
+        if self.histories.len() == HISTORIES_MAX {
+            self.histories.pop_front();
+        }
+        self.histories.push_back(id);
+    }
+}

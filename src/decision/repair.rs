@@ -1,0 +1,185 @@
+//! Bringing every instance of a group to follow its master: replicas are repointed, masters that are
+//! not ours are demoted. What is to be done is read from what the instances say, so it survives a
+//! change of leader.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::entry::Identity;
+use super::instance_event::{FollowOrder, FollowOutcome};
+use super::policy::GroupPolicy;
+use super::record::GroupRecord;
+use super::watch::Watch;
+use crate::model::{Endpoint, GroupName, InstanceInfo, MasterLink, Role};
+
+/// Time before an order that failed, or had no effect, is given again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// The orders that are on their way, and when each instance was last given one.
+#[derive(Debug, Default)]
+pub struct Repair {
+    given: BTreeMap<Endpoint, Given>,
+}
+
+#[derive(Debug)]
+struct Given {
+    at: Instant,
+    done: bool,
+    error: Option<String>,
+}
+
+/// How an instance stands to the group's master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It follows the master and receives its stream.
+    Follows,
+    /// It follows the master and has no stream, or a copy is on its way.
+    Joins,
+    /// It follows somebody else.
+    Astray,
+    /// It claims to be a master and holds, or held, the group's data.
+    Rogue,
+    /// It claims to be a master, and its data are not the group's: never touched.
+    Stranger,
+}
+
+/// Judges an instance by what it says.
+#[must_use]
+pub fn standing(
+    endpoint: &Endpoint,
+    info: &InstanceInfo,
+    record: &GroupRecord,
+    policy: &GroupPolicy,
+    real: impl Fn(&Endpoint) -> Endpoint,
+) -> Standing {
+    match &info.role {
+        Role::Replica { master, link } if real(master) == record.master().endpoint => match link {
+            MasterLink::Up => Standing::Follows,
+            MasterLink::Syncing | MasterLink::Down { .. } => Standing::Joins,
+        },
+        Role::Replica { .. } => Standing::Astray,
+        Role::Master { .. } if is_of_group(endpoint, info, record, policy) => Standing::Rogue,
+        Role::Master { .. } => Standing::Stranger,
+    }
+}
+
+/// A master that is not ours is of the group when its history is one of the group's, when it is a
+/// listed instance without data, or a listed one that an epoch of the group replaced.
+fn is_of_group(
+    endpoint: &Endpoint,
+    info: &InstanceInfo,
+    record: &GroupRecord,
+    policy: &GroupPolicy,
+) -> bool {
+    let listed = policy.instances.contains(endpoint);
+    let was_master = record
+        .failovers()
+        .iter()
+        .any(|past| past.begin.from.endpoint == *endpoint);
+    record.knows_history(&info.history.id)
+        || info
+            .history
+            .continues
+            .is_some_and(|(id, _)| record.knows_history(&id))
+        || (listed && (!info.has_keys || was_master))
+}
+
+/// What the old master had beyond the point where the new master's history parts from its own, in
+/// bytes, when both are known.
+#[must_use]
+pub fn loss(master: &Identity, from: &Identity, info: &InstanceInfo) -> Option<u64> {
+    let (id, parted_at) = master.continues?;
+    let is_old_life = info.run_id == from.run_id && info.history.id == id;
+    is_old_life.then(|| (info.history.offset.0 + 1).saturating_sub(parted_at.0))
+}
+
+impl Repair {
+    /// The orders that are due, at most `parallel_syncs` instances at a time; demotions first, and
+    /// those do not wait for one another.
+    pub fn poll(
+        &mut self,
+        group: &GroupName,
+        record: &GroupRecord,
+        policy: &GroupPolicy,
+        standings: &BTreeMap<Endpoint, (Standing, &Watch)>,
+        now: Instant,
+    ) -> Vec<FollowOrder> {
+        let busy = standings
+            .iter()
+            .filter(|(endpoint, (standing, _))| self.is_busy(endpoint, *standing, now))
+            .count();
+        let mut free = policy.parallel_syncs.saturating_sub(busy);
+        let mut orders = Vec::new();
+        for (endpoint, (standing, watch)) in standings {
+            let demotes = match standing {
+                Standing::Rogue => true,
+                Standing::Astray if free > 0 => false,
+                Standing::Astray | Standing::Follows | Standing::Joins | Standing::Stranger => {
+                    continue;
+                }
+            };
+            let Some(sample) = watch.sample() else {
+                continue;
+            };
+            let due = self
+                .given
+                .get(endpoint)
+                .is_none_or(|given| given.done && (sample.asked_at > given.at + RETRY_AFTER));
+            if !due {
+                continue;
+            }
+            if !demotes {
+                free -= 1;
+            }
+            self.given.insert(
+                endpoint.clone(),
+                Given {
+                    at: now,
+                    done: false,
+                    error: None,
+                },
+            );
+            orders.push(FollowOrder {
+                group: group.clone(),
+                epoch: record.epoch(),
+                endpoint: endpoint.clone(),
+                run_id: sample.info.run_id,
+                master: record.master().endpoint.clone(),
+                demotes,
+            });
+        }
+        orders
+    }
+
+    /// Whether an instance takes one of the places of `parallel_syncs`.
+    fn is_busy(&self, endpoint: &Endpoint, standing: Standing, now: Instant) -> bool {
+        const CONNECTING: Duration = Duration::from_secs(2);
+        let Some(given) = self.given.get(endpoint) else {
+            return false;
+        };
+        match standing {
+            Standing::Joins => now.saturating_duration_since(given.at) < CONNECTING,
+            Standing::Astray | Standing::Rogue => !given.done,
+            Standing::Follows | Standing::Stranger => false,
+        }
+    }
+
+    /// An order was carried out, or not.
+    pub fn on_outcome(&mut self, outcome: &FollowOutcome) {
+        if let Some(given) = self.given.get_mut(&outcome.order.endpoint) {
+            given.done = true;
+            given.error = outcome.result.as_ref().err().map(ToString::to_string);
+        }
+    }
+
+    /// Forgets what was given: another leader, or another master.
+    pub fn reset(&mut self) {
+        self.given.clear();
+    }
+
+    /// What the last order to an instance failed with.
+    #[must_use]
+    pub fn error(&self, endpoint: &Endpoint) -> Option<&str> {
+        self.given.get(endpoint)?.error.as_deref()
+    }
+}

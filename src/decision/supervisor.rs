@@ -1,0 +1,339 @@
+//! The pure core as a whole: events and `now` come in, actions go out.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::entry::Entry;
+use super::event::{Action, Deadline, DeadlineReason, Event};
+use super::group::Group;
+use super::happening::Happening;
+use super::policy::GroupPolicy;
+use super::record::{Change, GroupRecord, Records};
+use super::view::{REPORT_INTERVAL, Report};
+use super::watch::LinkIds;
+use crate::model::{GroupName, NodeId, UnixTime};
+
+/// Watches all groups of one node and, where it leads, heals them.
+///
+/// It owns no socket, file, clock, thread or random source.
+#[derive(Debug)]
+pub struct Supervisor {
+    node: NodeId,
+    groups: BTreeMap<GroupName, Group>,
+    records: Records,
+    links: LinkIds,
+    leading: bool,
+    leader_known: bool,
+    confirmed: bool,
+    report_due: Instant,
+    expected: Option<Deadline>,
+    wall: WallClock,
+}
+
+/// What the wall clock said at one moment. For people to read, never to decide by.
+#[derive(Debug, Clone, Copy)]
+pub struct WallClock {
+    /// The moment.
+    pub at: Instant,
+    /// What it said.
+    pub time: UnixTime,
+}
+
+impl WallClock {
+    /// What it would say at `now`, if nobody sets it.
+    #[must_use]
+    pub fn read(&self, now: Instant) -> UnixTime {
+        self.time.after(now.saturating_duration_since(self.at))
+    }
+}
+
+impl Supervisor {
+    /// Starts with the committed state that this node has on disk.
+    #[must_use]
+    pub fn new(
+        node: NodeId,
+        policies: BTreeMap<GroupName, GroupPolicy>,
+        records: Records,
+        wall: WallClock,
+    ) -> Self {
+        let now = wall.at;
+        let groups = policies
+            .into_iter()
+            .map(|(name, policy)| (name.clone(), Group::new(name, node.clone(), policy, now)))
+            .collect();
+        Self {
+            node,
+            groups,
+            records,
+            links: LinkIds::default(),
+            leading: false,
+            leader_known: false,
+            confirmed: false,
+            report_due: now,
+            expected: None,
+            wall,
+        }
+    }
+
+    /// Takes in one event at `now` and returns what to do about it, in order.
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.suspect_self(now, &mut actions);
+        let mut tell = false;
+        match event {
+            Event::DeadlineReached => {}
+            Event::Probed(event) => {
+                for (name, group) in &mut self.groups {
+                    group.on_probe(event.clone(), self.records.get(name), now, &mut actions);
+                }
+            }
+            Event::Followed(outcome) => {
+                if let Some(group) = self.groups.get_mut(&outcome.order.group) {
+                    group.on_followed(&outcome, now, &mut actions);
+                }
+            }
+            Event::PeerUp(_) => tell = true,
+            Event::PeerReported {
+                peer,
+                incarnation,
+                report,
+            } => {
+                for view in &report.views {
+                    if let Some(group) = self.groups.get_mut(&view.group) {
+                        let record = self.records.get(&view.group);
+                        group.on_view(peer.clone(), incarnation, view, record, now, &mut actions);
+                    }
+                }
+            }
+            Event::LeadershipChanged {
+                leading,
+                leader_known,
+            } => {
+                self.leading = leading;
+                self.leader_known = leader_known;
+                for (name, group) in &mut self.groups {
+                    group.on_leadership(leading, self.records.get(name), now);
+                }
+            }
+            Event::Committed(entry) => self.commit(entry, now, &mut actions),
+            Event::Confirmed => self.confirm(&mut actions),
+            Event::FilesRewritten { group, epoch } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.files_epoch = Some(epoch);
+                }
+            }
+        }
+        self.react(now, &mut actions);
+        self.tell(tell, now, &mut actions);
+        self.expected = self.next_deadline_at(now);
+        actions
+    }
+
+    /// When to deliver [`Event::DeadlineReached`] if nothing happens sooner, and why.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Deadline> {
+        self.expected
+    }
+
+    /// The committed state.
+    #[must_use]
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// The groups of this node's settings.
+    #[must_use]
+    pub fn groups(&self) -> &BTreeMap<GroupName, Group> {
+        &self.groups
+    }
+
+    /// Whether a leader of this life of the node confirmed that its state is current.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    /// Whether this node may act.
+    #[must_use]
+    pub fn is_leading(&self) -> bool {
+        self.leading
+    }
+
+    /// Whether any leader is known.
+    #[must_use]
+    pub fn is_leader_known(&self) -> bool {
+        self.leader_known
+    }
+
+    /// Takes the place of all committed state, when a leader sent a snapshot.
+    pub fn install(&mut self, records: Records, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.records = records;
+        for (name, group) in &mut self.groups {
+            if let Some(record) = self.records.get(name) {
+                group.on_change(Change::Master, record, now, &mut actions);
+                publish(self.confirmed, name, record, &mut actions);
+            }
+        }
+        actions
+    }
+
+    /// Silence while this node itself did not run is no evidence.
+    fn suspect_self(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let Some(expected) = self.expected else {
+            return;
+        };
+        let late = now.saturating_duration_since(expected.at);
+        let mut slept = false;
+        for group in self.groups.values_mut() {
+            if late > group.patience() {
+                group.forgive(now);
+                slept = true;
+            }
+        }
+        if slept {
+            let for_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+            actions.push(Action::Announce(Happening::Slept { for_ms }));
+        }
+    }
+
+    fn commit(&mut self, entry: Entry, now: Instant, actions: &mut Vec<Action>) {
+        let name = entry.group().clone();
+        let change = self.records.apply(entry.clone());
+        let Some(record) = self.records.get(&name) else {
+            return;
+        };
+        if let Some(happening) = happening(change, &entry, record) {
+            actions.push(Action::Announce(happening));
+        }
+        if matches!(change, Change::Master | Change::Done) {
+            publish(self.confirmed, &name, record, actions);
+        }
+        if let Some(group) = self.groups.get_mut(&name) {
+            group.on_change(change, record, now, actions);
+            if self.leading {
+                group.lead_change(change, record, now);
+            }
+        }
+    }
+
+    fn confirm(&mut self, actions: &mut Vec<Action>) {
+        if self.confirmed {
+            return;
+        }
+        self.confirmed = true;
+        for (name, record) in self.records.iter() {
+            publish(true, name, record, actions);
+        }
+    }
+
+    fn react(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let wall = self.wall.read(now);
+        for (name, group) in &mut self.groups {
+            let record = self.records.get(name);
+            group.poll(record, &mut self.links, now, actions);
+            if self.leading {
+                group.lead(record, wall, now, actions);
+            }
+        }
+    }
+
+    /// Tells the peers what changed at once, and that nothing did from time to time.
+    fn tell(&mut self, wanted: bool, now: Instant, actions: &mut Vec<Action>) {
+        let mut due = wanted || self.report_due <= now;
+        let mut views = Vec::new();
+        for (name, group) in &mut self.groups {
+            if let Some(record) = self.records.get(name) {
+                let (view, changed) = group.view(record, now);
+                due |= changed;
+                views.push(view);
+            }
+        }
+        if due {
+            self.report_due = now + REPORT_INTERVAL;
+            actions.push(Action::Report(Report { views }));
+        }
+    }
+
+    fn next_deadline_at(&self, now: Instant) -> Option<Deadline> {
+        let report = Deadline {
+            at: self.report_due,
+            reason: DeadlineReason::Report,
+        };
+        self.groups
+            .iter()
+            .filter_map(|(name, group)| group.next_deadline(self.records.get(name), now))
+            .chain([report])
+            .min()
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+}
+
+fn publish(confirmed: bool, group: &GroupName, record: &GroupRecord, actions: &mut Vec<Action>) {
+    if confirmed {
+        actions.push(Action::Publish {
+            group: group.clone(),
+            epoch: record.epoch(),
+            master: record.master().endpoint.clone(),
+        });
+    }
+}
+
+/// What people should hear of a committed change.
+fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happening> {
+    let group = entry.group().clone();
+    let epoch = record.epoch();
+    match (change, entry) {
+        (Change::None | Change::Members, _) => None,
+        (Change::Master, Entry::Register { master, .. }) => Some(Happening::Registered {
+            group,
+            master: master.endpoint.clone(),
+        }),
+        (Change::Master, _) => Some(Happening::MasterIdentified {
+            group,
+            epoch,
+            master: record.master().clone(),
+        }),
+        (Change::Begun, Entry::Begin(begin)) => Some(Happening::Begun {
+            group,
+            epoch: begin.epoch,
+            candidate: begin.candidate.clone(),
+            evidence: begin.evidence.clone(),
+            passed_over: begin.passed_over.clone(),
+            loss_estimate_bytes: begin.loss_estimate,
+        }),
+        (Change::Aborted, Entry::Abort { epoch, why, .. }) => Some(Happening::Aborted {
+            group,
+            epoch: *epoch,
+            why: why.clone(),
+        }),
+        (Change::Done, Entry::Done { steps, .. }) => Some(Happening::Done {
+            group,
+            epoch,
+            master: record.master().endpoint.clone(),
+            steps: steps.clone(),
+        }),
+        (
+            Change::History,
+            Entry::Returned {
+                epoch, lost_bytes, ..
+            },
+        ) => Some(Happening::LossKnown {
+            group,
+            epoch: *epoch,
+            lost_bytes: *lost_bytes,
+        }),
+        (Change::History, Entry::Settled { epoch, steps, .. }) => Some(Happening::Settled {
+            group,
+            epoch: *epoch,
+            steps: steps.clone(),
+        }),
+        // No other entry makes these changes.
+        (Change::Begun | Change::Aborted | Change::Done | Change::History, _) => None,
+    }
+}
