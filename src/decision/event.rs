@@ -33,9 +33,9 @@ pub enum Event {
     LeadershipChanged {
         /// Whether it may act.
         leading: bool,
-        /// Whether any leader is known.
-        leader_known: bool,
     },
+    /// The engine did not take what was last proposed for this group.
+    ProposalRefused(GroupName),
     /// An entry is committed.
     Committed(Entry),
     /// A leader of this life of the node confirmed that its state is current.

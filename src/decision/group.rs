@@ -40,6 +40,8 @@ pub struct Group {
     pub(super) repair: Repair,
     pub(super) settling: Option<Settling>,
     pub(super) bookkeeping: Bookkeeping,
+    /// The leader proposes nothing before this moment.
+    pub(super) proposals_from: Instant,
     pub(super) waiting: Option<WaitingFor>,
     pub(super) files_epoch: Option<Epoch>,
     last_told: Option<Told>,
@@ -104,6 +106,7 @@ impl Group {
             repair: Repair::default(),
             settling: None,
             bookkeeping: Bookkeeping::default(),
+            proposals_from: now,
             waiting: None,
             files_epoch: None,
             last_told: None,
@@ -649,6 +652,7 @@ impl Group {
             (role.filter(future), DeadlineReason::Probe),
             (failover.filter(future), DeadlineReason::Failover),
             (settling.filter(future), DeadlineReason::Failover),
+            (Some(self.proposals_from).filter(future), DeadlineReason::Failover),
             (veto.filter(future), DeadlineReason::Veto),
         ]
         .into_iter()

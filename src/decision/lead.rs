@@ -20,6 +20,8 @@ use crate::model::{Endpoint, Epoch, Role, UnixTime};
 
 /// Time before a choice that found nobody is made again.
 const REST_WITHOUT_CANDIDATE: Duration = Duration::from_millis(200);
+/// Time before anything is proposed again after the engine refused a proposal.
+const REST_AFTER_REFUSAL: Duration = Duration::from_millis(50);
 
 impl Group {
     /// This node may act now, or may not any longer.
@@ -34,6 +36,12 @@ impl Group {
         if !leading {
             self.waiting = None;
         }
+    }
+
+    /// The engine is handing leadership over, or has too much to do: wait a moment, then look again.
+    pub fn on_refused(&mut self, record: Option<&GroupRecord>, now: Instant) {
+        self.on_leadership(true, record, now);
+        self.proposals_from = now + REST_AFTER_REFUSAL;
     }
 
     /// The leader's part of a committed change.
@@ -96,6 +104,9 @@ impl Group {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
+        if now < self.proposals_from {
+            return;
+        }
         let Some(record) = record else {
             self.register(now, actions);
             return;

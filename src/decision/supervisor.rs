@@ -23,7 +23,6 @@ pub struct Supervisor {
     records: Records,
     links: LinkIds,
     leading: bool,
-    leader_known: bool,
     confirmed: bool,
     report_due: Instant,
     expected: Option<Deadline>,
@@ -67,7 +66,6 @@ impl Supervisor {
             records,
             links: LinkIds::default(),
             leading: false,
-            leader_known: false,
             confirmed: false,
             report_due: now,
             expected: None,
@@ -105,14 +103,17 @@ impl Supervisor {
                     }
                 }
             }
-            Event::LeadershipChanged {
-                leading,
-                leader_known,
-            } => {
+            Event::LeadershipChanged { leading } => {
                 self.leading = leading;
-                self.leader_known = leader_known;
+                // A new leader's first report confirms its peers' state.
+                tell = leading;
                 for (name, group) in &mut self.groups {
                     group.on_leadership(leading, self.records.get(name), now);
+                }
+            }
+            Event::ProposalRefused(group) => {
+                if let Some(member) = self.groups.get_mut(&group) {
+                    member.on_refused(self.records.get(&group), now);
                 }
             }
             Event::Committed(entry) => self.commit(entry, now, &mut actions),
@@ -157,12 +158,6 @@ impl Supervisor {
     #[must_use]
     pub fn is_leading(&self) -> bool {
         self.leading
-    }
-
-    /// Whether any leader is known.
-    #[must_use]
-    pub fn is_leader_known(&self) -> bool {
-        self.leader_known
     }
 
     /// Takes the place of all committed state, when a leader sent a snapshot.

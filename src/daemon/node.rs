@@ -1,0 +1,354 @@
+//! A whole daemon less its I/O: the core and the consensus engine, wired together.
+//!
+//! The loop of the daemon drives one, and the simulation drives many.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use thiserror::Error;
+
+use crate::consensus::{
+    Batch, Engine, EngineSettings, InvalidSettings, ProposeError, Recovered, Role, Status,
+};
+use crate::decision::{
+    Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, Happening,
+    InvalidEntry, ProbeOrder, Records, Supervisor, WallClock,
+};
+use crate::model::{Endpoint, Epoch, GroupName, Incarnation, LogIndex, NodeId, Term};
+use crate::peer::{PeerMessage, PeerReport};
+
+/// Entries after which the log is replaced by a snapshot.
+const COMPACT_AFTER: u64 = 1000;
+
+/// Something that happened to a node.
+#[derive(Debug)]
+pub enum NodeEvent {
+    /// To the core.
+    Core(Event),
+    /// The batch that was last handed out is durable.
+    Persisted,
+    /// A link came up.
+    PeerUp(NodeId),
+    /// A link went down.
+    PeerDown(NodeId, String),
+    /// A peer sent a message.
+    PeerSent(NodeId, Incarnation, PeerMessage),
+}
+
+/// Something for the world outside to do.
+#[derive(Debug)]
+pub enum NodeAction {
+    /// On a probe connection.
+    Probe(ProbeOrder),
+    /// Make an instance follow the master.
+    Follow(FollowOrder),
+    /// Send to a peer, or lose it.
+    Send(NodeId, PeerMessage),
+    /// Make durable, then report [`NodeEvent::Persisted`]. At most one is outstanding.
+    Persist(Batch),
+    /// Rewrite the clients' files of this host.
+    Publish {
+        /// The group.
+        group: GroupName,
+        /// The epoch.
+        epoch: Epoch,
+        /// The master.
+        master: Endpoint,
+    },
+    /// Tell people.
+    Announce(Happening),
+}
+
+/// Why a node cannot go on.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// It could never take part.
+    #[error("the consensus engine cannot start")]
+    Settings(#[from] InvalidSettings),
+    /// What is committed cannot be read.
+    #[error("the replicated log cannot be applied: run the same promoterd on all nodes")]
+    Entry(#[from] InvalidEntry),
+    /// The snapshot cannot be read.
+    #[error("the snapshot cannot be read ({0}): run the same promoterd on all nodes")]
+    Snapshot(postcard::Error),
+}
+
+/// A whole daemon less its I/O.
+pub struct Node {
+    node: NodeId,
+    peers: BTreeSet<NodeId>,
+    engine: Engine,
+    supervisor: Supervisor,
+    /// What the core was last told of the leadership.
+    told: Option<(Option<NodeId>, Term, bool)>,
+    /// The committed index that a leader named, until it is applied here.
+    confirm_at: Option<LogIndex>,
+    compacted_at: LogIndex,
+}
+
+impl Node {
+    /// Starts with what the disk holds.
+    ///
+    /// # Errors
+    /// [`NodeError`] when the settings or the snapshot are unusable.
+    pub fn new(
+        settings: EngineSettings,
+        policies: BTreeMap<GroupName, GroupPolicy>,
+        recovered: Recovered,
+        wall: WallClock,
+    ) -> Result<Self, NodeError> {
+        let records = match &recovered.snapshot {
+            Some(snapshot) => decode_records(&snapshot.state)?,
+            None => Records::default(),
+        };
+        let compacted_at =
+            recovered.snapshot.as_ref().map_or(LogIndex(0), |snapshot| snapshot.position.index);
+        let node = settings.node.clone();
+        let peers = settings.voters.iter().filter(|voter| **voter != node).cloned().collect();
+        Ok(Self {
+            supervisor: Supervisor::new(node.clone(), policies, records, wall),
+            engine: Engine::new(settings, recovered, wall.at)?,
+            node,
+            peers,
+            told: None,
+            confirm_at: None,
+            compacted_at,
+        })
+    }
+
+    /// Takes in one event at `now` and returns what to do about it, in order.
+    ///
+    /// # Errors
+    /// [`NodeError`] when what is committed cannot be read: the daemon must stop.
+    pub fn handle(
+        &mut self,
+        event: NodeEvent,
+        now: Instant,
+    ) -> Result<Vec<NodeAction>, NodeError> {
+        let mut turn = Turn { now, actions: Vec::new(), pending: VecDeque::new() };
+        self.engine.advance_to(now);
+        match event {
+            NodeEvent::Core(event) => turn.pending.extend(self.supervisor.handle(event, now)),
+            NodeEvent::Persisted => self.on_persisted(&mut turn)?,
+            NodeEvent::PeerUp(peer) => {
+                turn.announce(Happening::PeerUp { peer: peer.clone() });
+                turn.pending.extend(self.supervisor.handle(Event::PeerUp(peer), now));
+            }
+            NodeEvent::PeerDown(peer, reason) => {
+                self.engine.peer_unreachable(&peer);
+                turn.announce(Happening::PeerDown { peer, reason });
+            }
+            NodeEvent::PeerSent(peer, incarnation, message) => {
+                self.on_message(peer, incarnation, message, &mut turn);
+            }
+        }
+        self.drain(&mut turn)?;
+        Ok(turn.actions)
+    }
+
+    /// When to deliver [`Event::DeadlineReached`] if nothing happens sooner, and why.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Deadline> {
+        let engine = self
+            .engine
+            .next_deadline()
+            .map(|at| Deadline { at, reason: DeadlineReason::Engine });
+        [self.supervisor.next_deadline(), engine].into_iter().flatten().min()
+    }
+
+    /// Where the engine stands.
+    #[must_use]
+    pub fn engine_status(&self) -> Status {
+        self.engine.status()
+    }
+
+    /// The core.
+    #[must_use]
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// Hands leadership to a peer before a stop, if this node leads.
+    ///
+    /// # Errors
+    /// [`NodeError`] as for [`handle`](Self::handle).
+    pub fn hand_over(&mut self, to: &NodeId, now: Instant) -> Result<Vec<NodeAction>, NodeError> {
+        let mut turn = Turn { now, actions: Vec::new(), pending: VecDeque::new() };
+        self.engine.advance_to(now);
+        if let Err(error) = self.engine.transfer_leadership(to) {
+            tracing::debug!(%error, "leadership not handed over");
+        }
+        self.drain(&mut turn)?;
+        Ok(turn.actions)
+    }
+
+    fn on_persisted(&mut self, turn: &mut Turn) -> Result<(), NodeError> {
+        let progress = self.engine.persisted();
+        turn.send(progress.send);
+        if let Some(snapshot) = progress.install {
+            let records = decode_records(&snapshot.state)?;
+            self.compacted_at = snapshot.position.index;
+            turn.pending.extend(self.supervisor.install(records, turn.now));
+        }
+        Ok(())
+    }
+
+    fn on_message(
+        &mut self,
+        peer: NodeId,
+        incarnation: Incarnation,
+        message: PeerMessage,
+        turn: &mut Turn,
+    ) {
+        match message {
+            PeerMessage::Engine(message) => {
+                if let Err(refused) = self.engine.receive(&peer, message) {
+                    tracing::debug!(%peer, %refused, "message refused");
+                }
+            }
+            PeerMessage::Report(PeerReport { report, committed }) => {
+                if let Some(committed) = committed {
+                    self.confirm_at = Some(committed);
+                }
+                let event = Event::PeerReported { peer, incarnation, report };
+                turn.pending.extend(self.supervisor.handle(event, turn.now));
+            }
+        }
+    }
+
+    /// Goes on until neither the engine nor the core has anything to do.
+    fn drain(&mut self, turn: &mut Turn) -> Result<(), NodeError> {
+        loop {
+            while let Some(action) = turn.pending.pop_front() {
+                self.carry_out(action, turn);
+            }
+            if let Some(ready) = self.engine.take_ready() {
+                turn.send(ready.send);
+                for committed in ready.committed {
+                    let entry = Entry::decode(&committed.payload)?;
+                    let event = Event::Committed(entry);
+                    turn.pending.extend(self.supervisor.handle(event, turn.now));
+                }
+                turn.actions.extend(ready.persist.map(NodeAction::Persist));
+                continue;
+            }
+            self.note_leadership(turn);
+            self.confirm(turn);
+            if turn.pending.is_empty() && !self.compact() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: Action, turn: &mut Turn) {
+        match action {
+            Action::Probe(order) => turn.actions.push(NodeAction::Probe(order)),
+            Action::Follow(order) => turn.actions.push(NodeAction::Follow(order)),
+            Action::Propose(entry) => {
+                if let Err(error) = self.engine.propose(entry.encode()) {
+                    self.on_refused(entry, &error, turn);
+                }
+            }
+            Action::Report(report) => {
+                let status = self.engine.status();
+                let committed = status.established.then_some(status.committed);
+                let message = PeerMessage::Report(PeerReport { report, committed });
+                turn.actions.extend(
+                    self.peers.iter().map(|peer| NodeAction::Send(peer.clone(), message.clone())),
+                );
+            }
+            Action::Publish { group, epoch, master } => {
+                turn.actions.push(NodeAction::Publish { group, epoch, master });
+            }
+            Action::Announce(happening) => turn.announce(happening),
+        }
+    }
+
+    fn on_refused(&mut self, entry: Entry, error: &ProposeError, turn: &mut Turn) {
+        tracing::debug!(group = %entry.group(), %error, "proposal refused");
+        let event = Event::ProposalRefused(entry.group().clone());
+        turn.pending.extend(self.supervisor.handle(event, turn.now));
+    }
+
+    fn note_leadership(&mut self, turn: &mut Turn) {
+        let status = self.engine.status();
+        let told = (status.leader.clone(), status.term, status.established);
+        if self.told.as_ref() == Some(&told) {
+            return;
+        }
+        let before = self.told.replace(told);
+        let leader_before = before.as_ref().and_then(|(leader, _, _)| leader.clone());
+        if leader_before != status.leader {
+            turn.announce(Happening::LeaderChanged { leader: status.leader, term: status.term });
+        }
+        let event = Event::LeadershipChanged { leading: status.established };
+        turn.pending.extend(self.supervisor.handle(event, turn.now));
+    }
+
+    /// The state is current once all is applied that a leader of this time had committed.
+    fn confirm(&mut self, turn: &mut Turn) {
+        let status = self.engine.status();
+        let confirmed = status.established
+            || self.confirm_at.is_some_and(|committed| status.applied >= committed);
+        if confirmed && !self.supervisor.is_confirmed() {
+            turn.pending.extend(self.supervisor.handle(Event::Confirmed, turn.now));
+        }
+    }
+
+    /// Replaces applied entries by their outcome; true when that made something to write.
+    fn compact(&mut self) -> bool {
+        let applied = self.engine.status().applied;
+        if applied.0 < self.compacted_at.0 + COMPACT_AFTER {
+            return false;
+        }
+        self.compacted_at = applied;
+        let state = postcard::to_stdvec(self.supervisor.records())
+            .expect("records hold nothing that cannot be encoded");
+        match self.engine.compact(state, applied) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "log not compacted");
+                false
+            }
+        }
+    }
+
+    /// This node's name.
+    #[must_use]
+    pub fn name(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// Whether the engine elected this node.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.engine.status().role == Role::Leader
+    }
+}
+
+struct Turn {
+    now: Instant,
+    actions: Vec<NodeAction>,
+    pending: VecDeque<Action>,
+}
+
+impl Turn {
+    fn send(&mut self, outgoing: Vec<crate::consensus::Outgoing>) {
+        self.actions.extend(
+            outgoing
+                .into_iter()
+                .map(|(to, message)| NodeAction::Send(to, PeerMessage::Engine(message))),
+        );
+    }
+
+    fn announce(&mut self, happening: Happening) {
+        self.actions.push(NodeAction::Announce(happening));
+    }
+}
+
+fn decode_records(state: &[u8]) -> Result<Records, NodeError> {
+    if state.is_empty() {
+        return Ok(Records::default());
+    }
+    postcard::from_bytes(state).map_err(NodeError::Snapshot)
+}
