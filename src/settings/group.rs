@@ -247,7 +247,7 @@ fn read_quorum(reader: &mut Reader, label: &str, voters: Option<usize>) -> Optio
     let key = &keys::QUORUM;
     match (reader.read(key, label), voters) {
         (Reading::Given(Count(quorum)), Some(voters)) if !(1..=voters).contains(&quorum) => {
-            reader.refuse(key, label, Problem::QuorumTooLarge { quorum, voters });
+            reader.refuse(key, label, Problem::QuorumOutOfBounds { quorum, voters });
             None
         }
         (Reading::Given(Count(quorum)), _) => Some(quorum),

@@ -181,9 +181,9 @@ pub enum Problem {
         /// How many are allowed.
         max: usize,
     },
-    /// A quorum that no number of votes reaches.
-    #[error("a quorum of {quorum} is never reached by {voters} voters: give 1 to {voters}")]
-    QuorumTooLarge {
+    /// A quorum of nobody, or of more than can vote.
+    #[error("a quorum of {quorum} does not fit {voters} voters: give 1 to {voters}")]
+    QuorumOutOfBounds {
         /// What was asked for.
         quorum: usize,
         /// How many can vote.

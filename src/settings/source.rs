@@ -109,7 +109,10 @@ impl Sources {
             Some(Ok(leaves)) => file.fill(leaves, path.as_deref(), &mut lines, &mut mistakes),
             Some(Err((problem, line))) => {
                 incomplete = true;
-                let place = place_in_file(path.as_deref(), line, None);
+                let place = match line {
+                    Some(line) => place_in_file(path.as_deref(), Some(line), None),
+                    None => keys::CONFIG.variable(""),
+                };
                 mistakes.push(Mistake { place, problem });
             }
         }

@@ -92,3 +92,69 @@ impl FromStr for Size {
             .ok_or_else(invalid)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_needs_a_unit() {
+        for (text, millis) in [
+            ("250ms", Some(250)),
+            (" 1s ", Some(1_000)),
+            ("1m 30s", Some(90_000)),
+            ("0s", Some(0)),
+            ("250", None),
+            ("1.5s", Some(1_500)),
+            ("-1s", None),
+            ("99999999999999999999s", None),
+            ("", None),
+        ] {
+            let span = text.parse().ok().map(|Span(span)| span);
+            assert_eq!(span, millis.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_election_timeout_is_a_range_that_elections_can_use() {
+        for (text, is_right) in [
+            ("150ms-300ms", true),
+            ("150ms - 300ms", true),
+            ("20ms-21ms", true),
+            ("1s-60s", true),
+            ("19ms-300ms", false),
+            ("300ms-150ms", false),
+            ("300ms-300ms", false),
+            ("1s-61s", false),
+            ("150ms", false),
+            ("150ms-", false),
+            ("1ms-2ms-3ms", false),
+        ] {
+            assert_eq!(text.parse::<ElectionTimeout>().is_ok(), is_right, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_a_number_of_bytes_with_or_without_a_unit() {
+        for (text, bytes) in [
+            ("0", Some(Some(0))),
+            ("1048576", Some(Some(1 << 20))),
+            ("10MiB", Some(Some(10 << 20))),
+            ("10 mib", Some(Some(10 << 20))),
+            ("3GB", Some(Some(3_000_000_000))),
+            ("1KiB", Some(Some(1024))),
+            ("1kb", Some(Some(1000))),
+            ("2GiB", Some(Some(2 << 30))),
+            ("7B", Some(Some(7))),
+            ("none", Some(None)),
+            ("MiB", None),
+            ("-1", None),
+            ("10M", None),
+            ("18446744073709551616", None),
+            ("18014398509481984KiB", None),
+        ] {
+            let size = text.parse().ok().map(|Size(size)| size);
+            assert_eq!(size, bytes, "{text}");
+        }
+    }
+}

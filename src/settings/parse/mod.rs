@@ -22,6 +22,9 @@ pub enum InvalidValue {
     /// Nothing is there.
     #[error("the value is empty: leave the key out instead")]
     Empty,
+    /// A comma with nothing before or behind it.
+    #[error("an item of the list is empty: take out its comma too")]
+    EmptyItem,
     /// No span of time.
     #[error("{0} is no span of time: write a number and a unit")]
     Span(String),
@@ -44,7 +47,7 @@ pub enum InvalidValue {
     Size(String),
     /// No path that we follow. It is not repeated: it may be a secret in the place of its file's name.
     #[error(
-        "the value is no absolute path without \"..\", control characters and a blank at its end"
+        "the value must be an absolute path without \"..\", control characters and a blank at its end"
     )]
     Path,
     /// A path beyond the bound of the system, in bytes.
@@ -100,7 +103,7 @@ impl<T: FromStr<Err: Into<InvalidValue>>> FromStr for List<T> {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let items = text.split(',').map(str::trim).map(|item| match item {
-            "" => Err(InvalidValue::Empty),
+            "" => Err(InvalidValue::EmptyItem),
             item => item.parse().map_err(Into::into),
         });
         items.collect::<Result<_, _>>().map(Self)

@@ -82,3 +82,55 @@ impl FromStr for Peer {
         Ok(Self(name.trim().parse()?, endpoint))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_absolute_and_has_one_form() {
+        for (text, path) in [
+            ("/etc/api/redis.env", Some("/etc/api/redis.env")),
+            ("//etc/./api//redis.env/", Some("/etc/api/redis.env")),
+            ("/etc/a b", Some("/etc/a b")),
+            ("etc", None),
+            ("", None),
+            ("/etc/../x", None),
+            ("/etc/x ", None),
+            ("/etc/\u{7}", None),
+        ] {
+            let parsed = text.parse().ok().map(|AbsolutePath(path)| path);
+            assert_eq!(parsed.as_deref(), path.map(Path::new), "{text}");
+        }
+        let long = format!("/{}", "x".repeat(4095));
+        assert!(long.parse::<AbsolutePath>().is_err());
+        assert!(long[..4095].parse::<AbsolutePath>().is_ok());
+    }
+
+    #[test]
+    fn a_socket_path_fits_the_address_of_a_socket() {
+        let path = format!("/{}", "s".repeat(107));
+        assert!(path.parse::<SocketPath>().is_err());
+        assert!(path[..107].parse::<SocketPath>().is_ok());
+    }
+
+    #[test]
+    fn a_peer_is_a_name_and_an_endpoint() {
+        let Peer(name, endpoint) = "a = [fd77::1]:7400".parse().unwrap();
+        assert_eq!(
+            (name.as_str(), endpoint.to_string()),
+            ("a", "[fd77::1]:7400".to_owned())
+        );
+        for text in [
+            "a",
+            "a=",
+            "=h:1",
+            "a=h",
+            "a=b=h:1",
+            "a=u@h:1",
+            "a=redis://h:1",
+        ] {
+            assert!(text.parse::<Peer>().is_err(), "{text}");
+        }
+    }
+}

@@ -70,7 +70,7 @@ impl FromStr for LogFormat {
             "json" => Ok(Self::Json),
             _ => Err(InvalidValue::Word {
                 given: quote(text),
-                known: "text and json, which this version accepts",
+                known: "text and json (journald comes with a later version)",
             }),
         }
     }
@@ -129,5 +129,58 @@ impl FromStr for EditKey {
             return Err(InvalidValue::EditKey(quote(text)));
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_is_one_of_four_words_in_any_case() {
+        for (text, on) in [
+            ("true", Some(true)),
+            ("On", Some(true)),
+            ("FALSE", Some(false)),
+            (" off", Some(false)),
+            ("1", None),
+            ("yes", None),
+            ("", None),
+        ] {
+            let switch = text.parse().ok().map(|Switch(on)| on);
+            assert_eq!(switch, on, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_filter_with_a_misspelt_level_is_refused() {
+        for (text, is_right) in [
+            ("info", true),
+            ("WARN", true),
+            ("off", true),
+            ("info,promoterd::consensus=debug", true),
+            ("promoterd[failover{group=f}]=trace", true),
+            ("inof", false),
+            ("info,promoterd", false),
+            ("promoterd=loud", false),
+            ("", false),
+        ] {
+            assert_eq!(text.parse::<LogFilter>().is_ok(), is_right, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_an_env_file_is_a_name_that_a_shell_accepts() {
+        for (text, is_right) in [
+            ("REDIS_URL", true),
+            ("_x1", true),
+            ("1X", false),
+            ("A-B", false),
+            ("A=B", false),
+            ("é", false),
+            ("", false),
+        ] {
+            assert_eq!(text.parse::<EditKey>().is_ok(), is_right, "{text}");
+        }
     }
 }
