@@ -9,3 +9,4 @@
 
 pub mod decision;
 pub mod model;
+pub mod settings;

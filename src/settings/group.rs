@@ -1,0 +1,289 @@
+//! The settings of groups: their instances, and when and how a promotion happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::keys::{self, Key, Scope};
+use super::mistakes::Problem;
+use super::node::read_secret;
+use super::parse::{AbsolutePath, Address, Count, List, Size, Span, Switch, Username};
+use super::reader::{Reader, Reading, example};
+use super::secret::Secret;
+use super::source::Origin;
+use crate::model::{Endpoint, GroupName};
+
+/// Most groups that one daemon watches.
+const GROUPS_MAX: usize = 64;
+/// Most instances that one list may hold.
+const INSTANCES_MAX: usize = 64;
+
+/// One replication group.
+#[derive(Debug, Clone)]
+pub struct GroupSettings {
+    /// Any of its instances; the others are found by asking these. Never empty.
+    pub instances: BTreeSet<Endpoint>,
+    /// How many voters must hold the master down, 1 to the number of voters.
+    pub quorum: usize,
+    /// Silence that counts as down.
+    pub down_after: Duration,
+    /// Refusal that counts as down; below `down_after`.
+    pub gone_after: Duration,
+    /// Whether a process that was seen to exit is proof.
+    pub exited: bool,
+    /// How long a replica whose link moves may delay `silent`.
+    pub replica_veto_max: Duration,
+    /// The user for Redis, where it is not the default one.
+    pub username: Option<String>,
+    /// The password for Redis.
+    pub password: Option<Secret>,
+    /// What stops an old master.
+    pub fencing: Fencing,
+    /// How many replicas are repointed at a time, at least 1.
+    pub parallel_syncs: usize,
+    /// A replica further behind, in bytes, is not promoted.
+    pub lag_max: Option<u64>,
+    /// How long one promotion may take, from its `Begin` on.
+    pub promote_timeout: Duration,
+    /// The pause after a failover in which only certain causes act.
+    pub cooldown: Duration,
+    /// Instances that are never promoted.
+    pub excluded: BTreeSet<Endpoint>,
+}
+
+/// What makes sure that an old master takes no more writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fencing {
+    /// Nothing does.
+    Off,
+}
+
+/// What reading all groups came to.
+pub(super) struct Groups {
+    /// All names, unless one of them is mistaken.
+    pub(super) names: Option<BTreeSet<GroupName>>,
+    /// All groups, unless there is a mistake in one.
+    pub(super) settings: Option<BTreeMap<GroupName, GroupSettings>>,
+}
+
+impl Groups {
+    /// Reads all sections. How many voters there are is not known when that is mistaken.
+    pub(super) fn read(reader: &mut Reader, voters: Option<usize>) -> Self {
+        let labels = reader.labels(Scope::Group);
+        if labels.is_empty() && !reader.is_incomplete() {
+            let example = example(&keys::INSTANCES, "features", &Origin::Environment);
+            reader.refuse(&keys::INSTANCES, "f", Problem::NoGroup { example });
+        }
+        if labels.len() > GROUPS_MAX {
+            let (count, max) = (labels.len(), GROUPS_MAX);
+            reader.refuse(
+                &keys::GROUP_NAME,
+                &labels[0],
+                Problem::TooMany { count, max },
+            );
+            return Self {
+                names: None,
+                settings: None,
+            };
+        }
+        let mut owners = BTreeMap::new();
+        let mut names = Some(BTreeSet::new());
+        let mut settings = Some(BTreeMap::new());
+        for label in &labels {
+            let name = read_name(reader, label, names.as_ref());
+            let group = GroupSettings::read(reader, label, voters, &mut owners);
+            match (name, group) {
+                (Some(name), Some(group)) => {
+                    names.as_mut().map(|names| names.insert(name.clone()));
+                    settings
+                        .as_mut()
+                        .map(|settings| settings.insert(name, group));
+                }
+                (Some(name), None) => {
+                    names.as_mut().map(|names| names.insert(name));
+                    settings = None;
+                }
+                (None, _) => (names, settings) = (None, None),
+            }
+        }
+        Self { names, settings }
+    }
+}
+
+fn read_name(
+    reader: &mut Reader,
+    label: &str,
+    names: Option<&BTreeSet<GroupName>>,
+) -> Option<GroupName> {
+    let key = &keys::GROUP_NAME;
+    let labelled: GroupName = match label.parse() {
+        Ok(name) => name,
+        Err(error) => {
+            let reason = format!("the label of the section is not usable: {error}");
+            let example = example(&keys::INSTANCES, "features", &Origin::Environment);
+            reader.refuse(key, label, Problem::Invalid { reason, example });
+            return None;
+        }
+    };
+    let name = match reader.read(key, label) {
+        Reading::Given(name) => name,
+        Reading::Mistaken => return None,
+        Reading::Absent => {
+            reader.settle(key, label, label);
+            labelled
+        }
+    };
+    if names.is_some_and(|names| names.contains(&name)) {
+        reader.refuse(key, label, Problem::SameName { name });
+        return None;
+    }
+    Some(name)
+}
+
+impl GroupSettings {
+    fn read(
+        reader: &mut Reader,
+        label: &str,
+        voters: Option<usize>,
+        owners: &mut BTreeMap<Endpoint, String>,
+    ) -> Option<Self> {
+        let instances = read_instances(reader, &keys::INSTANCES, label, true);
+        let is_own = instances
+            .as_ref()
+            .is_some_and(|instances| claim(reader, label, instances, owners));
+        let excluded = read_instances(reader, &keys::EXCLUDE, label, false);
+        let quorum = read_quorum(reader, label, voters);
+        let span = |reader: &mut Reader, key| reader.read_within(key, label).map(|Span(span)| span);
+        let down_after = span(reader, &keys::DOWN_AFTER);
+        let gone_after = span(reader, &keys::GONE_AFTER);
+        let is_ordered = check_order(reader, label, gone_after, down_after);
+        let exited = reader
+            .read_or_default(&keys::EXITED, label)
+            .map(|Switch(on)| on);
+        let replica_veto_max = span(reader, &keys::REPLICA_VETO_MAX);
+        let username = reader.read_or_told(&keys::USERNAME, label);
+        let password = read_password(reader, label);
+        let fencing = reader
+            .read_restricted(&keys::FENCING, label)
+            .then_some(Fencing::Off);
+        let is_capable = reader.read_restricted(&keys::GUARD, label);
+        let parallel_syncs = reader
+            .read_within(&keys::PARALLEL_SYNCS, label)
+            .map(|Count(count)| count);
+        let lag_max = reader
+            .read_or_default(&keys::LAG_MAX, label)
+            .map(|Size(size)| size);
+        let promote_timeout = span(reader, &keys::PROMOTE_TIMEOUT);
+        let cooldown = span(reader, &keys::COOLDOWN);
+        (is_own && is_ordered && is_capable).then_some(Self {
+            instances: instances?,
+            quorum: quorum?,
+            down_after: down_after?,
+            gone_after: gone_after?,
+            exited: exited?,
+            replica_veto_max: replica_veto_max?,
+            username: username?.map(|Username(username)| username),
+            password: password?,
+            fencing: fencing?,
+            parallel_syncs: parallel_syncs?,
+            lag_max: lag_max?,
+            promote_timeout: promote_timeout?,
+            cooldown: cooldown?,
+            excluded: excluded?,
+        })
+    }
+}
+
+fn read_instances(
+    reader: &mut Reader,
+    key: &'static Key,
+    label: &str,
+    is_required: bool,
+) -> Option<BTreeSet<Endpoint>> {
+    let listed: Vec<Address> = if is_required {
+        let List(listed) = reader.read_or_default(key, label)?;
+        listed
+    } else {
+        let listed = reader.read_or_told(key, label)?;
+        listed.map(|List(listed)| listed).unwrap_or_default()
+    };
+    if listed.len() > INSTANCES_MAX {
+        let (count, max) = (listed.len(), INSTANCES_MAX);
+        reader.refuse(key, label, Problem::TooMany { count, max });
+        return None;
+    }
+    let endpoints = listed.iter().map(|Address(endpoint)| endpoint.to_string());
+    let is_right = reader.demand_once(key, label, endpoints);
+    is_right.then(|| {
+        listed
+            .into_iter()
+            .map(|Address(endpoint)| endpoint)
+            .collect()
+    })
+}
+
+/// Notes whose instances these are; false when another group has one of them.
+fn claim(
+    reader: &mut Reader,
+    label: &str,
+    instances: &BTreeSet<Endpoint>,
+    owners: &mut BTreeMap<Endpoint, String>,
+) -> bool {
+    let mut is_own = true;
+    for endpoint in instances {
+        if let Some(other) = owners.insert(endpoint.clone(), label.to_owned()) {
+            let endpoint = endpoint.clone();
+            reader.refuse(
+                &keys::INSTANCES,
+                label,
+                Problem::SharedInstance { endpoint, other },
+            );
+            is_own = false;
+        }
+    }
+    is_own
+}
+
+fn read_quorum(reader: &mut Reader, label: &str, voters: Option<usize>) -> Option<usize> {
+    let key = &keys::QUORUM;
+    match (reader.read(key, label), voters) {
+        (Reading::Given(Count(quorum)), Some(voters)) if !(1..=voters).contains(&quorum) => {
+            reader.refuse(key, label, Problem::QuorumOutOfBounds { quorum, voters });
+            None
+        }
+        (Reading::Given(Count(quorum)), _) => Some(quorum),
+        (Reading::Absent, Some(voters)) => {
+            let majority = voters / 2 + 1;
+            reader.settle(key, label, majority);
+            Some(majority)
+        }
+        (Reading::Absent, None) | (Reading::Mistaken, _) => None,
+    }
+}
+
+fn check_order(
+    reader: &mut Reader,
+    label: &str,
+    gone_after: Option<Duration>,
+    down_after: Option<Duration>,
+) -> bool {
+    let (Some(gone_after), Some(down_after)) = (gone_after, down_after) else {
+        return false;
+    };
+    if gone_after < down_after {
+        return true;
+    }
+    let problem = Problem::GoneTooLate {
+        gone_after: humantime::format_duration(gone_after).to_string(),
+        down_after: humantime::format_duration(down_after).to_string(),
+    };
+    reader.refuse(&keys::GONE_AFTER, label, problem);
+    false
+}
+
+fn read_password(reader: &mut Reader, label: &str) -> Option<Option<Secret>> {
+    let key = &keys::PASSWORD_FILE;
+    match reader.read_or_told(key, label)? {
+        Some(AbsolutePath(path)) => read_secret(reader, key, label, &path).map(Some),
+        None => Some(None),
+    }
+}

@@ -1,0 +1,112 @@
+//! Settings: environment and file become [`Settings`], or all mistakes in one go.
+//!
+//! Nothing here opens a socket. The only effects are reading the settings file and secret files.
+//!
+//! ```text
+//! environment ─┐
+//!              ├─> source ──> reader ──> node, group, client ──> Settings ──> report
+//! file ────────┘             (keys, parse)                  └──> Mistakes
+//! ```
+
+mod client;
+mod file;
+mod group;
+mod keys;
+mod layer;
+mod mistakes;
+mod node;
+mod parse;
+mod reader;
+mod report;
+mod secret;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use client::{ClientSettings, FileFormat};
+pub use group::{Fencing, GroupSettings};
+pub use keys::{Availability, Fallback, KEYS, Key, Scope};
+pub use mistakes::{Mistake, Mistakes, Problem};
+pub use parse::{ElectionTimeout, InvalidValue, LogFormat, ValueKind};
+pub use report::{EffectiveSetting, report};
+pub use secret::{InvalidPeerKey, NoRandomness, PeerKey, Secret};
+pub use source::{Origin, Sources};
+
+use crate::model::{ClientName, Endpoint, GroupName, NodeId};
+use group::Groups;
+use node::NodeSettings;
+use reader::Reader;
+
+/// All that an operator can decide about one daemon, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who we are; always among the voters.
+    pub node: NodeId,
+    /// All voters with the addresses of their peer ports, ourselves included.
+    pub voters: BTreeMap<NodeId, Endpoint>,
+    /// Whether the operator wants a cluster of one.
+    pub alone: bool,
+    /// Address of our peer port.
+    pub listen: Endpoint,
+    /// The key of the cluster; there is one whenever an address is beyond this machine.
+    pub peer_key: Option<PeerKey>,
+    /// Where votes and decisions are kept.
+    pub state_dir: PathBuf,
+    /// Where status is asked for; short enough for a Unix socket.
+    pub status_socket: PathBuf,
+    /// How long a follower waits for its leader.
+    pub election_timeout: ElectionTimeout,
+    /// Which events are logged: a filter of `tracing-subscriber`.
+    pub log: String,
+    /// How they are written; told by the output when none.
+    pub log_format: Option<LogFormat>,
+    /// The groups to watch, at least one.
+    pub groups: BTreeMap<GroupName, GroupSettings>,
+    /// The clients on this host.
+    pub clients: BTreeMap<ClientName, ClientSettings>,
+    /// What is allowed and still unwise, for the log.
+    pub warnings: Vec<String>,
+    effective: Vec<EffectiveSetting>,
+}
+
+impl Settings {
+    /// Every key with the value that is in force and where it comes from: node, groups, clients.
+    #[must_use]
+    pub fn effective(&self) -> &[EffectiveSetting] {
+        &self.effective
+    }
+}
+
+/// Reads all sources, secret files included. Nothing is bound or written.
+///
+/// # Errors
+/// [`Mistakes`]: every mistake in every source, each with its place and an accepted example.
+pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
+    let mut reader = Reader::open(sources);
+    let (voters, node) = NodeSettings::read(&mut reader, sources);
+    let groups = Groups::read(&mut reader, voters);
+    let clients = client::read_clients(&mut reader, groups.names.as_ref());
+    let remarks = reader.finish()?;
+    let (Some(node), Some(groups), Some(clients)) = (node, groups.settings, clients) else {
+        unreachable!("what cannot be read is a mistake");
+    };
+    Ok(Settings {
+        node: node.node,
+        voters: node.voters,
+        alone: node.alone,
+        listen: node.listen,
+        peer_key: node.peer_key,
+        state_dir: node.state_dir,
+        status_socket: node.status_socket,
+        election_timeout: node.election_timeout,
+        log: node.log,
+        log_format: node.log_format,
+        groups,
+        clients,
+        warnings: remarks.warnings,
+        effective: remarks.effective,
+    })
+}

@@ -1,0 +1,287 @@
+//! The settings of this node: who it is, who the voters are, where it listens and keeps its state.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::file;
+use super::keys::{self, Key};
+use super::mistakes::Problem;
+use super::parse::{
+    AbsolutePath, Address, ElectionTimeout, List, LogFilter, LogFormat, Peer, SocketPath, Switch,
+};
+use super::reader::{Reader, Reading, example};
+use super::secret::{PeerKey, Secret};
+use super::source::{Origin, Sources};
+use crate::model::{Endpoint, NodeId};
+
+/// Most voters that a cluster may have.
+const VOTERS_MAX: usize = 7;
+
+/// All that is about this node.
+pub(super) struct NodeSettings {
+    pub(super) node: NodeId,
+    pub(super) voters: BTreeMap<NodeId, Endpoint>,
+    pub(super) alone: bool,
+    pub(super) listen: Endpoint,
+    pub(super) peer_key: Option<PeerKey>,
+    pub(super) state_dir: PathBuf,
+    pub(super) status_socket: PathBuf,
+    pub(super) election_timeout: ElectionTimeout,
+    pub(super) log: String,
+    pub(super) log_format: Option<LogFormat>,
+}
+
+impl NodeSettings {
+    /// Reads the section: how many voters there are, where that is clear, and all of it, unless there
+    /// is a mistake anywhere.
+    pub(super) fn read(reader: &mut Reader, sources: &Sources) -> (Option<usize>, Option<Self>) {
+        let node = read_node(reader, sources.host_name());
+        let alone = reader
+            .read_or_default(&keys::ALONE, "")
+            .map(|Switch(alone)| alone);
+        let peers = read_peers(reader);
+        let voters = match (&peers, alone) {
+            (Reading::Given(voters), _) => Some(voters.len()),
+            (Reading::Absent, Some(true)) => Some(1),
+            (Reading::Absent | Reading::Mistaken, _) => None,
+        };
+        let membership = Membership::read(reader, node.as_ref(), alone, peers);
+        let peer_key = read_peer_key(reader, sources);
+        if let (Some(membership), Some(None)) = (&membership, &peer_key) {
+            membership.demand_key(reader);
+        }
+        let rest = Self::read_rest(reader, node, alone, membership, peer_key);
+        (voters, rest)
+    }
+
+    fn read_rest(
+        reader: &mut Reader,
+        node: Option<NodeId>,
+        alone: Option<bool>,
+        membership: Option<Membership>,
+        peer_key: Option<Option<PeerKey>>,
+    ) -> Option<Self> {
+        // Only the form of the name: the file itself was gathered before.
+        let config: Option<Option<AbsolutePath>> = reader.read_or_told(&keys::CONFIG, "");
+        let capable = [&keys::ROLE, &keys::SENTINEL_LISTEN, &keys::HTTP_LISTEN]
+            .map(|key| reader.read_restricted(key, ""));
+        let state_dir = reader
+            .read_or_default(&keys::STATE_DIR, "")
+            .map(|AbsolutePath(path)| path);
+        let status_socket = reader
+            .read_or_default(&keys::STATUS_SOCKET, "")
+            .map(|SocketPath(path)| path);
+        let election_timeout = reader.read_or_default(&keys::ELECTION_TIMEOUT, "");
+        let log = reader
+            .read_or_default(&keys::LOG, "")
+            .map(|LogFilter(filter)| filter);
+        let log_format = reader.read_or_told(&keys::LOG_FORMAT, "");
+        let Membership { voters, listen } = membership?;
+        let is_capable = config.is_some() && capable.iter().all(|capable| *capable);
+        is_capable.then_some(Self {
+            node: node?,
+            voters,
+            alone: alone?,
+            listen,
+            peer_key: peer_key?,
+            state_dir: state_dir?,
+            status_socket: status_socket?,
+            election_timeout: election_timeout?,
+            log: log?,
+            log_format: log_format?,
+        })
+    }
+}
+
+fn read_node(reader: &mut Reader, host_name: &str) -> Option<NodeId> {
+    match reader.read(&keys::NODE, "") {
+        Reading::Given(node) => Some(node),
+        Reading::Mistaken => None,
+        Reading::Absent => match host_name.parse() {
+            Ok(node) => {
+                reader.settle(&keys::NODE, "", host_name);
+                Some(node)
+            }
+            Err(error) => {
+                let reason = format!("the host name is not usable: {error}");
+                let example = example(&keys::NODE, "", &Origin::Environment);
+                reader.refuse(&keys::NODE, "", Problem::Invalid { reason, example });
+                None
+            }
+        },
+    }
+}
+
+/// Who votes, and where we listen to them.
+struct Membership {
+    voters: BTreeMap<NodeId, Endpoint>,
+    listen: Endpoint,
+}
+
+impl Membership {
+    fn read(
+        reader: &mut Reader,
+        node: Option<&NodeId>,
+        alone: Option<bool>,
+        peers: Reading<BTreeMap<NodeId, Endpoint>>,
+    ) -> Option<Self> {
+        let listen = reader
+            .read(&keys::LISTEN, "")
+            .map(|Address(endpoint)| endpoint);
+        match (peers, alone?) {
+            (Reading::Mistaken, _) => None,
+            (Reading::Absent, true) => {
+                reader.settle(&keys::PEERS, "", keys::PEERS.default);
+                Self::solo(reader, node?, listen)
+            }
+            (Reading::Absent, false) => {
+                let example = example(&keys::PEERS, "", &Origin::Environment);
+                reader.refuse(&keys::PEERS, "", Problem::NoCluster { example });
+                None
+            }
+            (Reading::Given(voters), alone) => {
+                let others = voters.len() - usize::from(voters.contains_key(node?));
+                let problem = match (alone, others) {
+                    (true, 1..) => Some(Problem::NotAlone),
+                    (false, 0) => Some(Problem::AloneUnsaid),
+                    (true, 0) | (false, 1..) => None,
+                };
+                let is_refused = problem.is_some();
+                if let Some(problem) = problem {
+                    reader.refuse(&keys::PEERS, "", problem);
+                }
+                let membership = Self::joined(reader, node?, voters, listen)?;
+                (!is_refused).then_some(membership)
+            }
+        }
+    }
+
+    fn solo(reader: &mut Reader, node: &NodeId, listen: Reading<Endpoint>) -> Option<Self> {
+        let listen = match listen {
+            Reading::Given(listen) => listen,
+            Reading::Mistaken => return None,
+            Reading::Absent => {
+                // Nobody calls, but the port stays the one that a second node would be told.
+                let listen = Endpoint::new("127.0.0.1", 7400).ok()?;
+                reader.settle(&keys::LISTEN, "", &listen);
+                listen
+            }
+        };
+        let voters = BTreeMap::from([(node.clone(), listen.clone())]);
+        Some(Self { voters, listen })
+    }
+
+    fn joined(
+        reader: &mut Reader,
+        node: &NodeId,
+        voters: BTreeMap<NodeId, Endpoint>,
+        listen: Reading<Endpoint>,
+    ) -> Option<Self> {
+        let Some(entry) = voters.get(node) else {
+            let names: Vec<&str> = voters.keys().map(NodeId::as_str).collect();
+            let (node, peers) = (node.clone(), names.join(", "));
+            reader.refuse(&keys::NODE, "", Problem::NotAPeer { node, peers });
+            return None;
+        };
+        let listen = match listen {
+            Reading::Given(listen) => listen,
+            Reading::Mistaken => return None,
+            Reading::Absent => {
+                reader.settle(&keys::LISTEN, "", entry);
+                entry.clone()
+            }
+        };
+        if voters.len().is_multiple_of(2) {
+            let (count, fewer) = (voters.len(), voters.len() - 1);
+            reader.warn(format!(
+                "{count} voters survive no more losses than {fewer}: run an odd number"
+            ));
+        }
+        Some(Self { voters, listen })
+    }
+
+    /// Refuses to talk beyond this machine without a key.
+    fn demand_key(&self, reader: &mut Reader) {
+        let mut endpoints = std::iter::once(&self.listen).chain(self.voters.values());
+        if let Some(endpoint) = endpoints.find(|endpoint| !endpoint.is_loopback()) {
+            let endpoint = endpoint.clone();
+            reader.refuse(&keys::PEER_KEY_FILE, "", Problem::KeyNeeded { endpoint });
+        }
+    }
+}
+
+fn read_peers(reader: &mut Reader) -> Reading<BTreeMap<NodeId, Endpoint>> {
+    let peers: Vec<Peer> = match reader.read(&keys::PEERS, "") {
+        Reading::Given(List(peers)) => peers,
+        Reading::Absent => return Reading::Absent,
+        Reading::Mistaken => return Reading::Mistaken,
+    };
+    let names = peers.iter().map(|Peer(name, _)| name.to_string());
+    let endpoints = peers.iter().map(|Peer(_, endpoint)| endpoint.to_string());
+    let mut is_right = reader.demand_once(&keys::PEERS, "", names.chain(endpoints));
+    if peers.len() > VOTERS_MAX {
+        let (count, max) = (peers.len(), VOTERS_MAX);
+        reader.refuse(&keys::PEERS, "", Problem::TooManyVoters { count, max });
+        is_right = false;
+    }
+    if !is_right {
+        return Reading::Mistaken;
+    }
+    Reading::Given(
+        peers
+            .into_iter()
+            .map(|Peer(name, endpoint)| (name, endpoint))
+            .collect(),
+    )
+}
+
+fn read_peer_key(reader: &mut Reader, sources: &Sources) -> Option<Option<PeerKey>> {
+    let key = &keys::PEER_KEY_FILE;
+    let path = match reader.read(key, "") {
+        Reading::Given(AbsolutePath(path)) => path,
+        Reading::Mistaken => return None,
+        Reading::Absent => match sources.credential("peer-key") {
+            Some(path) => {
+                reader.note(key, "", path.display().to_string(), Origin::Credential);
+                path
+            }
+            None => {
+                reader.settle(key, "", "none");
+                return Some(None);
+            }
+        },
+    };
+    let text = read_secret(reader, key, "", &path)?;
+    match PeerKey::parse(text.expose()) {
+        Ok(key) => Some(Some(key)),
+        Err(error) => {
+            let reason = error.to_string();
+            reader.refuse(key, "", Problem::BadSecret { path, reason });
+            None
+        }
+    }
+}
+
+/// Reads the secret file that a key names, and warns when others may read it.
+pub(super) fn read_secret(
+    reader: &mut Reader,
+    key: &'static Key,
+    label: &str,
+    path: &std::path::Path,
+) -> Option<Secret> {
+    match file::read_secret(path) {
+        Ok(secret) => {
+            if let Some(mode) = secret.too_open {
+                let (variable, path) = (key.variable(label), path.display());
+                reader.warn(format!(
+                    "{variable}: {path} has mode {mode:04o}, so others can read or change the secret: chmod 0640"
+                ));
+            }
+            Some(Secret::new(secret.text.to_string()))
+        }
+        Err(problem) => {
+            reader.refuse(key, label, problem);
+            None
+        }
+    }
+}

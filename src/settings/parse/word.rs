@@ -1,0 +1,186 @@
+//! Words: switches, kinds, names and the filter of the log.
+
+use std::str::FromStr;
+
+use tracing_subscriber::EnvFilter;
+
+use super::{InvalidValue, quote};
+
+/// `true` or `on`, `false` or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::settings) struct Switch(pub(in crate::settings) bool);
+
+impl FromStr for Switch {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim().to_lowercase().as_str() {
+            "true" | "on" => Ok(Self(true)),
+            "false" | "off" => Ok(Self(false)),
+            _ => Err(InvalidValue::Switch(quote(text))),
+        }
+    }
+}
+
+/// What stands in a client's file in place of the master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A URL, of which host and port are changed.
+    Url,
+    /// `host:port`.
+    Endpoint,
+    /// The host alone.
+    Host,
+    /// The port alone.
+    Port,
+}
+
+impl FromStr for ValueKind {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "url" => Ok(Self::Url),
+            "endpoint" => Ok(Self::Endpoint),
+            "host" => Ok(Self::Host),
+            "port" => Ok(Self::Port),
+            _ => Err(InvalidValue::Word {
+                given: quote(text),
+                known: "url, endpoint, host and port",
+            }),
+        }
+    }
+}
+
+/// How events are written to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(InvalidValue::Word {
+                given: quote(text),
+                known: "text and json (journald comes with a later version)",
+            }),
+        }
+    }
+}
+
+/// A filter that `tracing-subscriber` accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::settings) struct LogFilter(pub(in crate::settings) String);
+
+impl FromStr for LogFilter {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+        let text = text.trim();
+        // A bare word that is no level would be taken for a target: `inof` would silence all others.
+        let is_bare = |part: &&str| !part.contains(['=', '[', ']', '{', '}']);
+        let is_level = |part: &str| LEVELS.contains(&part.trim().to_lowercase().as_str());
+        let wrong = text.split(',').filter(is_bare).find(|part| !is_level(part));
+        match wrong {
+            Some(part) => Err(InvalidValue::Filter(quote(part))),
+            None => EnvFilter::try_new(text)
+                .map(|_| Self(text.to_owned()))
+                .map_err(|_| InvalidValue::Filter(quote(text))),
+        }
+    }
+}
+
+/// A user of Redis, taken as it is: `007` stays `007`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::settings) struct Username(pub(in crate::settings) String);
+
+impl FromStr for Username {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let blank = |letter: char| letter.is_whitespace() || letter.is_control();
+        if text.is_empty() || text.len() > 128 || text.chars().any(blank) {
+            return Err(InvalidValue::Username);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The name of a variable in an env file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::settings) struct EditKey(pub(in crate::settings) String);
+
+impl FromStr for EditKey {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let digit_first = text.starts_with(|letter: char| letter.is_ascii_digit());
+        if text.is_empty() || text.len() > 256 || digit_first || !text.chars().all(word) {
+            return Err(InvalidValue::EditKey(quote(text)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_is_one_of_four_words_in_any_case() {
+        for (text, on) in [
+            ("true", Some(true)),
+            ("On", Some(true)),
+            ("FALSE", Some(false)),
+            (" off", Some(false)),
+            ("1", None),
+            ("yes", None),
+            ("", None),
+        ] {
+            let switch = text.parse().ok().map(|Switch(on)| on);
+            assert_eq!(switch, on, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_filter_with_a_misspelt_level_is_refused() {
+        for (text, is_right) in [
+            ("info", true),
+            ("WARN", true),
+            ("off", true),
+            ("info,promoterd::consensus=debug", true),
+            ("promoterd[failover{group=f}]=trace", true),
+            ("inof", false),
+            ("info,promoterd", false),
+            ("promoterd=loud", false),
+            ("", false),
+        ] {
+            assert_eq!(text.parse::<LogFilter>().is_ok(), is_right, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_an_env_file_is_a_name_that_a_shell_accepts() {
+        for (text, is_right) in [
+            ("REDIS_URL", true),
+            ("_x1", true),
+            ("1X", false),
+            ("A-B", false),
+            ("A=B", false),
+            ("é", false),
+            ("", false),
+        ] {
+            assert_eq!(text.parse::<EditKey>().is_ok(), is_right, "{text}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What is right loads, from either source, with every origin known.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::super::*;
+use super::{Ground, KEY, effective};
+
+#[test]
+fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
+    let mut ground = Ground::new(&[
+        ("NODE", "a"),
+        ("PEERS", "a=10.0.0.1:7400,b=10.0.0.2:7400,c=10.0.0.3:7400"),
+        (
+            "GROUPS__FEATURES__INSTANCES",
+            "10.0.0.1:6379,10.0.0.2:6379,10.0.0.3:6379",
+        ),
+        ("CLIENTS__API__FILE", "/etc/api/redis.env"),
+        ("CLIENTS__API__EDIT", "REDIS_URL"),
+    ]);
+    ground.write("peer-key", KEY.as_bytes());
+    let directory = ground.directory.path().to_str().unwrap().to_owned();
+    ground
+        .variables
+        .insert("CREDENTIALS_DIRECTORY".into(), directory);
+    let settings = ground.load().unwrap();
+
+    assert_eq!(settings.node.as_str(), "a");
+    assert_eq!(settings.voters.len(), 3);
+    assert_eq!(settings.listen.to_string(), "10.0.0.1:7400");
+    assert_eq!(&*settings.peer_key.as_ref().unwrap().to_text(), KEY);
+    assert!(!settings.alone);
+    assert_eq!(settings.state_dir, PathBuf::from("/var/lib/promoterd"));
+    assert_eq!(
+        settings.status_socket,
+        PathBuf::from("/run/promoterd/status.sock")
+    );
+    let (min, max) = (Duration::from_millis(150), Duration::from_millis(300));
+    assert_eq!(settings.election_timeout, ElectionTimeout { min, max });
+    assert_eq!((settings.log.as_str(), settings.log_format), ("info", None));
+    assert_eq!(settings.warnings, Vec::<String>::new());
+
+    let (name, group) = settings.groups.first_key_value().unwrap();
+    assert_eq!((settings.groups.len(), name.as_str()), (1, "features"));
+    assert_eq!((group.instances.len(), group.quorum), (3, 2));
+    assert_eq!(group.down_after, Duration::from_secs(1));
+    assert_eq!(group.gone_after, Duration::from_millis(20));
+    assert_eq!(group.replica_veto_max, Duration::from_secs(10));
+    assert_eq!(group.promote_timeout, Duration::from_secs(5));
+    assert_eq!(group.cooldown, Duration::from_secs(10));
+    assert_eq!((group.exited, group.fencing), (true, Fencing::Off));
+    assert_eq!((group.parallel_syncs, group.lag_max), (1, None));
+    assert!(group.username.is_none() && group.password.is_none() && group.excluded.is_empty());
+
+    let (name, client) = settings.clients.first_key_value().unwrap();
+    assert_eq!((settings.clients.len(), name.as_str()), (1, "api"));
+    assert_eq!(client.file, PathBuf::from("/etc/api/redis.env"));
+    assert_eq!(
+        (client.group.as_str(), client.format),
+        ("features", FileFormat::Env)
+    );
+    assert_eq!(
+        (&*client.edits, client.value),
+        (&["REDIS_URL".to_owned()][..], None)
+    );
+
+    assert_eq!(
+        effective(&settings, "PEER_KEY_FILE").origin,
+        Origin::Credential
+    );
+    assert_eq!(effective(&settings, "NODE").origin, Origin::Environment);
+    assert_eq!(effective(&settings, "GROUPS__FEATURES__QUORUM").value, "2");
+    assert_eq!(effective(&settings, "LISTEN").origin, Origin::Default);
+}
+
+#[test]
+fn a_file_of_nested_tables_says_the_same_as_variables() {
+    let mut ground = Ground::new(&[]);
+    let path = ground.config(
+        r#"node = "a"
+peers = ["a=127.0.0.1:7400", "b=127.0.0.2:7400", "c=127.0.0.3:7400"]
+log_format = "json"
+
+[groups.features]
+name = "Features"
+instances = "127.0.0.1:6379, 127.0.0.2:6379"
+quorum = 3
+exited = false
+username = "007"
+lag_max = 10_485_760
+exclude = ["127.0.0.2:6379"]
+
+[groups.sessions]
+instances = ["127.0.0.1:6380"]
+cooldown = "1m 30s"
+
+[clients]
+api = { file = "/etc/api/redis.env", group = "Features", edit = ["URL", "OLD_URL"], value = "url" }
+"#,
+    );
+    let settings = ground.load().unwrap();
+    let names: Vec<&str> = settings.groups.keys().map(GroupName::as_str).collect();
+    assert_eq!(names, ["Features", "sessions"]);
+    let features = &settings.groups[&"Features".parse().unwrap()];
+    assert_eq!((features.quorum, features.exited), (3, false));
+    assert_eq!(features.username.as_deref(), Some("007"));
+    assert_eq!(features.lag_max, Some(10 << 20));
+    assert_eq!((features.instances.len(), features.excluded.len()), (2, 1));
+    let sessions = &settings.groups[&"sessions".parse().unwrap()];
+    assert_eq!(sessions.cooldown, Duration::from_secs(90));
+    let client = &settings.clients[&"api".parse().unwrap()];
+    assert_eq!(
+        (&*client.edits, client.value),
+        (
+            &["URL".to_owned(), "OLD_URL".to_owned()][..],
+            Some(ValueKind::Url)
+        )
+    );
+    assert_eq!(settings.log_format, Some(LogFormat::Json));
+    let at = |line| Origin::File {
+        path: path.clone(),
+        line: Some(line),
+    };
+    assert_eq!(
+        effective(&settings, "GROUPS__FEATURES__QUORUM").origin,
+        at(8)
+    );
+    assert_eq!(effective(&settings, "CLIENTS__API__GROUP").origin, at(19));
+    assert_eq!(effective(&settings, "NODE").origin, at(1));
+}
+
+#[test]
+fn the_environment_wins_over_the_file_key_by_key() {
+    let mut ground = Ground::good();
+    ground.set("GROUPS__FEATURES__DOWN_AFTER", "2s");
+    let path = ground
+        .config("[GROUPS.Features]\nDown_After = '3s'\ngone_after = '50ms'\ninstances = 'h:1'");
+    let settings = ground.load().unwrap();
+    let group = &settings.groups[&"features".parse().unwrap()];
+    assert_eq!(group.down_after, Duration::from_secs(2));
+    assert_eq!(group.gone_after, Duration::from_millis(50));
+    assert_eq!(group.instances.len(), 2);
+    let line = Some(3);
+    assert_eq!(
+        effective(&settings, "GROUPS__FEATURES__GONE_AFTER").origin,
+        Origin::File { path, line }
+    );
+    assert_eq!(
+        effective(&settings, "GROUPS__FEATURES__DOWN_AFTER").origin,
+        Origin::Environment
+    );
+}
+
+#[test]
+fn variables_are_known_in_any_case_and_others_are_none_of_ours() {
+    let mut ground = Ground::good();
+    ground
+        .variables
+        .insert("promoterd_groups__Features__Quorum".into(), "1".into());
+    ground.variables.insert("PROMOTER_NODE".into(), "x".into());
+    ground.variables.insert("PATH".into(), "/bin".into());
+    let settings = ground.load().unwrap();
+    assert_eq!(settings.groups[&"features".parse().unwrap()].quorum, 1);
+}
+
+#[test]
+fn no_value_is_taken_for_a_number_or_a_truth() {
+    for text in ["007", "12345", "true", "1.50", "[a]", "0x1F", "1_000"] {
+        let mut ground = Ground::good();
+        ground.set("GROUPS__FEATURES__USERNAME", text);
+        ground.write_for(
+            "GROUPS__FEATURES__PASSWORD_FILE",
+            "password",
+            text.as_bytes(),
+        );
+        let settings = ground.load().unwrap();
+        let group = &settings.groups[&"features".parse().unwrap()];
+        assert_eq!(group.username.as_deref(), Some(text));
+        assert_eq!(group.password.as_ref().unwrap().expose(), text);
+    }
+}
+
+#[test]
+fn a_node_alone_is_its_only_voter() {
+    let mut ground = Ground::good();
+    ground.unset("PEERS").unset("NODE").set("ALONE", "on");
+    let settings = ground.load().unwrap();
+    assert_eq!((settings.alone, settings.node.as_str()), (true, "host-1"));
+    assert_eq!(
+        settings.voters,
+        BTreeMap::from([(settings.node.clone(), settings.listen.clone())])
+    );
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:7400");
+    assert_eq!(settings.groups[&"features".parse().unwrap()].quorum, 1);
+
+    ground.set("LISTEN", "[::1]:7500");
+    assert_eq!(
+        ground
+            .load()
+            .unwrap()
+            .voters
+            .values()
+            .next()
+            .unwrap()
+            .to_string(),
+        "[::1]:7500"
+    );
+
+    ground.unset("LISTEN").set("PEERS", "host-1=127.0.0.1:7600");
+    assert_eq!(ground.load().unwrap().listen.to_string(), "127.0.0.1:7600");
+}
+
+#[test]
+fn an_even_number_of_voters_is_accepted_with_a_warning() {
+    for (voters, warnings) in [(1, 0), (2, 1), (3, 0), (4, 1), (5, 0), (6, 1), (7, 0)] {
+        let mut ground = Ground::good();
+        let peers: Vec<String> = (1..=voters)
+            .map(|voter| format!("n{voter}=127.0.0.{voter}:7400"))
+            .collect();
+        ground.set("NODE", "n1").set("PEERS", &peers.join(","));
+        if voters == 1 {
+            ground.set("ALONE", "true");
+        }
+        let settings = ground.load().unwrap();
+        assert_eq!(
+            (settings.voters.len(), settings.warnings.len()),
+            (voters, warnings)
+        );
+        assert_eq!(
+            settings.groups.values().next().unwrap().quorum,
+            voters / 2 + 1
+        );
+    }
+}
+
+#[test]
+fn a_file_name_without_a_known_format_is_an_env_file_and_format_insists() {
+    for (file, format) in [
+        ("/etc/default/api", None),
+        ("/etc/api/.env", None),
+        ("/etc/api/redis.conf", None),
+        ("/etc/api/redis.json", Some("env")),
+    ] {
+        let mut ground = Ground::good();
+        ground.set("CLIENTS__API__FILE", file);
+        format.map(|format| ground.set("CLIENTS__API__FORMAT", format).variables.len());
+        let settings = ground.load().unwrap();
+        assert_eq!(
+            settings.clients.values().next().unwrap().format,
+            FileFormat::Env,
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn the_report_shows_each_key_its_value_and_its_origin_in_columns() {
+    let mut ground = Ground::good();
+    ground.config("log = 'debug'");
+    let settings = ground.load().unwrap();
+    let text = report(&settings);
+    assert_eq!(text.lines().count(), KEYS.len() + 1);
+    let column = text.find("VALUE").unwrap();
+    for line in text.lines() {
+        assert_eq!(&line[column - 1..column], " ", "{line}");
+        assert_ne!(&line[column..=column], " ", "{line}");
+    }
+    let log = text
+        .lines()
+        .find(|line| line.starts_with("PROMOTERD_LOG "))
+        .unwrap();
+    assert!(
+        log.contains("  debug  ") && log.ends_with("promoterd.toml:1"),
+        "{log}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_combination_of_values_makes_loading_panic(
+        picks in prop::collection::vec((0..KEYS.len(), 0..4_usize, any::<bool>()), 0..12),
+        odd in "\\PC{0,20}",
+        config in "(\\[groups\\.[a-z\"]{1,3}\\]\n)?([a-z_.]{1,12} = [\\[\\]{}0-9a-z\"']{1,8}\n){0,3}",
+    ) {
+        let mut ground = Ground::good();
+        ground.config(&config);
+        for (key, choice, other) in picks {
+            let key = KEYS[key];
+            let label = if other { "other" } else if key.scope == Scope::Client { "api" } else { "features" };
+            let value = match choice {
+                0 => key.example,
+                1 => key.bounds.map_or("0", |(min, _)| min),
+                2 => "",
+                _ => odd.as_str(),
+            };
+            ground.variables.insert(key.variable(label), value.to_owned());
+        }
+        if let Err(mistakes) = ground.load() {
+            prop_assert!(mistakes.iter().count() > 0);
+        }
+    }
+}
