@@ -1,14 +1,36 @@
-//! Links between daemons.
+//! Links between daemons: encrypted, authenticated, bounded in size and time.
+//!
+//! ```text
+//! links ─┬─ dial ───┐                             one task per peer
+//!        └─ accept ─┴─ handshake ── connection     one after the other
+//!                          └──── session ───┘      bytes in and out, no sockets
+//! ```
+//!
+//! Between two nodes there is one TCP connection, called by the one whose name sorts first. Payloads
+//! are opaque here. What is refused or dropped is counted by reason and logged once a minute.
 
+mod accept;
+mod connection;
+mod dial;
 mod frame;
+mod handshake;
 mod hello;
 mod key;
+mod ledger;
+mod links;
+mod log_limiter;
+mod outbox;
+mod pace;
 mod session;
 
 #[cfg(test)]
 mod session_tests;
 
+pub use connection::{DownReason, LinkEvent};
 pub use frame::FRAME_LENGTH_MAX;
 pub use hello::{Admission, Expected, Hello, PROTOCOL_VERSION, Refusal, VotersDigest};
 pub use key::ClusterKey;
+pub use ledger::{Connected, DropReason, LinkStatus};
+pub use links::{LinkError, LinkSettings, Links};
+pub use outbox::NotSent;
 pub use session::{Session, SessionError, SessionEvent};

@@ -1,5 +1,7 @@
 //! One connection between two nodes as a pure machine: bytes in; bytes, payloads or a refusal out.
 
+use std::fmt;
+
 use snow::{Builder, HandshakeState};
 use thiserror::Error;
 
@@ -69,6 +71,17 @@ pub enum SessionEvent {
     Established(Hello),
     /// A whole payload.
     Received(Vec<u8>),
+}
+
+impl SessionEvent {
+    /// The payload, if this is one.
+    #[must_use]
+    pub fn into_payload(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Received(payload) => Some(payload),
+            Self::Established(_) => None,
+        }
+    }
 }
 
 /// ```text
@@ -358,6 +371,16 @@ impl Session {
             .assess(&hello)
             .map_err(SessionError::Refused)?;
         Ok(hello)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("claimed", &self.claimed)
+            .field("frames", &self.frames)
+            .finish_non_exhaustive()
     }
 }
 

@@ -237,6 +237,9 @@ fn feed_in_pieces(
 const PIECES: Range<usize> = 1..300;
 
 proptest! {
+    // Each case costs a handshake, which takes a while without optimisation.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn arbitrary_bytes_never_yield_anything(
         bytes in prop::collection::vec(any::<u8>(), 0..2_000),
