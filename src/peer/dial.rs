@@ -134,9 +134,7 @@ impl Dialer {
     }
 
     async fn connect_to(&self, address: SocketAddr) -> Result<(TcpStream, SocketAddr), DialError> {
-        if self.key.is_none() && !address.ip().to_canonical().is_loopback() {
-            return Err(DialError::NotLoopback { address });
-        }
+        check_reach(self.key.as_ref(), address)?;
         let connect = async {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
@@ -147,6 +145,14 @@ impl Dialer {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|source| DialError::Connect { address, source })
     }
+}
+
+/// Without a key, nothing is said to another machine.
+fn check_reach(key: Option<&ClusterKey>, address: SocketAddr) -> Result<(), DialError> {
+    if key.is_none() && !address.ip().to_canonical().is_loopback() {
+        return Err(DialError::NotLoopback { address });
+    }
+    Ok(())
 }
 
 /// Finds the addresses of one endpoint, anew for each call.
@@ -217,4 +223,73 @@ pub(super) async fn addresses_of(endpoint: &Endpoint) -> io::Result<Vec<SocketAd
         ));
     }
     Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn resolver(endpoint: &str) -> Resolver {
+        Resolver::new(endpoint.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_name_is_resolved_and_an_address_is_taken_as_it_is() {
+        let found = resolver("localhost:7400").resolve(LONG).await.unwrap();
+        assert!(
+            found
+                .iter()
+                .all(|address| address.ip().is_loopback() && address.port() == 7_400),
+            "{found:?}"
+        );
+        let found = resolver("[::1]:7400").resolve(LONG).await.unwrap();
+        assert_eq!(found, ["[::1]:7400".parse().unwrap()]);
+    }
+
+    #[tokio::test]
+    async fn the_last_known_addresses_stand_in_for_a_name_service_that_fails() {
+        let known: SocketAddr = "127.0.0.1:7400".parse().unwrap();
+        let mut resolver = resolver("localhost:7400");
+        let failing = || Some(tokio::spawn(async { Err(io::ErrorKind::NotFound.into()) }));
+        resolver.lookup = failing();
+        let error = resolver.resolve(LONG).await.unwrap_err();
+        assert_eq!(error.drop_reason(), DropReason::Unresolved);
+        resolver.known = vec![known];
+        resolver.lookup = failing();
+        assert_eq!(resolver.resolve(LONG).await.unwrap(), [known]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_hangs_is_waited_for_again_and_not_begun_again() {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let mut resolver = resolver("localhost:7400");
+        resolver.lookup = Some(tokio::spawn(async { Ok(answered.await.unwrap()) }));
+        for _ in 0..2 {
+            assert!(resolver.resolve(LONG).await.is_err());
+        }
+        let late: SocketAddr = "127.0.0.2:7400".parse().unwrap();
+        answer.send(vec![late]).unwrap();
+        assert_eq!(resolver.resolve(LONG).await.unwrap(), [late]);
+        assert!(resolver.lookup.is_none());
+    }
+
+    #[test]
+    fn without_a_key_only_addresses_of_this_machine_may_be_called() {
+        for (address, allowed) in [
+            ("127.0.0.1:1", true),
+            ("127.9.9.9:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("10.0.0.1:1", false),
+            ("[::ffff:10.0.0.1]:1", false),
+            ("[fd77::1]:1", false),
+        ] {
+            let address = address.parse().unwrap();
+            assert_eq!(check_reach(None, address).is_ok(), allowed, "{address}");
+            let key = ClusterKey::from([1; 32]);
+            assert!(check_reach(Some(&key), address).is_ok());
+        }
+    }
 }

@@ -220,3 +220,39 @@ fn with_causes(error: &dyn Dropped) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::connection::DownReason;
+    use crate::peer::hello::Refusal;
+    use crate::peer::hello::tests::node;
+    use crate::peer::session::SessionError;
+
+    #[test]
+    fn a_drop_counts_under_the_peer_that_caused_it_or_else_under_strangers() {
+        let ledger = Ledger::new([&node("a"), &node("b")]);
+        let refused = SessionError::Refused(Refusal::UnknownNode { node: node("x") });
+        for culprit in [Some("a"), Some("a"), Some("x"), None] {
+            let culprit = culprit.map(node);
+            ledger.dropped(culprit.as_ref(), None, &refused, Instant::now());
+        }
+        let expected = BTreeMap::from([(DropReason::Refused, 2)]);
+        assert_eq!(ledger.peers()[&node("a")].drops, expected);
+        assert_eq!(ledger.peers()[&node("b")], LinkStatus::default());
+        assert_eq!(ledger.strangers(), expected);
+    }
+
+    #[test]
+    fn the_last_error_tells_its_causes() {
+        let ledger = Ledger::new([&node("a")]);
+        let reason = DownReason::Invalid(SessionError::Forged);
+        ledger.disconnected(&node("a"), &reason, Instant::now());
+        assert_eq!(
+            ledger.peers()[&node("a")].last_error.as_deref(),
+            Some(
+                "the peer sent an invalid frame: a frame does not authenticate: it is damaged or replayed"
+            )
+        );
+    }
+}

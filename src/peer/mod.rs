@@ -24,6 +24,10 @@ mod pace;
 mod session;
 
 #[cfg(test)]
+mod connection_tests;
+#[cfg(test)]
+mod links_tests;
+#[cfg(test)]
 mod session_tests;
 
 pub use connection::{DownReason, LinkEvent};
