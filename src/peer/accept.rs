@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
+use super::admission::Admission;
 use super::connection::{Ended, Link, run};
 use super::handshake::{Established, Failed, HandshakeError, shake_hands};
-use super::hello::Admission;
 use super::key::ClusterKey;
 use super::ledger::{DropReason, Dropped, Ledger};
 use super::pace::Pace;

@@ -10,9 +10,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::tests::{called_by, calling};
 use super::connection::{DownReason, Ended, Link, LinkEvent, run};
 use super::handshake::{Established, shake_hands};
-use super::hello::tests::{called_by, calling, node};
+use super::hello::tests::node;
 use super::key::ClusterKey;
 use super::ledger::{DropReason, Ledger};
 use super::outbox::Outbox;

@@ -11,9 +11,9 @@ use tokio::select;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::admission::Admission;
 use super::connection::{Ended, Link, run};
 use super::handshake::{Established, HandshakeError, shake_hands};
-use super::hello::Admission;
 use super::key::ClusterKey;
 use super::ledger::{DropReason, Dropped};
 use super::pace::Backoff;

@@ -2,7 +2,8 @@
 
 use snow::TransportState;
 
-use super::hello::{Refusal, decode, encode};
+use super::admission::Refusal;
+use super::hello::{decode, encode};
 use super::session::SessionError;
 
 /// Longest payload, in bytes, however many fragments it takes.

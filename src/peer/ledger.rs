@@ -224,8 +224,8 @@ fn with_causes(error: &dyn Dropped) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::admission::Refusal;
     use crate::peer::connection::DownReason;
-    use crate::peer::hello::Refusal;
     use crate::peer::hello::tests::node;
     use crate::peer::session::SessionError;
 

@@ -13,9 +13,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{Reception, keep_serving};
+use super::admission::{Admission, Expected};
 use super::connection::{Link, LinkEvent};
 use super::dial::{Dialer, Resolver, addresses_of};
-use super::hello::{Admission, Expected, Hello, PROTOCOL_VERSION, VotersDigest};
+use super::hello::{Hello, PROTOCOL_VERSION, VotersDigest};
 use super::key::ClusterKey;
 use super::ledger::{DropReason, Ledger, LinkStatus};
 use super::outbox::{NotSent, Outbox};

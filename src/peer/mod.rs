@@ -10,6 +10,7 @@
 //! are opaque here. What is refused or dropped is counted by reason and logged once a minute.
 
 mod accept;
+mod admission;
 mod connection;
 mod dial;
 mod frame;
@@ -19,6 +20,7 @@ mod key;
 mod ledger;
 mod links;
 mod log_limiter;
+mod noise;
 mod outbox;
 mod pace;
 mod session;
@@ -26,13 +28,18 @@ mod session;
 #[cfg(test)]
 mod connection_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod links_tests;
 #[cfg(test)]
 mod session_tests;
+#[cfg(test)]
+mod test_ground;
 
+pub use admission::{Admission, Expected, Refusal};
 pub use connection::{DownReason, LinkEvent};
 pub use frame::FRAME_LENGTH_MAX;
-pub use hello::{Admission, Expected, Hello, PROTOCOL_VERSION, Refusal, VotersDigest};
+pub use hello::{Hello, PROTOCOL_VERSION, VotersDigest};
 pub use key::ClusterKey;
 pub use ledger::{Connected, DropReason, LinkStatus};
 pub use links::{LinkError, LinkSettings, Links};

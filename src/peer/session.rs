@@ -2,21 +2,18 @@
 
 use std::fmt;
 
-use snow::{Builder, HandshakeState};
+use snow::HandshakeState;
 use thiserror::Error;
 
+use super::admission::{Admission, Refusal};
 use super::frame::{Channel, FRAME_LENGTH_MAX, Frame};
-use super::hello::{Admission, Hello, PROTOCOL_VERSION, Refusal, UnreadableHello, decode, encode};
+use super::hello::{Hello, PROTOCOL_VERSION, UnreadableHello, decode, encode};
 use super::key::ClusterKey;
+use super::noise::{
+    HANDSHAKE_LENGTH_MAX, HANDSHAKE_LENGTH_MIN, builder, into_channel, read_handshake,
+    write_handshake,
+};
 
-const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
-/// Names the format of handshake and frames. The version of what they carry is in [`Hello`], where
-/// two nodes that differ can still tell each other so.
-const PROLOGUE: &[u8] = b"promoterd peer link 1";
-/// Longest message of a handshake, in bytes: what a stranger can make us hold and decrypt.
-const HANDSHAKE_LENGTH_MAX: usize = 512;
-/// An ephemeral key and a tag, in bytes: what each message of a handshake has at least.
-const HANDSHAKE_LENGTH_MIN: usize = 48;
 /// A kind and a tag, in bytes: what each frame has at least.
 const MESSAGE_LENGTH_MIN: usize = 17;
 /// How much room for outgoing bytes a session keeps when it has nothing to write.
@@ -382,43 +379,4 @@ impl fmt::Debug for Session {
             .field("frames", &self.frames)
             .finish_non_exhaustive()
     }
-}
-
-fn builder(key: &ClusterKey) -> Builder<'_> {
-    let pattern = PATTERN.parse().expect("the pattern is a known one");
-    Builder::new(pattern)
-        .psk(0, key.bytes())
-        .and_then(|builder| builder.prologue(PROLOGUE))
-        .expect("key and prologue are set once")
-}
-
-fn write_handshake(
-    noise: &mut HandshakeState,
-    payload: &[u8],
-    outgoing: &mut Vec<u8>,
-) -> Result<(), SessionError> {
-    let mut message = [0; HANDSHAKE_LENGTH_MAX];
-    let length = noise
-        .write_message(payload, &mut message)
-        .map_err(|_| SessionError::NoRandomness)?;
-    let prefix = u16::try_from(length).expect("the buffer is shorter than 64 KiB");
-    outgoing.extend_from_slice(&prefix.to_be_bytes());
-    outgoing.extend_from_slice(&message[..length]);
-    Ok(())
-}
-
-fn read_handshake(noise: &mut HandshakeState, message: &[u8]) -> Result<Vec<u8>, SessionError> {
-    let mut payload = vec![0; HANDSHAKE_LENGTH_MAX];
-    let length = noise
-        .read_message(message, &mut payload)
-        .map_err(|_| SessionError::Unauthenticated)?;
-    payload.truncate(length);
-    Ok(payload)
-}
-
-fn into_channel(noise: HandshakeState) -> Result<Channel, SessionError> {
-    let noise = noise
-        .into_transport_mode()
-        .map_err(|_| SessionError::Malformed)?;
-    Ok(Channel::new(noise))
 }

@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
+use super::admission::Refusal;
+use super::admission::tests::{called_by, calling};
 use super::frame::{FRAGMENT_LENGTH_MAX, FRAME_LENGTH_MAX};
-use super::hello::tests::{called_by, calling, hello, node};
-use super::hello::{PROTOCOL_VERSION, Refusal};
+use super::hello::PROTOCOL_VERSION;
+use super::hello::tests::{hello, node};
 use super::key::ClusterKey;
 use super::session::{Session, SessionError, SessionEvent};
 
