@@ -7,4 +7,5 @@
     )
 )]
 
+pub mod clients;
 pub mod model;
