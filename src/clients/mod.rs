@@ -1,8 +1,8 @@
 //! Clients' files: what each names, how it is edited, and the one way in which it is replaced.
 //!
 //! [`document`] edits text and touches no file. [`transaction`] replaces one file so that it is only
-//! ever seen whole, old or new. `journal` remembers which epoch each file has reached, so that none
-//! goes back. `worker` is the thread that runs all of it, one file after the other.
+//! ever seen whole, old or new. [`journal`] remembers which epoch each file has reached, so that none
+//! goes back. [`worker`] is the thread that runs all of it, one file after the other.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,15 @@ use crate::model::{ClientName, Endpoint, Epoch, GroupName};
 
 mod digest;
 pub mod document;
+pub mod journal;
+mod schedule;
 pub mod transaction;
+pub mod worker;
 
 pub use digest::Digest;
 pub use document::{Format, ValueKind};
+pub use journal::Journal;
+pub use worker::{FileOutcome, Replaced, Worker};
 
 /// A file of a client on this host, and what in it names the master of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Editing of clients' documents: a few bytes change, and a second reading agrees. Touches no file.
 //!
-//! A format says where the values are ([`env::locate`]) and reads old and new once more in another
-//! way ([`verify::check`]); the addresses within values are the same in all of them ([`address`]).
+//! A format says where the values are (`env`) and reads old and new once more in another way
+//! (`verify`); the addresses within values are the same in all of them (`address`).
 //! No error and no `Debug` text here repeats a value: it may hold a password.
 
 use std::fmt;
