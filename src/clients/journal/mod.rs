@@ -201,6 +201,12 @@ impl Journal {
         Ok(())
     }
 
+    /// Has the next append fail, as on a disk that is full.
+    #[cfg(test)]
+    pub(in crate::clients) fn fail_next_append(&mut self) {
+        self.file = File::open(self.directory.join(NAME)).unwrap();
+    }
+
     /// Puts a new file with just `entries` in place of the journal.
     fn rewrite(
         directory: &Path,

@@ -58,8 +58,8 @@ fn what_was_flushed_is_known_after_reopening_and_nothing_goes_back() {
 
 #[test]
 fn what_was_noted_holds_before_it_is_flushed() {
-    let (_directory, _) = written(0);
-    let mut journal = Journal::open(_directory.path()).unwrap();
+    let (directory, _) = written(0);
+    let mut journal = Journal::open(directory.path()).unwrap();
     journal.note(entry("api", 5));
     assert!(refuses(&journal, "api", 4));
     let error = journal
@@ -216,7 +216,7 @@ fn what_could_not_be_written_is_written_whole_at_the_next_flush() {
     let (directory, _) = written(1);
     let path = directory.path().join(NAME);
     let mut journal = Journal::open(directory.path()).unwrap();
-    journal.file = File::open(&path).unwrap();
+    journal.fail_next_append();
     journal.note(entry("api", 2));
     journal.note(entry("worker", 2));
     let error = journal.flush().unwrap_err().to_string();

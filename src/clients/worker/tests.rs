@@ -29,12 +29,16 @@ fn target(path: &Path, client: &str, group: &str) -> Target {
 
 /// A worker for files `NAME.env` of group `x`, in a directory that is their state's too.
 fn start_in(directory: TempDir, clients: &[&str]) -> Bench {
+    let journal = Journal::open(directory.path()).unwrap();
+    start_with(directory, clients, journal)
+}
+
+fn start_with(directory: TempDir, clients: &[&str], journal: Journal) -> Bench {
     let (sender, outcomes) = mpsc::channel();
     let targets = clients.iter().map(|client| {
         let path = directory.path().join(format!("{client}.env"));
         target(&path, client, "x")
     });
-    let journal = Journal::open(directory.path()).unwrap();
     let report = Box::new(move |outcome| drop(sender.send(outcome)));
     let worker = Worker::start(targets.collect(), journal, report).unwrap();
     Bench {
@@ -172,6 +176,26 @@ fn what_is_reported_as_right_is_in_the_journal() {
         (Epoch(7), "m:7")
     );
     assert_eq!(entry.digest, crate::clients::Digest::of(b"K=m:7\n"));
+}
+
+#[test]
+fn a_file_is_right_but_not_reported_so_before_the_journal_knows() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(directory.path()).unwrap();
+    journal.fail_next_append();
+    let bench = start_with(directory, &["api"], journal);
+    bench.write("api");
+    bench.publish(1);
+    let (_, _, result) = bench.outcome();
+    assert!(result.unwrap_err().starts_with("cannot append to"));
+    assert_eq!(bench.read("api"), "K=m:1\n");
+    assert_eq!(bench.outcome(), ("api".to_owned(), 1, Ok(false)));
+    let journal = Journal::open(bench.directory.path()).unwrap();
+    assert!(
+        journal
+            .last(&"api".parse().unwrap(), &"x".parse().unwrap())
+            .is_some()
+    );
 }
 
 #[test]
