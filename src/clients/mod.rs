@@ -1,0 +1,49 @@
+//! Clients' files: what each names, how it is edited, and the one way in which it is replaced.
+//!
+//! [`document`] edits text and touches no file. [`transaction`] replaces one file so that it is only
+//! ever seen whole, old or new. [`journal`] remembers which epoch each file has reached, so that none
+//! goes back. [`worker`] is the thread that runs all of it, one file after the other.
+
+use std::path::PathBuf;
+
+use crate::model::{ClientName, Endpoint, Epoch, GroupName};
+
+mod digest;
+pub mod document;
+pub mod journal;
+mod schedule;
+pub mod transaction;
+pub mod worker;
+
+pub use digest::Digest;
+pub use document::{Format, ValueKind};
+pub use journal::Journal;
+pub use worker::{FileOutcome, Replaced, Worker};
+
+/// A file of a client on this host, and what in it names the master of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Whose file it is.
+    pub client: ClientName,
+    /// The group whose master it names.
+    pub group: GroupName,
+    /// Where it is. Its last part may not be a symbolic link.
+    pub path: PathBuf,
+    /// How it is written.
+    pub format: Format,
+    /// The keys whose values name the master. All of their occurrences are kept right.
+    pub keys: Vec<String>,
+    /// What the values hold; none to tell it from each old value.
+    pub value: Option<ValueKind>,
+}
+
+/// What the files of a group's clients have to say: the master of a committed epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// The group.
+    pub group: GroupName,
+    /// The committed epoch.
+    pub epoch: Epoch,
+    /// The master of that epoch.
+    pub master: Endpoint,
+}
