@@ -1,0 +1,68 @@
+//! What we show a Redis server so that it lets us in.
+
+use std::fmt;
+
+use redis::{ProtocolVersion, RedisConnectionInfo};
+use zeroize::Zeroizing;
+
+/// A password: wiped when dropped, never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes a password as it was read.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("(secret)")
+    }
+}
+
+/// The user and password for the instances of one group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The ACL user; none stands for the default one. Of no effect without a password.
+    pub username: Option<String>,
+    /// The password; without one nothing is sent.
+    pub password: Option<Secret>,
+}
+
+impl Credentials {
+    /// What the handshake of the `redis` crate sends: `AUTH` if there is a password, nothing else.
+    pub(super) fn handshake(&self) -> RedisConnectionInfo {
+        let info = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP2)
+            .set_skip_set_lib_name();
+        let info = match &self.username {
+            Some(username) => info.set_username(username),
+            None => info,
+        };
+        match &self.password {
+            Some(password) => info.set_password(&*password.0),
+            None => info,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let credentials = Credentials {
+            username: Some("watcher".to_owned()),
+            password: Some(Secret::new("open sesame".to_owned())),
+        };
+        let shown = format!("{credentials:?} {:?}", credentials.handshake());
+        assert!(
+            shown.contains("watcher") && !shown.contains("sesame"),
+            "{shown}"
+        );
+    }
+}

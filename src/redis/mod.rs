@@ -1,0 +1,165 @@
+//! Everything that talks to Redis instances: probe connections, work on pooled connections, parsing.
+//!
+//! The core gives orders and never waits; what comes of them arrives as [`InstanceEvent`]s.
+//!
+//! ```text
+//! ProbeOrder  ──► Instances::probe  ──► probe (a task each)  ──► connection ──► stream
+//! FollowOrder ──► Instances::follow ──► work (a task each)   ──► pool ──► connection ──► stream
+//! ```
+
+mod connection;
+mod credentials;
+pub mod info;
+mod pool;
+mod probe;
+mod process;
+mod reply;
+mod stream;
+mod work;
+
+#[cfg(test)]
+mod probe_tests;
+#[cfg(test)]
+mod test_servers;
+#[cfg(test)]
+mod work_tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tracing::debug;
+
+pub use credentials::{Credentials, Secret};
+
+use crate::decision::{FollowOrder, FollowOutcome, LinkId, ProbeCommand, ProbeEvent, ProbeOrder};
+use crate::model::{Endpoint, GroupName};
+use pool::InstancePool;
+use probe::{Link, Question, Request};
+
+/// A pool that nobody used for so long is dropped.
+const POOL_UNUSED_MAX: Duration = Duration::from_secs(600);
+
+/// Something that instances did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstanceEvent {
+    /// On a probe connection.
+    Probe(ProbeEvent),
+    /// A [`FollowOrder`] is done, or failed.
+    Followed(FollowOutcome),
+}
+
+/// All connections to Redis instances. Dropped, it closes them all.
+#[derive(Debug)]
+pub struct Instances {
+    credentials: BTreeMap<GroupName, Arc<Credentials>>,
+    events: UnboundedSender<InstanceEvent>,
+    links: BTreeMap<(Endpoint, LinkId), Link>,
+    pools: BTreeMap<(GroupName, Endpoint), PoolUse>,
+    works: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct PoolUse {
+    pool: InstancePool,
+    last: Instant,
+}
+
+impl Instances {
+    /// Groups without `credentials` are spoken to without any. Events go to `events`.
+    #[must_use]
+    pub fn new(
+        credentials: BTreeMap<GroupName, Credentials>,
+        events: UnboundedSender<InstanceEvent>,
+    ) -> Self {
+        let shared = |(group, credentials)| (group, Arc::new(credentials));
+        Self {
+            credentials: credentials.into_iter().map(shared).collect(),
+            events,
+            links: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            works: JoinSet::new(),
+        }
+    }
+
+    /// Carries out `order` without blocking; it has to be called inside of the tokio runtime.
+    ///
+    /// After [`ProbeCommand::Disconnect`] nothing more is reported of that connection. Orders for
+    /// a connection that is gone are dropped, since its end has been reported.
+    pub fn probe(&mut self, order: ProbeOrder) {
+        let key = (order.endpoint, order.link);
+        match order.command {
+            ProbeCommand::Connect => self.connect(order.group, key),
+            ProbeCommand::Disconnect => drop(self.links.remove(&key)),
+            ProbeCommand::Ping => self.request(&key, Request::Ask(Question::Ping)),
+            ProbeCommand::AskInfo => self.request(&key, Request::Ask(Question::Info)),
+            ProbeCommand::WatchProcess(process_id) => {
+                self.request(&key, Request::WatchProcess(process_id));
+            }
+            ProbeCommand::Promote(order) => {
+                self.request(&key, Request::Ask(Question::Promote(order)));
+            }
+        }
+    }
+
+    /// Starts to carry out `order`; its outcome comes as [`InstanceEvent::Followed`] within 8 s.
+    pub fn follow(&mut self, order: FollowOrder) {
+        while self.works.try_join_next().is_some() {}
+        let pool = self.pool(&order);
+        let events = self.events.clone();
+        self.works.spawn(async move {
+            let result = work::follow(&pool, &order).await;
+            let outcome = FollowOutcome { order, result };
+            // Nobody listens any more only while the daemon stops.
+            let _ = events.send(InstanceEvent::Followed(outcome));
+        });
+    }
+
+    fn connect(&mut self, group: GroupName, key: (Endpoint, LinkId)) {
+        self.tidy();
+        let link = Link::open(
+            key.0.clone(),
+            key.1,
+            self.credentials_of(&group),
+            self.events.clone(),
+        );
+        self.links.insert(key, link);
+    }
+
+    fn request(&self, key: &(Endpoint, LinkId), request: Request) {
+        let is_taken = self
+            .links
+            .get(key)
+            .is_some_and(|link| link.request(request));
+        if !is_taken {
+            debug!(endpoint = %key.0, link = key.1.0, "order for a connection that is gone");
+        }
+    }
+
+    fn pool(&mut self, order: &FollowOrder) -> InstancePool {
+        self.tidy();
+        let credentials = self.credentials_of(&order.group);
+        let key = (order.group.clone(), order.endpoint.clone());
+        let entry = self.pools.entry(key).or_insert_with(|| PoolUse {
+            pool: InstancePool::new(order.endpoint.clone(), credentials),
+            last: Instant::now(),
+        });
+        entry.last = Instant::now();
+        entry.pool.clone()
+    }
+
+    fn credentials_of(&self, group: &GroupName) -> Arc<Credentials> {
+        self.credentials
+            .get(group)
+            .map(Arc::clone)
+            .unwrap_or_default()
+    }
+
+    fn tidy(&mut self) {
+        self.links.retain(|_, link| !link.is_over());
+        self.pools
+            .retain(|_, entry| entry.last.elapsed() < POOL_UNUSED_MAX);
+    }
+}

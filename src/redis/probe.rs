@@ -1,0 +1,268 @@
+//! One probe connection: a task that carries out the core's orders on it, in order, and reports.
+
+use std::future::pending;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, RedisResult, ServerErrorKind, Value};
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tracing::{debug, trace};
+
+use super::InstanceEvent;
+use super::connection::{Connection, closing_reason, connect};
+use super::credentials::Credentials;
+use super::info;
+use super::process::ProcessWatch;
+use super::reply::{clean, expect_text, read_ping, read_promotion};
+use crate::decision::{CommandFailure, LinkId, ProbeEvent, ProbeReport, PromoteOrder};
+use crate::model::{Endpoint, InstanceInfo};
+
+/// The most commands without a reply; a server that leaves more unanswered is let go.
+const UNANSWERED_MAX: usize = 1000;
+
+/// How long a process is still watched after its connection closed. The kernel closes the sockets
+/// of a dying process before it reports the exit.
+const WATCH_AFTER_CLOSE: Duration = Duration::from_secs(10);
+
+/// What can be asked of a connection that is up.
+#[derive(Debug)]
+pub(super) enum Request {
+    Ask(Question),
+    WatchProcess(u32),
+}
+
+/// What is sent to the server.
+#[derive(Debug)]
+pub(super) enum Question {
+    Ping,
+    Info,
+    Promote(PromoteOrder),
+}
+
+/// A handle on the task of one connection; dropped, it ends the task and closes the connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    requests: UnboundedSender<Request>,
+    task: AbortHandle,
+}
+
+impl Link {
+    /// Starts to connect.
+    pub(super) fn open(
+        endpoint: Endpoint,
+        link: LinkId,
+        credentials: Arc<Credentials>,
+        events: UnboundedSender<InstanceEvent>,
+    ) -> Self {
+        let (sender, requests) = unbounded_channel();
+        let reporter = Reporter {
+            endpoint,
+            link,
+            events,
+        };
+        let task = tokio::spawn(run(reporter, credentials, requests));
+        Self {
+            requests: sender,
+            task: task.abort_handle(),
+        }
+    }
+
+    /// Whether the request will be carried out; not when the connection has closed meanwhile.
+    pub(super) fn request(&self, request: Request) -> bool {
+        self.requests.send(request).is_ok()
+    }
+
+    /// Whether nothing will be reported any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Sends what happens on one connection to the core.
+struct Reporter {
+    endpoint: Endpoint,
+    link: LinkId,
+    events: UnboundedSender<InstanceEvent>,
+}
+
+impl Reporter {
+    fn report(&self, report: ProbeReport) {
+        trace!(endpoint = %self.endpoint, link = self.link.0, ?report, "probe");
+        let event = ProbeEvent {
+            endpoint: self.endpoint.clone(),
+            link: self.link,
+            report,
+        };
+        // Nobody listens any more only while the daemon stops.
+        let _ = self.events.send(InstanceEvent::Probe(event));
+    }
+}
+
+async fn run(
+    reporter: Reporter,
+    credentials: Arc<Credentials>,
+    mut requests: UnboundedReceiver<Request>,
+) {
+    let connection = match connect(&reporter.endpoint, &credentials, None).await {
+        Ok(connection) => connection,
+        Err(failure) => return reporter.report(ProbeReport::ConnectFailed(failure)),
+    };
+    drop(credentials);
+    reporter.report(ProbeReport::Connected {
+        same_host: connection.same_host,
+    });
+    let mut watch = None;
+    let reason = serve(&reporter, connection, &mut requests, &mut watch).await;
+    drop(requests);
+    reporter.report(ProbeReport::Closed(reason));
+    if watch.is_some() {
+        let exit = timeout(WATCH_AFTER_CLOSE, see_exit(&reporter, &mut watch));
+        let _ = exit.await;
+    }
+}
+
+/// Serves requests until the connection ends; returns why it did.
+async fn serve(
+    reporter: &Reporter,
+    connection: Connection,
+    requests: &mut UnboundedReceiver<Request>,
+    watch: &mut Option<ProcessWatch>,
+) -> String {
+    let Connection {
+        mut commands,
+        mut driver,
+        meter,
+        same_host: _,
+    } = connection;
+    introduce(&mut commands).await;
+    let mut replies = FuturesUnordered::new();
+    loop {
+        // Requests first: they are on the wire before anything else is looked at.
+        tokio::select! {
+            biased;
+            Some(request) = requests.recv() => match request {
+                Request::WatchProcess(process_id) => *watch = open_watch(reporter, process_id),
+                Request::Ask(_) if replies.len() == UNANSWERED_MAX => {
+                    return format!("{UNANSWERED_MAX} commands are without a reply");
+                }
+                Request::Ask(question) => replies.push(ask(commands.clone(), question)),
+            },
+            Some(reply) = replies.next(), if !replies.is_empty() => if let Ok(report) = reply {
+                meter.reply_completed();
+                reporter.report(report);
+            },
+            () = &mut driver => break,
+            () = see_exit(reporter, watch) => {}
+        }
+    }
+    // What was answered before the end still counts; the rest never will be.
+    while let Some(Some(reply)) = replies.next().now_or_never() {
+        if let Ok(report) = reply {
+            reporter.report(report);
+        }
+    }
+    closing_reason(&meter)
+}
+
+/// Gives the connection a name in `CLIENT LIST`. A server that does not allow it may refuse.
+async fn introduce(commands: &mut MultiplexedConnection) {
+    let mut command = redis::cmd("CLIENT");
+    command
+        .arg("SETNAME")
+        .arg("promoterd")
+        .set_no_response(true);
+    let _ = commands.send_packed_command(&command).await;
+}
+
+/// In doubt nothing is watched, and so nothing is claimed.
+fn open_watch(reporter: &Reporter, process_id: u32) -> Option<ProcessWatch> {
+    ProcessWatch::open(process_id)
+        .inspect_err(|error| {
+            debug!(endpoint = %reporter.endpoint, process_id, %error, "process cannot be watched");
+        })
+        .ok()
+}
+
+/// Reports the exit of the process that is watched, if any is, and watches no more.
+async fn see_exit(reporter: &Reporter, watch: &mut Option<ProcessWatch>) {
+    let Some(process) = watch else {
+        return pending().await;
+    };
+    let result = process.exited().await;
+    *watch = None;
+    match result {
+        Ok(()) => reporter.report(ProbeReport::ProcessExited),
+        Err(error) => debug!(endpoint = %reporter.endpoint, %error, "process watch failed"),
+    }
+}
+
+/// Sends `question` when first polled and turns the reply into a report. An error means that the
+/// connection is gone.
+async fn ask(mut commands: MultiplexedConnection, question: Question) -> RedisResult<ProbeReport> {
+    let sent_at = Instant::now();
+    match question {
+        Question::Ping => {
+            let reply = commands.send_packed_command(&redis::cmd("PING")).await?;
+            let reply = read_ping(&reply);
+            Ok(ProbeReport::PingReplied { sent_at, reply })
+        }
+        Question::Info => ask_info(commands, sent_at).await,
+        Question::Promote(order) => {
+            let mut pipeline = redis::Pipeline::with_capacity(2);
+            pipeline.cmd("REPLICAOF").arg("NO").arg("ONE");
+            pipeline.cmd("ROLE");
+            let replies = commands.send_packed_commands(&pipeline, 0, 2).await?;
+            Ok(ProbeReport::PromoteReplied {
+                epoch: order.epoch(),
+                result: read_promotion(&replies),
+            })
+        }
+    }
+}
+
+async fn ask_info(
+    mut commands: MultiplexedConnection,
+    mut sent_at: Instant,
+) -> RedisResult<ProbeReport> {
+    let mut reply = commands.send_packed_command(&info_command()).await?;
+    if is_syntax_error(&reply) {
+        // Redis 6 takes one section at most; without any it tells all that we need.
+        sent_at = Instant::now();
+        reply = commands.send_packed_command(&redis::cmd("INFO")).await?;
+    }
+    Ok(ProbeReport::InfoReplied {
+        sent_at,
+        result: read_info(reply),
+    })
+}
+
+fn info_command() -> Cmd {
+    let mut command = redis::cmd("INFO");
+    for section in ["server", "replication", "persistence", "keyspace"] {
+        command.arg(section);
+    }
+    command
+}
+
+fn is_syntax_error(reply: &Value) -> bool {
+    matches!(reply, Value::ServerError(error)
+        if error.kind() == Some(ServerErrorKind::ResponseError)
+            && error.details() == Some("syntax error"))
+}
+
+fn read_info(reply: Value) -> Result<InstanceInfo, CommandFailure> {
+    let text = expect_text(reply)?;
+    info::parse(&text)
+        .map_err(|error| CommandFailure::Malformed(format!("INFO: {}", clean(&error.to_string()))))
+}

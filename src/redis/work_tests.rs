@@ -1,0 +1,212 @@
+//! Orders to follow, against a scripted server and a real one.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::test_servers::*;
+use super::*;
+use crate::decision::CommandFailure;
+use crate::model::{Epoch, Role, RunId};
+
+const ELSEWHERE: &str = "127.0.0.1:9";
+
+fn order(endpoint: &Endpoint, run_id: RunId, master: &str, demotes: bool) -> FollowOrder {
+    FollowOrder {
+        group: group(),
+        epoch: Epoch(7),
+        endpoint: endpoint.clone(),
+        run_id,
+        master: master.parse().unwrap(),
+        demotes,
+    }
+}
+
+fn some_run_id() -> RunId {
+    RunId::from_bytes([7; 20])
+}
+
+async fn follow(desk: &mut Desk, order: FollowOrder) -> Result<(), CommandFailure> {
+    desk.instances.follow(order.clone());
+    outcome(desk, order).await
+}
+
+async fn outcome(desk: &mut Desk, order: FollowOrder) -> Result<(), CommandFailure> {
+    match desk.event().await {
+        InstanceEvent::Followed(outcome) => {
+            assert_eq!(outcome.order, order);
+            outcome.result
+        }
+        InstanceEvent::Probe(event) => panic!("{event:?}"),
+    }
+}
+
+async fn run_id_of(server: &RedisServer) -> RunId {
+    let mut desk = Desk::new(Credentials::default());
+    desk.connect(&server.endpoint).await;
+    desk.info(&server.endpoint).await.run_id
+}
+
+async fn master_of(server: &RedisServer) -> Option<String> {
+    let mut desk = Desk::new(Credentials::default());
+    desk.connect(&server.endpoint).await;
+    match desk.info(&server.endpoint).await.role {
+        Role::Replica { master, .. } => Some(master.to_string()),
+        Role::Master { .. } => None,
+    }
+}
+
+fn only_connections(desk: &Desk) -> u32 {
+    desk.instances
+        .pools
+        .values()
+        .map(|entry| entry.pool.connections())
+        .sum()
+}
+
+#[tokio::test]
+async fn a_repointed_replica_keeps_its_clients() {
+    let server = RedisServer::start(&["--replicaof", "127.0.0.1", "10"]);
+    let run_id = run_id_of(&server).await;
+    let mut client = server.client().await;
+    let mut desk = Desk::new(Credentials::default());
+    for _ in 0..2 {
+        let order = order(&server.endpoint, run_id, ELSEWHERE, false);
+        assert_eq!(follow(&mut desk, order).await, Ok(()));
+        assert_eq!(master_of(&server).await.as_deref(), Some(ELSEWHERE));
+    }
+    assert_eq!(only_connections(&desk), 1);
+    client.say(b"PING\r\n").await;
+    assert_eq!(client.read_once().await, "+PONG\r\n");
+}
+
+#[tokio::test]
+async fn a_demoted_master_loses_its_clients() {
+    let server = RedisServer::start(&[]);
+    let run_id = run_id_of(&server).await;
+    let mut client = server.client().await;
+    client.say(b"SET a 1\r\n").await;
+    assert_eq!(client.read_once().await, "+OK\r\n");
+    let mut listener = server.client().await;
+    listener.say(b"SUBSCRIBE news\r\n").await;
+    assert!(listener.read_once().await.contains("subscribe"));
+    let mut desk = Desk::new(Credentials::default());
+    let order = order(&server.endpoint, run_id, ELSEWHERE, true);
+    assert_eq!(follow(&mut desk, order).await, Ok(()));
+    assert!(client.is_closed().await && listener.is_closed().await);
+    assert_eq!(master_of(&server).await.as_deref(), Some(ELSEWHERE));
+}
+
+#[tokio::test]
+async fn a_master_is_demoted_even_where_its_clients_may_not_be_disconnected() {
+    let server = RedisServer::start(&[]);
+    let user = "ACL SETUSER watcher on >x ~* +@all -client";
+    assert_eq!(server.ask(user).await, "+OK\r\n");
+    let run_id = run_id_of(&server).await;
+    let mut client = server.client().await;
+    let mut desk = Desk::new(password(Some("watcher"), "x"));
+    let order = order(&server.endpoint, run_id, ELSEWHERE, true);
+    assert_eq!(follow(&mut desk, order).await, Ok(()));
+    assert_eq!(master_of(&server).await.as_deref(), Some(ELSEWHERE));
+    client.say(b"PING\r\n").await;
+    assert_eq!(client.read_once().await, "+PONG\r\n");
+}
+
+#[tokio::test]
+async fn a_user_that_may_not_demote_is_told_so() {
+    let server = RedisServer::start(&[]);
+    server
+        .ask("ACL SETUSER watcher on >x ~* +@all -replicaof")
+        .await;
+    let run_id = run_id_of(&server).await;
+    let mut desk = Desk::new(password(Some("watcher"), "x"));
+    for demotes in [true, false] {
+        let result = follow(
+            &mut desk,
+            order(&server.endpoint, run_id, ELSEWHERE, demotes),
+        )
+        .await;
+        assert!(
+            matches!(&result, Err(CommandFailure::Denied(text)) if text.starts_with("NOPERM")),
+            "{result:?}"
+        );
+    }
+    assert_eq!(master_of(&server).await, None);
+}
+
+#[tokio::test]
+async fn another_process_than_the_one_that_is_meant_is_left_alone() {
+    let server = RedisServer::start(&[]);
+    let run_id = run_id_of(&server).await;
+    let mut desk = Desk::new(Credentials::default());
+    for demotes in [true, false] {
+        let order = order(&server.endpoint, some_run_id(), ELSEWHERE, demotes);
+        let result = follow(&mut desk, order).await;
+        assert_eq!(result, Err(CommandFailure::OtherProcess(run_id)));
+    }
+    assert_eq!(master_of(&server).await, None);
+}
+
+#[tokio::test]
+async fn what_cannot_be_connected_to_is_told_at_once() {
+    let (server, endpoint) = ScriptedServer::start().await;
+    drop(server);
+    let mut desk = Desk::new(Credentials::default());
+    let start = Instant::now();
+    let result = follow(&mut desk, order(&endpoint, some_run_id(), ELSEWHERE, false)).await;
+    assert_eq!(
+        result,
+        Err(CommandFailure::Lost("connection refused".to_owned()))
+    );
+    assert!(start.elapsed() < Duration::from_millis(500));
+}
+
+#[tokio::test]
+async fn a_connection_that_failed_is_not_used_again() {
+    let (server, endpoint) = ScriptedServer::start().await;
+    let mut desk = Desk::new(Credentials::default());
+    let order = order(&endpoint, some_run_id(), ELSEWHERE, false);
+    let info = format!("run_id:{}\r\n", some_run_id());
+    for is_last in [false, true] {
+        desk.instances.follow(order.clone());
+        let mut connection = server.accept().await;
+        connection.expect(&[&["INFO", "server"]]).await;
+        if !is_last {
+            drop(connection);
+            let result = outcome(&mut desk, order.clone()).await;
+            assert_eq!(
+                result,
+                Err(CommandFailure::Lost("closed by the server".to_owned()))
+            );
+            continue;
+        }
+        connection
+            .say(format!("${}\r\n{info}\r\n", info.len()).as_bytes())
+            .await;
+        connection.expect(&[&["REPLICAOF", "127.0.0.1", "9"]]).await;
+        connection.say(b"+OK\r\n").await;
+        assert_eq!(outcome(&mut desk, order.clone()).await, Ok(()));
+        assert_eq!(only_connections(&desk), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_costs_two_seconds() {
+    let (server, endpoint) = ScriptedServer::start().await;
+    let mut desk = Desk::new(Credentials::default());
+    let start = Instant::now();
+    let order = order(&endpoint, some_run_id(), ELSEWHERE, true);
+    desk.instances.follow(order.clone());
+    let mut connection = server.accept().await;
+    assert_eq!(
+        outcome(&mut desk, order).await,
+        Err(CommandFailure::TimedOut)
+    );
+    let waited = start.elapsed();
+    assert!(
+        waited > Duration::from_millis(1900) && waited < Duration::from_secs(4),
+        "{waited:?}"
+    );
+    connection.expect(&[&["INFO", "server"]]).await;
+    assert!(connection.is_closed().await);
+}
