@@ -7,6 +7,11 @@
     )
 )]
 
+pub mod clients;
+pub mod consensus;
+pub mod daemon;
 pub mod decision;
 pub mod model;
+pub mod peer;
+pub mod redis;
 pub mod settings;

@@ -1,0 +1,84 @@
+//! Everything that can happen to a daemon, one at a time.
+
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use signal_hook_tokio::Signals;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+
+use super::node::NodeEvent;
+use crate::clients::FileOutcome;
+use crate::consensus::LogError;
+use crate::decision::Event;
+use crate::model::{Incarnation, NodeId};
+use crate::peer::LinkEvent;
+use crate::redis::InstanceEvent;
+use crate::status::Question;
+
+/// The sources of all news.
+pub(super) struct Inbox {
+    pub(super) links: Receiver<LinkEvent>,
+    pub(super) instances: UnboundedReceiver<InstanceEvent>,
+    pub(super) written: UnboundedReceiver<Result<(), LogError>>,
+    pub(super) files: UnboundedReceiver<FileOutcome>,
+    pub(super) questions: Receiver<Question>,
+    pub(super) signals: Signals,
+}
+
+/// Something that happened.
+pub(super) enum News {
+    /// To the node.
+    Node(NodeEvent),
+    /// A peer sent bytes.
+    Message(NodeId, Incarnation, Vec<u8>),
+    /// A client's file was rewritten, or not.
+    File(FileOutcome),
+    /// The log cannot be written.
+    LogFailed(LogError),
+    /// Somebody asks for the status.
+    Question(Question),
+    /// A signal asks to stop.
+    Stop(&'static str),
+}
+
+impl Inbox {
+    /// The next thing that happens; at `wake_at`, that the moment came.
+    pub(super) async fn next(&mut self, wake_at: Option<Instant>) -> News {
+        let wake = async {
+            match wake_at {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        // What others wait for comes first; status last. None of the senders is ever dropped
+        // before the loop ends.
+        tokio::select! {
+            biased;
+            Some(signal) = self.signals.next() => News::Stop(name(signal)),
+            Some(written) = self.written.recv() => match written {
+                Ok(()) => News::Node(NodeEvent::Persisted),
+                Err(error) => News::LogFailed(error),
+            },
+            Some(event) = self.instances.recv() => News::Node(NodeEvent::Core(match event {
+                InstanceEvent::Probe(event) => Event::Probed(event),
+                InstanceEvent::Followed(outcome) => Event::Followed(outcome),
+            })),
+            Some(event) = self.links.recv() => match event {
+                LinkEvent::Up { peer, .. } => News::Node(NodeEvent::PeerUp(peer)),
+                LinkEvent::Down { peer, reason } => {
+                    News::Node(NodeEvent::PeerDown(peer, reason.to_string()))
+                }
+                LinkEvent::Received { peer, incarnation, payload } => {
+                    News::Message(peer, incarnation, payload)
+                }
+            },
+            Some(outcome) = self.files.recv() => News::File(outcome),
+            () = wake => News::Node(NodeEvent::Core(Event::DeadlineReached)),
+            Some(question) = self.questions.recv() => News::Question(question),
+        }
+    }
+}
+
+fn name(signal: i32) -> &'static str {
+    signal_hook::low_level::signal_name(signal).unwrap_or("signal")
+}

@@ -1,0 +1,126 @@
+//! The daemon: one loop that takes the next event, decides, and starts what follows.
+//!
+//! ```text
+//!            links ─┐                                   ┌─▶ links
+//!        instances ─┤                                   ├─▶ instances
+//!       log writer ─┼─▶ inbox ─▶ Node::handle ─▶ effects┼─▶ log writer
+//!     client files ─┤            (pure)                 ├─▶ client files
+//!         deadline ─┤                                   └─▶ log, event stream
+//!   status, signals ┘
+//! ```
+
+mod effects;
+mod files;
+mod inbox;
+mod node;
+mod overview;
+mod start;
+
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tracing::{info, warn};
+
+pub use node::{Node, NodeAction, NodeError, NodeEvent};
+pub use start::StartError;
+
+use crate::consensus::LogError;
+use crate::decision::Event;
+use crate::settings::Settings;
+use effects::Effects;
+use inbox::{Inbox, News};
+
+/// Longest time that a stop may take to hand leadership over.
+const HAND_OVER_MAX: Duration = Duration::from_millis(500);
+
+/// Why a running daemon had to stop.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// It could not start.
+    #[error("promoterd cannot start")]
+    Start(#[from] StartError),
+    /// What is committed cannot be read.
+    #[error("promoterd cannot go on")]
+    Node(#[from] NodeError),
+    /// The log cannot be written. After a failed sync nobody knows what the disk holds.
+    #[error("the replicated log cannot be written: check the disk under the state directory, then restart")]
+    Log(#[source] LogError),
+}
+
+/// A daemon that has started: everything is bound and locked.
+pub struct Daemon {
+    node: Node,
+    inbox: Inbox,
+    effects: Effects,
+}
+
+impl Daemon {
+    /// Opens the state directory, binds the peer port and the status socket.
+    ///
+    /// # Errors
+    /// [`StartError`] with what could not be had.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        start::start(settings).await
+    }
+
+    /// Runs until a signal asks to stop.
+    ///
+    /// # Errors
+    /// [`DaemonError`] when it cannot go on. What it promised is on disk, so a restart is safe.
+    pub async fn run(mut self) -> Result<(), DaemonError> {
+        self.handle(NodeEvent::Core(Event::DeadlineReached))?;
+        let mut stop_at: Option<Instant> = None;
+        loop {
+            let deadline = self.node.next_deadline().map(|deadline| deadline.at);
+            let wake_at = [deadline, stop_at].into_iter().flatten().min();
+            match self.inbox.next(wake_at).await {
+                News::Node(event) => self.handle(event)?,
+                News::Message(peer, incarnation, payload) => {
+                    if let Some(message) = effects::decode(&peer, &payload) {
+                        self.handle(NodeEvent::PeerSent(peer, incarnation, message))?;
+                    }
+                }
+                News::File(outcome) => {
+                    for event in self.effects.files.take_in(outcome, &self.effects.stream) {
+                        self.handle(NodeEvent::Core(event))?;
+                    }
+                }
+                News::LogFailed(error) => return Err(DaemonError::Log(error)),
+                News::Question(question) => self.effects.answer(&self.node, question),
+                News::Stop(signal) if stop_at.is_none() => {
+                    info!(signal, "stopping");
+                    stop_at = Some(Instant::now() + HAND_OVER_MAX);
+                    self.hand_over()?;
+                }
+                News::Stop(signal) => {
+                    warn!(signal, "stopping at once");
+                    stop_at = Some(Instant::now());
+                }
+            }
+            let over = |at: Instant| !self.node.is_leader() || at <= Instant::now();
+            if stop_at.is_some_and(over) {
+                break;
+            }
+        }
+        self.effects.stop().await;
+        Ok(())
+    }
+
+    fn handle(&mut self, event: NodeEvent) -> Result<(), NodeError> {
+        let actions = self.node.handle(event, Instant::now())?;
+        self.effects.carry_out(actions);
+        Ok(())
+    }
+
+    /// A leader that stops would leave its peers without one for an election timeout.
+    fn hand_over(&mut self) -> Result<(), NodeError> {
+        if !self.node.is_leader() {
+            return Ok(());
+        }
+        if let Some(peer) = self.effects.connected_peer() {
+            let actions = self.node.hand_over(&peer, Instant::now())?;
+            self.effects.carry_out(actions);
+        }
+        Ok(())
+    }
+}
