@@ -1,7 +1,7 @@
 //! Pools of connections for the work that follows a promotion: one pool an instance, by bb8.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bb8::{ErrorSink, ManageConnection, Pool, PooledConnection, RunError};
 use redis::aio::MultiplexedConnection;
@@ -9,6 +9,7 @@ use redis::{Cmd, Pipeline, RedisResult, Value};
 use thiserror::Error;
 use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, connect};
 use super::credentials::Credentials;
@@ -24,7 +25,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const REAP_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A connection that answered so recently is valid without another `PING`.
-const FRESH: Duration = Duration::from_secs(1);
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+
+/// The time for that `PING`; it leaves enough of [`GET_TIMEOUT`] to connect anew.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The connections to one instance. The first is made when it is first needed.
 #[derive(Debug, Clone)]
@@ -139,9 +143,10 @@ impl ManageConnection for Manager {
             return Ok(());
         }
         // Any reply will do, -LOADING and -BUSY too.
-        match connection.ask(&redis::cmd("PING")).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(ManageError::Invalid),
+        let ping = redis::cmd("PING");
+        match timeout(CHECK_TIMEOUT, connection.ask(&ping)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(ManageError::Invalid),
         }
     }
 
@@ -157,7 +162,8 @@ pub(super) struct WorkConnection {
     driver: AbortHandle,
     meter: Arc<Meter>,
     last_reply: Instant,
-    is_broken: bool,
+    /// Set while a reply is owed, so also when somebody gave up waiting for it.
+    owes_reply: bool,
 }
 
 impl WorkConnection {
@@ -167,7 +173,7 @@ impl WorkConnection {
             driver: tokio::spawn(connection.driver).abort_handle(),
             meter: connection.meter,
             last_reply: Instant::now(),
-            is_broken: false,
+            owes_reply: false,
         }
     }
 
@@ -176,6 +182,7 @@ impl WorkConnection {
     /// # Errors
     /// When the connection failed; it is broken then.
     pub(super) async fn ask(&mut self, command: &Cmd) -> Result<Value, CommandFailure> {
+        self.owes_reply = true;
         let result = self.commands.send_packed_command(command).await;
         self.note(result)
     }
@@ -188,6 +195,7 @@ impl WorkConnection {
         &mut self,
         pipeline: &Pipeline,
     ) -> Result<Vec<Value>, CommandFailure> {
+        self.owes_reply = true;
         let count = pipeline.len();
         let result = self.commands.send_packed_commands(pipeline, 0, count).await;
         self.note(result)
@@ -196,23 +204,20 @@ impl WorkConnection {
     fn note<T>(&mut self, result: RedisResult<T>) -> Result<T, CommandFailure> {
         match result {
             Ok(value) => {
+                self.owes_reply = false;
                 self.meter.reply_completed();
                 self.last_reply = Instant::now();
                 Ok(value)
             }
-            Err(error) => {
-                // After a timeout the reply may still come, and would be taken for that of another.
-                self.is_broken = true;
-                Err(match self.meter.end() {
-                    Some(reason) => CommandFailure::Lost(reason),
-                    None => read_fault(&error),
-                })
-            }
+            Err(error) => Err(match self.meter.end() {
+                Some(reason) => CommandFailure::Lost(reason),
+                None => read_fault(&error),
+            }),
         }
     }
 
     fn has_ended(&self) -> bool {
-        self.is_broken || self.driver.is_finished()
+        self.owes_reply || self.driver.is_finished()
     }
 }
 

@@ -82,19 +82,29 @@ async fn a_closing_is_told_at_once_with_its_reason() {
 }
 
 #[tokio::test]
-async fn what_was_answered_before_the_closing_still_counts() {
-    let (server, endpoint) = ScriptedServer::start().await;
-    let mut desk = no_one();
-    desk.connect(&endpoint).await;
-    let mut connection = server.accept_named().await;
-    desk.order(&endpoint, ProbeCommand::Ping);
-    desk.order(&endpoint, ProbeCommand::Ping);
-    connection.expect(&[&["PING"], &["PING"]]).await;
-    connection.say(b"+PONG\r\n").await;
-    drop(connection);
-    assert_eq!(reply_of(desk.report().await), PingReply::Pong);
-    assert_eq!(desk.report().await, closed("closed by the server"));
-    assert!(desk.is_quiet().await);
+async fn what_was_answered_before_the_end_still_counts() {
+    for (answer, reason) in [
+        ("+PONG\r\n", "closed by the server"),
+        // Reply and end come in one read here.
+        ("+PONG\r\nx\r\n", "+PONG  x\""),
+    ] {
+        let (server, endpoint) = ScriptedServer::start().await;
+        let mut desk = no_one();
+        desk.connect(&endpoint).await;
+        let mut connection = server.accept_named().await;
+        desk.order(&endpoint, ProbeCommand::Ping);
+        desk.order(&endpoint, ProbeCommand::Ping);
+        connection.expect(&[&["PING"], &["PING"]]).await;
+        connection.say(answer.as_bytes()).await;
+        drop(connection);
+        assert_eq!(reply_of(desk.report().await), PingReply::Pong);
+        let report = desk.report().await;
+        assert!(
+            matches!(&report, ProbeReport::Closed(text) if text.ends_with(reason)),
+            "{report:?}"
+        );
+        assert!(desk.is_quiet().await);
+    }
 }
 
 #[tokio::test]

@@ -154,6 +154,8 @@ pub(super) fn read_promotion(replies: &[Value]) -> Result<(), CommandFailure> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(reply: &str) -> Value {
@@ -241,6 +243,21 @@ mod tests {
             assert_eq!(read_promotion(&replies), outcome, "{first}{second}");
         }
         assert!(read_promotion(&[Value::Okay]).is_err());
+    }
+
+    proptest! {
+        // The parser is the crate's; what it may be fed with is anybody's.
+        #[test]
+        fn no_bytes_make_a_panic(
+            text in "([-+:$*%~|>!=(,#_](-?[0-9]{1,20}|[a-z ]{0,9}|PONG|master)(\r\n)?){1,40}",
+        ) {
+            if let Ok(value) = redis::parse_redis_value(text.as_bytes()) {
+                read_ping(&value);
+                let _ = expect_ok(&value);
+                let _ = read_promotion(&[Value::Okay, value.clone()]);
+                let _ = expect_text(value);
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::pool::FRESH;
 use super::test_servers::*;
 use super::*;
 use crate::decision::CommandFailure;
@@ -161,33 +162,57 @@ async fn what_cannot_be_connected_to_is_told_at_once() {
     assert!(start.elapsed() < Duration::from_millis(500));
 }
 
+async fn answer_info(connection: &mut ScriptedConnection) {
+    connection.expect(&[&["INFO", "server"]]).await;
+    let info = format!("run_id:{}\r\n", some_run_id());
+    let reply = format!("${}\r\n{info}\r\n", info.len());
+    connection.say(reply.as_bytes()).await;
+}
+
+async fn obey(connection: &mut ScriptedConnection) {
+    answer_info(connection).await;
+    connection.expect(&[&["REPLICAOF", "127.0.0.1", "9"]]).await;
+    connection.say(b"+OK\r\n").await;
+}
+
 #[tokio::test]
 async fn a_connection_that_failed_is_not_used_again() {
     let (server, endpoint) = ScriptedServer::start().await;
     let mut desk = Desk::new(Credentials::default());
     let order = order(&endpoint, some_run_id(), ELSEWHERE, false);
-    let info = format!("run_id:{}\r\n", some_run_id());
-    for is_last in [false, true] {
-        desk.instances.follow(order.clone());
-        let mut connection = server.accept().await;
-        connection.expect(&[&["INFO", "server"]]).await;
-        if !is_last {
-            drop(connection);
-            let result = outcome(&mut desk, order.clone()).await;
-            assert_eq!(
-                result,
-                Err(CommandFailure::Lost("closed by the server".to_owned()))
-            );
-            continue;
-        }
-        connection
-            .say(format!("${}\r\n{info}\r\n", info.len()).as_bytes())
-            .await;
-        connection.expect(&[&["REPLICAOF", "127.0.0.1", "9"]]).await;
-        connection.say(b"+OK\r\n").await;
-        assert_eq!(outcome(&mut desk, order.clone()).await, Ok(()));
-        assert_eq!(only_connections(&desk), 1);
-    }
+    desk.instances.follow(order.clone());
+    let mut connection = server.accept().await;
+    connection.expect(&[&["INFO", "server"]]).await;
+    drop(connection);
+    let result = outcome(&mut desk, order.clone()).await;
+    let lost = CommandFailure::Lost("closed by the server".to_owned());
+    assert_eq!(result, Err(lost));
+    desk.instances.follow(order.clone());
+    let mut connection = server.accept().await;
+    obey(&mut connection).await;
+    assert_eq!(outcome(&mut desk, order).await, Ok(()));
+    assert_eq!(only_connections(&desk), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_fell_silent_in_the_pool_is_replaced() {
+    let (server, endpoint) = ScriptedServer::start().await;
+    let mut desk = Desk::new(Credentials::default());
+    let order = order(&endpoint, some_run_id(), ELSEWHERE, false);
+    desk.instances.follow(order.clone());
+    let mut silent = server.accept().await;
+    obey(&mut silent).await;
+    assert_eq!(outcome(&mut desk, order.clone()).await, Ok(()));
+    tokio::time::pause();
+    tokio::time::advance(FRESH).await;
+    tokio::time::resume();
+    desk.instances.follow(order.clone());
+    silent.expect(&[&["PING"]]).await;
+    let mut fresh = server.accept().await;
+    obey(&mut fresh).await;
+    assert_eq!(outcome(&mut desk, order).await, Ok(()));
+    assert!(silent.is_closed().await);
+    assert_eq!(only_connections(&desk), 1);
 }
 
 #[tokio::test]
