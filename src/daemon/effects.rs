@@ -1,0 +1,116 @@
+//! Carrying out what the node decided, without ever waiting for it.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::broadcast;
+use tracing::{debug, error, warn};
+
+use super::files::Files;
+use super::node::{Node, NodeAction};
+use super::overview;
+use crate::clients::{Publication, Worker};
+use crate::consensus::LogWriter;
+use crate::decision::Happening;
+use crate::model::NodeId;
+use crate::peer::{Links, PeerMessage};
+use crate::redis::Instances;
+use crate::status::{EventLine, Question, StatusServer};
+
+/// Longest time that a stop waits for the clients' files.
+const FILES_MAX: Duration = Duration::from_secs(5);
+
+/// All that the daemon acts with.
+pub(super) struct Effects {
+    pub(super) node: NodeId,
+    pub(super) started_at: Instant,
+    pub(super) links: Links,
+    pub(super) voters: overview::Voters,
+    pub(super) instances: Instances,
+    pub(super) writer: LogWriter,
+    pub(super) worker: Worker,
+    pub(super) files: Files,
+    pub(super) stream: Stream,
+    pub(super) server: StatusServer,
+}
+
+/// Where people hear of what happens: the log, and whoever reads the event stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) node: NodeId,
+    pub(super) lines: broadcast::Sender<EventLine>,
+}
+
+impl Stream {
+    pub(super) fn announce(&self, happening: Happening) {
+        happening.log();
+        // Nobody reads it most of the time.
+        if self.lines.receiver_count() > 0 {
+            let _ = self.lines.send(EventLine::new(&self.node, &happening));
+        }
+    }
+}
+
+impl Effects {
+    /// Starts each action, in order.
+    pub(super) fn carry_out(&mut self, actions: Vec<NodeAction>) {
+        for action in actions {
+            match action {
+                NodeAction::Probe(order) => self.instances.probe(order),
+                NodeAction::Follow(order) => self.instances.follow(order),
+                NodeAction::Send(peer, message) => {
+                    if let Err(error) = self.links.send(&peer, message.encode()) {
+                        debug!(%peer, %error, "message not sent");
+                    }
+                }
+                NodeAction::Persist(batch) => {
+                    // Its first error has stopped the loop already, or is about to.
+                    if let Err(error) = self.writer.write(batch) {
+                        error!(%error, "nothing is written any more");
+                    }
+                }
+                NodeAction::Publish { group, epoch, master } => {
+                    self.worker.publish(Publication { group, epoch, master });
+                }
+                NodeAction::Announce(happening) => self.stream.announce(happening),
+            }
+        }
+    }
+
+    /// Answers somebody who asks for the status.
+    pub(super) fn answer(&self, node: &Node, question: Question) {
+        let source = overview::source(self, node, Instant::now());
+        question.answer(&source);
+    }
+
+    /// Any peer that there is a link to.
+    pub(super) fn connected_peer(&self) -> Option<NodeId> {
+        self.links
+            .status()
+            .into_iter()
+            .find(|(_, status)| status.connected.is_some())
+            .map(|(peer, _)| peer)
+    }
+
+    /// Ends everything in good order, within a limit.
+    pub(super) async fn stop(self) {
+        self.server.stop().await;
+        self.links.stop().await;
+        drop(self.instances);
+        let worker = self.worker;
+        let stopped = tokio::task::spawn_blocking(move || worker.stop(FILES_MAX)).await;
+        if let Ok(Err(still_writing)) = stopped {
+            warn!(%still_writing, "stopped all the same");
+        }
+    }
+}
+
+/// Reads a peer's message; what is none is logged and lost.
+pub(super) fn decode(peer: &NodeId, payload: &[u8]) -> Option<PeerMessage> {
+    match PeerMessage::decode(payload) {
+        Ok(message) => Some(message),
+        Err(error) => {
+            debug!(%peer, %error, "message dropped");
+            None
+        }
+    }
+}

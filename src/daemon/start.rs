@@ -1,0 +1,157 @@
+//! Opening, locking and binding all that a daemon needs, or saying what cannot be had.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use thiserror::Error;
+use tokio::sync::{broadcast, mpsc};
+use tracing::info;
+
+use super::effects::{Effects, Stream};
+use super::files::Files;
+use super::inbox::Inbox;
+use super::node::{Node, NodeError};
+use super::{Daemon, overview};
+use crate::clients::{Journal, JournalError, Target, Worker};
+use crate::consensus::{EngineSettings, Identity, LogError, LogFile, LogWriter};
+use crate::decision::WallClock;
+use crate::model::{Incarnation, UnixTime};
+use crate::peer::{LinkError, LinkSettings, Links};
+use crate::redis::Instances;
+use crate::settings::Settings;
+use crate::status::{StatusError, StatusServer};
+
+/// News from peers that may wait for the loop; beyond it nothing more is read from them.
+const LINK_NEWS_MAX: usize = 256;
+/// Status questions that may wait for the loop; beyond it they are turned away.
+const QUESTIONS_MAX: usize = 16;
+/// Lines of the event stream that a slow reader may be behind.
+const EVENT_LINES_MAX: usize = 1024;
+
+/// Why a daemon cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error("the state directory cannot be used")]
+    State(#[from] LogError),
+    /// The clients' journal in it.
+    #[error("the journal of the clients' files cannot be used")]
+    Journal(#[from] JournalError),
+    /// The committed state, or the engine.
+    #[error("the state of this node cannot be continued")]
+    Node(#[from] NodeError),
+    /// The peer port.
+    #[error("the links to the peers cannot be started")]
+    Links(#[from] LinkError),
+    /// The status socket.
+    #[error("the status socket cannot be opened")]
+    Status(#[from] StatusError),
+    /// A thread, a signal handler.
+    #[error("the system does not give what the daemon needs: raise its limits")]
+    System(#[from] io::Error),
+    /// Random bytes.
+    #[error("the system gave no random bytes")]
+    Randomness(getrandom::Error),
+}
+
+pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
+    let incarnation = Incarnation(random()?);
+    let identity = Identity {
+        node: settings.node.clone(),
+        voters: settings.voters.keys().cloned().collect(),
+    };
+    let (file, recovered) = LogFile::open(&settings.state_dir, &identity)?;
+    let journal = Journal::open(&settings.state_dir)?;
+    let policies = settings
+        .groups
+        .iter()
+        .map(|(name, group)| (name.clone(), group.policy.clone()))
+        .collect();
+    let engine = EngineSettings {
+        node: identity.node,
+        voters: identity.voters,
+        election_timeout_min: settings.election_timeout.min,
+        election_timeout_max: settings.election_timeout.max,
+        heartbeat_interval: settings.election_timeout.min / 3,
+        seed: random()?,
+    };
+    let node = Node::new(engine, policies, recovered, wall_clock())?;
+
+    let (link_events, links_inbox) = mpsc::channel(LINK_NEWS_MAX);
+    let link_settings = LinkSettings {
+        node: settings.node.clone(),
+        incarnation,
+        voters: settings.voters.clone(),
+        listen: settings.listen.clone(),
+        key: settings.peer_key.clone(),
+    };
+    let links = Links::start(link_settings, link_events).await?;
+
+    let (questions_outbox, questions) = mpsc::channel(QUESTIONS_MAX);
+    let (lines, _) = broadcast::channel(EVENT_LINES_MAX);
+    let server = StatusServer::bind(
+        &settings.status_socket,
+        settings.node.clone(),
+        questions_outbox,
+        lines.clone(),
+    )
+    .await?;
+
+    let (instance_events, instances_inbox) = mpsc::unbounded_channel();
+    let credentials = settings
+        .groups
+        .iter()
+        .map(|(name, group)| (name.clone(), group.credentials.clone()))
+        .collect();
+    let targets: Vec<Target> = settings.clients.values().cloned().collect();
+    let files = Files::new(&targets);
+    let (outcomes, files_inbox) = mpsc::unbounded_channel();
+    let worker = Worker::start(
+        targets,
+        journal,
+        // The loop is gone only while the daemon stops.
+        Box::new(move |outcome| drop(outcomes.send(outcome))),
+    )?;
+    let (written, written_inbox) = mpsc::unbounded_channel();
+    let writer = LogWriter::start(file, move |outcome| drop(written.send(outcome)))?;
+    let signals = Signals::new([SIGTERM, SIGINT])?;
+
+    info!(node = %settings.node, listen = %settings.listen, voters = settings.voters.len(),
+        groups = settings.groups.len(), status = %settings.status_socket.display(),
+        version = env!("CARGO_PKG_VERSION"), "promoterd started");
+    Ok(Daemon {
+        node,
+        inbox: Inbox {
+            links: links_inbox,
+            instances: instances_inbox,
+            written: written_inbox,
+            files: files_inbox,
+            questions,
+            signals,
+        },
+        effects: Effects {
+            node: settings.node.clone(),
+            started_at: Instant::now(),
+            links,
+            voters: overview::Voters { addresses: settings.voters },
+            instances: Instances::new(credentials, instance_events),
+            writer,
+            worker,
+            files,
+            stream: Stream { node: settings.node, lines },
+            server,
+        },
+    })
+}
+
+fn random() -> Result<u64, StartError> {
+    getrandom::u64().map_err(StartError::Randomness)
+}
+
+fn wall_clock() -> WallClock {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    WallClock { at: Instant::now(), time: UnixTime(0).after(since_1970) }
+}
