@@ -7,4 +7,5 @@
     )
 )]
 
+pub mod consensus;
 pub mod model;
