@@ -1,0 +1,82 @@
+//! The subcommands. All but `run` and `demo` only read, or talk to the status socket.
+
+mod check;
+mod demo;
+mod keygen;
+mod run;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::settings::{self, Mistakes, Settings, Sources};
+
+/// Bad settings: `EX_CONFIG` of sysexits.h.
+const EXIT_SETTINGS: u8 = 78;
+/// Anything else that failed.
+const EXIT_FAILURE: u8 = 1;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon of this host, until SIGTERM or SIGINT.
+    ///
+    /// Exit codes: 0 stopped by a signal; 78 the settings have mistakes, each is named; 1 it could not
+    /// start, or could not go on.
+    Run,
+    /// Read the settings, print what is in force and where each value comes from.
+    ///
+    /// Binds nothing. Exit codes: 0 they are good; 78 they have mistakes, each is named.
+    Check,
+    /// Show what the daemon of this host knows, and what it did.
+    ///
+    /// Exit codes: 0 all is well; 1 something is wrong, and the first line says what; 2 the daemon cannot
+    /// be reached.
+    Status(status::Arguments),
+    /// Print a new cluster key, to be put in the file that PROMOTERD_PEER_KEY_FILE names on every node.
+    Keygen,
+    /// Start a master, two replicas, three daemons and a client here, kill the master, and show what happens.
+    ///
+    /// Exit codes: 0 the whole failover was seen; 1 it was not.
+    Demo(demo::Arguments),
+}
+
+impl Command {
+    /// Does it.
+    pub fn run(self) -> ExitCode {
+        let code = match self {
+            Self::Run => run::run(),
+            Self::Check => check::run(),
+            Self::Status(arguments) => status::run(&arguments),
+            Self::Keygen => keygen::run(),
+            Self::Demo(arguments) => demo::run(&arguments),
+        };
+        ExitCode::from(code)
+    }
+}
+
+fn load_settings() -> Result<Settings, Mistakes> {
+    let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    settings::load(&Sources::new(std::env::vars_os(), host_name))
+}
+
+/// Everything that a subcommand says to people goes through here.
+fn say(text: &str) {
+    use std::io::Write;
+    // A reader that went away, such as `head`, is no reason to fail.
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+/// And everything that went wrong, with its causes.
+fn complain(error: &dyn std::error::Error) {
+    use std::io::Write;
+    let mut text = format!("promoterd: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text.push('\n');
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
