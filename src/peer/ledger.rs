@@ -175,19 +175,29 @@ impl Ledger {
     ) {
         let reason = error.drop_reason();
         let text = with_causes(error);
-        let mut pages = self.lock();
-        let peer = culprit.filter(|culprit| pages.peers.contains_key(culprit));
-        pages.count(peer, reason);
-        let suppressed = pages.limiter.admit((peer.cloned(), reason), now);
-        if let Some(status) = peer.and_then(|peer| pages.peers.get_mut(peer)) {
-            status.last_error = Some(text.clone());
-        }
-        drop(pages);
-        if let Some(suppressed) = suppressed {
-            let peer = peer.map(tracing::field::display);
+        if let Some(suppressed) = self.write_down(culprit, reason, &text, now) {
+            let peer = culprit.map(tracing::field::display);
             let address = address.map(tracing::field::display);
             warn!(peer, address, %reason, error = text, suppressed, "peer dropped");
         }
+    }
+
+    /// Counts a drop. Where it is to be logged too: how many were not since the last time.
+    fn write_down(
+        &self,
+        culprit: Option<&NodeId>,
+        reason: DropReason,
+        text: &str,
+        now: Instant,
+    ) -> Option<u64> {
+        let mut pages = self.lock();
+        let peer = culprit.filter(|culprit| pages.peers.contains_key(culprit));
+        pages.count(peer, reason);
+        if let Some(status) = peer.and_then(|peer| pages.peers.get_mut(peer)) {
+            status.last_error = Some(text.to_owned());
+        }
+        // Names of strangers make no keys: there is no end to them.
+        pages.limiter.admit((peer.cloned(), reason), now)
     }
 
     /// Counts what is no event for an operator.
@@ -223,6 +233,8 @@ fn with_causes(error: &dyn Dropped) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::peer::admission::Refusal;
     use crate::peer::connection::DownReason;
@@ -241,6 +253,26 @@ mod tests {
         assert_eq!(ledger.peers()[&node("a")].drops, expected);
         assert_eq!(ledger.peers()[&node("b")], LinkStatus::default());
         assert_eq!(ledger.strangers(), expected);
+    }
+
+    #[test]
+    fn a_flood_of_drops_is_counted_in_full_and_logged_once_a_minute() {
+        let ledger = Ledger::new([&node("a")]);
+        let start = Instant::now();
+        let a = node("a");
+        for (culprit, second, suppressed) in [
+            (None, 0, Some(0)),
+            (None, 1, None),
+            (None, 2, None),
+            (Some(&a), 3, Some(0)),
+            (None, 61, Some(2)),
+        ] {
+            let now = start + Duration::from_secs(second);
+            let reason = DropReason::Malformed;
+            let admitted = ledger.write_down(culprit, reason, "text", now);
+            assert_eq!(admitted, suppressed, "at {second} s");
+        }
+        assert_eq!(ledger.strangers()[&DropReason::Malformed], 4);
     }
 
     #[test]
