@@ -1,4 +1,58 @@
-//! promoterd keeps Redis masters writable.
+//! promoterd keeps Redis masters writable. It is a daemon, one on each host.
+//!
+//! The daemons watch each replication group, agree by quorum that a master is lost, promote exactly
+//! one replica with `REPLICAOF NO ONE`, and rewrite the configuration of the clients on every host.
+//!
+//! # How a loss becomes a new master
+//!
+//! ```text
+//! redis/       a probe connection closes, is refused, stays silent, or the process exits
+//!   │ events
+//! decision/    this node holds the master down, for a named cause ──▶ views to all peers (peer/)
+//!   │          objectively down by one proof or a quorum of views
+//!   │          the leader asks the replicas again and chooses
+//! consensus/   Begin{epoch, candidate} is committed by a majority, on disk
+//!   │
+//! redis/       the candidate is checked and promoted on one connection
+//!   │
+//! consensus/   Done{epoch} is committed
+//!   │ all nodes
+//! clients/     the files of this host name the new master; the replicas are repointed
+//! ```
+//!
+//! # What holds
+//!
+//! * **S1** At most one instance is promoted in an epoch, and epochs of a group only grow.
+//! * **S2** Nothing is promoted without a committed `Begin` entry that names it.
+//! * **S3** A decision once committed survives the loss of any minority of nodes, and the restart of all.
+//! * **S5** Clients' files only ever name a master of a committed epoch, never go back to an older epoch,
+//!   and are never seen half-written.
+//! * **S7** Nothing that a peer, a client, a Redis server, a file or a variable can send makes the daemon
+//!   panic, hang, grow without bound, or act for somebody who may not ask.
+//!
+//! Replication is asynchronous: what the candidate never received is lost. Each failover reports an
+//! estimate of it, and the fact when the old master is back.
+//!
+//! # Where things are
+//!
+//! Arrows point down only. The lower a module, the less it knows.
+//!
+//! | module | what it does | pure |
+//! |---|---|---|
+//! | [`command`] | subcommands: `run`, `check`, `status`, `keygen`, `demo` | |
+//! | [`daemon`] | the one loop: next event, decide, start actions | [`daemon::Node`] |
+//! | [`settings`] | environment and file become settings, or all mistakes at once | yes, but for reading files |
+//! | [`status`] | the status socket: HTTP/1.1 and JSON over a Unix socket | its reports |
+//! | [`clients`] | clients' files: editing, the replacement transaction, the journal | its documents |
+//! | [`peer`] | links between nodes: encryption, authentication, frames | its sessions |
+//! | [`redis`] | probes, commands, parsing of `INFO` | its parsing |
+//! | [`consensus`] | the engine behind a seam, and the durable log | all but the file |
+//! | [`decision`] | who is down, may we act, whom to promote, what to do next | yes |
+//! | [`model`] | identities and units that all floors share | yes |
+//!
+//! Pure means: no socket, file, clock, thread or random source. Events and the time come in, actions
+//! go out, and each action's outcome returns as an event. So a whole cluster runs in one test, in
+//! virtual time, from a seed: `tests/simulation`.
 #![cfg_attr(
     test,
     allow(
@@ -8,6 +62,7 @@
 )]
 
 pub mod clients;
+pub mod command;
 pub mod consensus;
 pub mod daemon;
 pub mod decision;
@@ -15,3 +70,4 @@ pub mod model;
 pub mod peer;
 pub mod redis;
 pub mod settings;
+pub mod status;

@@ -1,5 +1,6 @@
 //! Carrying out what the node decided, without ever waiting for it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
@@ -11,7 +12,7 @@ use super::overview;
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
 use crate::decision::Happening;
-use crate::model::NodeId;
+use crate::model::{Endpoint, NodeId};
 use crate::peer::{Links, PeerMessage};
 use crate::redis::Instances;
 use crate::status::{EventLine, Question, StatusServer};
@@ -24,7 +25,7 @@ pub(super) struct Effects {
     pub(super) node: NodeId,
     pub(super) started_at: Instant,
     pub(super) links: Links,
-    pub(super) voters: overview::Voters,
+    pub(super) voters: BTreeMap<NodeId, Endpoint>,
     pub(super) instances: Instances,
     pub(super) writer: LogWriter,
     pub(super) worker: Worker,
@@ -78,8 +79,13 @@ impl Effects {
 
     /// Answers somebody who asks for the status.
     pub(super) fn answer(&self, node: &Node, question: Question) {
-        let source = overview::source(self, node, Instant::now());
-        question.answer(&source);
+        // Whoever asked may have lost patience.
+        match question {
+            Question::Alive(answer) => drop(answer.send(())),
+            Question::Overview(answer) => {
+                drop(answer.send(overview::source(self, node, Instant::now())));
+            }
+        }
     }
 
     /// Any peer that there is a link to.

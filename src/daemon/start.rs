@@ -14,7 +14,7 @@ use super::effects::{Effects, Stream};
 use super::files::Files;
 use super::inbox::Inbox;
 use super::node::{Node, NodeError};
-use super::{Daemon, overview};
+use super::Daemon;
 use crate::clients::{Journal, JournalError, Target, Worker};
 use crate::consensus::{EngineSettings, Identity, LogError, LogFile, LogWriter};
 use crate::decision::WallClock;
@@ -136,7 +136,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
             node: settings.node.clone(),
             started_at: Instant::now(),
             links,
-            voters: overview::Voters { addresses: settings.voters },
+            voters: settings.voters,
             instances: Instances::new(credentials, instance_events),
             writer,
             worker,
