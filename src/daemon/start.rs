@@ -1,6 +1,5 @@
 //! Opening, locking and binding all that a daemon needs, or saying what cannot be had.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +14,8 @@ use super::files::Files;
 use super::inbox::Inbox;
 use super::node::{Node, NodeError};
 use super::Daemon;
-use crate::clients::{Journal, JournalError, Target, Worker};
+use crate::clients::journal::{Journal, JournalError};
+use crate::clients::{Target, Worker};
 use crate::consensus::{EngineSettings, Identity, LogError, LogFile, LogWriter};
 use crate::decision::WallClock;
 use crate::model::{Incarnation, UnixTime};

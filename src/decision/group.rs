@@ -307,6 +307,8 @@ impl Group {
         });
         let info_interval = if doubted {
             self.policy.info_interval_in_doubt()
+        } else if self.settling.is_some() {
+            GroupPolicy::INFO_INTERVAL_SETTLING
         } else {
             GroupPolicy::INFO_INTERVAL
         };
