@@ -7,5 +7,7 @@
     )
 )]
 
+pub mod command;
 pub mod decision;
 pub mod model;
+pub mod status;

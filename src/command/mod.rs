@@ -1,0 +1,3 @@
+//! The subcommands: thin, each in a file of its own.
+
+pub mod status;
