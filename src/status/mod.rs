@@ -5,6 +5,8 @@
 //! socket, [`verdict`] says in words what is wrong, [`render`] is the page for a person on call.
 
 pub mod client;
+#[cfg(test)]
+mod client_tests;
 mod convert;
 mod events;
 mod refusal;
