@@ -1,0 +1,265 @@
+//! Clusters for the tests of this module: well, after a failover, and in several kinds of trouble.
+
+use std::time::Duration;
+
+use super::source::{EngineOverview, EngineRole, FileOverview, StatusSource, VoterOverview};
+use crate::decision::{
+    AbortReason, Begin, Candidate, Cause, Decided, DownOverview, Evidence, FailoverRecord,
+    GroupOverview, Identity, Ineligible, InstanceOverview, Outcome, Phase, Step, StepName,
+    WaitingFor,
+};
+use crate::model::{
+    Endpoint, Epoch, NodeId, ReplicationId, ReplicationOffset, RunId, Term, UnixTime,
+};
+
+/// Half an hour after the failover of [`after_failover`] began.
+pub const NOW: UnixTime = UnixTime(1_770_000_000_123 + 30 * 60 * 1000);
+
+pub fn endpoint(text: &str) -> Endpoint {
+    text.parse().unwrap()
+}
+
+fn node(text: &str) -> NodeId {
+    text.parse().unwrap()
+}
+
+fn voter(name: &str, address: &str) -> VoterOverview {
+    VoterOverview {
+        node: node(name),
+        is_self: name == "b",
+        connected: true,
+        address: endpoint(address),
+        since: (name != "b").then_some(Duration::from_secs(7500)),
+        last_error: None,
+    }
+}
+
+fn instance(at: &str, is_master: bool, offset: u64) -> InstanceOverview {
+    InstanceOverview {
+        endpoint: endpoint(at),
+        is_master,
+        is_member: true,
+        down: None,
+        is_healthy: true,
+        trouble: None,
+        version: Some("redis 7.0.15".to_owned()),
+        role: Some(if is_master { "master" } else { "replica" }),
+        offset: Some(ReplicationOffset(offset)),
+        lag_bytes: (!is_master).then(|| 89_536 - offset),
+        priority: Some(100),
+        read_ago: Some(Duration::from_millis(120)),
+    }
+}
+
+fn file(epoch: Option<u64>, error: Option<&str>) -> FileOverview {
+    FileOverview {
+        client: "api".parse().unwrap(),
+        group: "features".parse().unwrap(),
+        path: "/etc/api/redis.env".into(),
+        epoch: epoch.map(Epoch),
+        error: error.map(str::to_owned),
+    }
+}
+
+pub fn healthy() -> StatusSource {
+    StatusSource {
+        node: node("b"),
+        engine: EngineOverview {
+            role: EngineRole::Leader,
+            leader: Some(node("b")),
+            term: Term(7),
+        },
+        voters: vec![
+            voter("a", "10.0.0.1:7400"),
+            voter("b", "10.0.0.2:7400"),
+            voter("c", "10.0.0.3:7400"),
+        ],
+        groups: vec![GroupOverview {
+            name: "features".parse().unwrap(),
+            decided: Some(Decided {
+                epoch: Epoch(1),
+                master: endpoint("10.0.0.1:6379"),
+                run_id: RunId::from_bytes([1; 20]),
+            }),
+            waiting: None,
+            phase: Phase::Watching,
+            instances: vec![
+                instance("10.0.0.1:6379", true, 89_536),
+                instance("10.0.0.2:6379", false, 89_536),
+                instance("10.0.0.3:6379", false, 88_000),
+            ],
+            down: Vec::new(),
+            passed_over: Vec::new(),
+            failovers: Vec::new(),
+            files_epoch: Some(Epoch(1)),
+        }],
+        files: vec![file(Some(1), None)],
+        confirmed: true,
+        uptime: Duration::from_secs(7500),
+    }
+}
+
+fn failover() -> FailoverRecord {
+    let step = |what, micros| Step {
+        what,
+        after: Duration::from_micros(micros),
+    };
+    FailoverRecord {
+        begin: Begin {
+            group: "features".parse().unwrap(),
+            epoch: Epoch(2),
+            from: Identity {
+                endpoint: endpoint("10.0.0.1:6379"),
+                run_id: RunId::from_bytes([1; 20]),
+                replication_id: ReplicationId::from_bytes([2; 20]),
+                continues: None,
+            },
+            candidate: Candidate {
+                endpoint: endpoint("10.0.0.2:6379"),
+                run_id: RunId::from_bytes([3; 20]),
+                replication_id: ReplicationId::from_bytes([2; 20]),
+                offset: ReplicationOffset(80_000),
+            },
+            evidence: Evidence {
+                cause: Cause::Gone,
+                views: vec![(node("a"), Cause::Gone), (node("b"), Cause::Silent)],
+                needed: 2,
+            },
+            passed_over: vec![(endpoint("10.0.0.4:6379"), Ineligible::PriorityZero)],
+            loss_estimate: 4096,
+            leader: node("b"),
+            at: UnixTime(1_770_000_000_123),
+        },
+        outcome: Outcome::Done,
+        steps: vec![
+            step(StepName::Agreed, 20_412),
+            step(StepName::Begun, 22_000),
+            step(StepName::Promoted, 23_125),
+            step(StepName::FilesRewritten, 1_031_500),
+        ],
+        loss: Some(1234),
+    }
+}
+
+/// The old master is back as a replica that copies, and the link to `c` is lost.
+pub fn after_failover() -> StatusSource {
+    let mut source = healthy();
+    source.voters[2].connected = false;
+    source.voters[2].since = Some(Duration::from_millis(3200));
+    source.voters[2].last_error = Some("connection refused".to_owned());
+    source.files = vec![file(Some(2), None)];
+    let group = &mut source.groups[0];
+    group.decided = Some(Decided {
+        epoch: Epoch(2),
+        master: endpoint("10.0.0.2:6379"),
+        run_id: RunId::from_bytes([3; 20]),
+    });
+    let mut returned = instance("10.0.0.1:6379", false, 89_536);
+    returned.is_healthy = false;
+    returned.trouble = Some("copying the master's data".to_owned());
+    group.instances = vec![
+        instance("10.0.0.2:6379", true, 89_536),
+        returned,
+        instance("10.0.0.3:6379", false, 88_000),
+    ];
+    group.failovers = vec![failover()];
+    source
+}
+
+/// The epoch that began in [`after_failover`] did not come to its end.
+pub fn aborted() -> StatusSource {
+    let mut source = healthy();
+    let mut record = failover();
+    record.outcome = Outcome::Aborted(AbortReason::TimedOut(Duration::from_secs(2)));
+    record.steps = Vec::new();
+    record.loss = None;
+    record.begin.passed_over = Vec::new();
+    source.groups[0].failovers = vec![record];
+    source
+}
+
+/// `a` holds the master down, `b` suspects it.
+pub fn suspecting() -> StatusSource {
+    let mut source = healthy();
+    let group = &mut source.groups[0];
+    group.phase = Phase::Suspecting;
+    group.instances[0].is_healthy = false;
+    group.instances[0].down = Some(Cause::Silent);
+    group.instances[0].read_ago = Some(Duration::from_millis(61_000));
+    group.down = vec![
+        DownOverview {
+            node: node("a"),
+            cause: Some(Cause::WrongRole),
+            held_for: Duration::from_micros(1_250_900),
+        },
+        DownOverview {
+            node: node("b"),
+            cause: None,
+            held_for: Duration::from_millis(300),
+        },
+    ];
+    group.passed_over = vec![(
+        endpoint("10.0.0.3:6379"),
+        Ineligible::LagTooLarge {
+            lag_bytes: 1536,
+            allowed_bytes: 1000,
+        },
+    )];
+    source
+}
+
+/// The third instance was never started, and there is no leader.
+pub fn discovering() -> StatusSource {
+    let mut source = healthy();
+    source.engine = EngineOverview {
+        role: EngineRole::Candidate,
+        leader: None,
+        term: Term(0),
+    };
+    source.confirmed = false;
+    source.files = vec![file(None, None)];
+    let group = &mut source.groups[0];
+    group.decided = None;
+    group.phase = Phase::Discovering;
+    group.waiting = Some(WaitingFor::Answers {
+        instances: vec![(endpoint("10.0.0.3:6379"), "connection refused".to_owned())],
+    });
+    group.instances = vec![
+        instance("10.0.0.2:6379", false, 89_536),
+        InstanceOverview {
+            endpoint: endpoint("10.0.0.3:6379"),
+            is_master: false,
+            is_member: false,
+            down: Some(Cause::Gone),
+            is_healthy: false,
+            trouble: Some("connection refused".to_owned()),
+            version: None,
+            role: None,
+            offset: None,
+            lag_bytes: None,
+            priority: None,
+            read_ago: None,
+        },
+    ];
+    group.files_epoch = None;
+    source
+}
+
+/// One file cannot be written, and one was left behind.
+pub fn file_errors() -> StatusSource {
+    let mut source = after_failover();
+    source.groups[0].instances[1] = instance("10.0.0.1:6379", false, 89_536);
+    source.voters[2] = voter("c", "10.0.0.3:7400");
+    source.files = vec![
+        file(
+            Some(1),
+            Some("cannot write /etc/api: permission denied\u{1b}[2J"),
+        ),
+        FileOverview {
+            client: "worker".parse().unwrap(),
+            path: "/etc/worker/app.toml".into(),
+            ..file(Some(1), None)
+        },
+    ];
+    source
+}

@@ -1,0 +1,41 @@
+//! The status socket: what this node knows, as JSON over HTTP/1.1 on a Unix socket.
+//!
+//! [`StatusServer`] owns the socket and asks the daemon's loop by [`Question`]s; the loop answers
+//! with a [`StatusSource`], and all that is made of it is made elsewhere. [`client`] reads the same
+//! socket, [`verdict`] says in words what is wrong, [`render`] is the page for a person on call.
+
+pub mod client;
+#[cfg(test)]
+mod client_tests;
+mod convert;
+mod events;
+mod refusal;
+mod render;
+#[cfg(test)]
+mod render_tests;
+mod routes;
+mod schema;
+mod schema_history;
+mod server;
+mod socket;
+mod source;
+mod stall;
+mod table;
+mod text;
+pub mod verdict;
+
+#[cfg(test)]
+pub(crate) mod example;
+#[cfg(test)]
+mod server_tests;
+
+pub use events::EventFeed;
+pub use render::render;
+pub use schema::{
+    DownReport, FileReport, GroupAnswer, GroupReport, InstanceReport, PassedOver, Readiness,
+    SCHEMA, StatusReport, VoterReport,
+};
+pub use schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
+pub use server::StatusServer;
+pub use socket::StatusError;
+pub use source::{EngineOverview, EngineRole, FileOverview, Question, StatusSource, VoterOverview};

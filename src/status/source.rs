@@ -1,0 +1,105 @@
+//! What the daemon's loop gives when it is asked: the input of everything on the status socket.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::decision::GroupOverview;
+use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term};
+
+/// What the status socket wants of the daemon's loop. A receiver that is gone is no matter: its
+/// client left, or lost patience.
+#[derive(Debug)]
+pub enum Question {
+    /// Whether the loop turns.
+    Alive(oneshot::Sender<()>),
+    /// What this node knows at this moment.
+    Overview(oneshot::Sender<StatusSource>),
+}
+
+/// What one node knows at one moment.
+#[derive(Debug, Clone)]
+pub struct StatusSource {
+    /// This node.
+    pub node: NodeId,
+    /// What the consensus engine says of itself.
+    pub engine: EngineOverview,
+    /// All voters, this node included if it is one, in the order of the settings.
+    pub voters: Vec<VoterOverview>,
+    /// All groups of the settings.
+    pub groups: Vec<GroupOverview>,
+    /// All files that this node keeps right.
+    pub files: Vec<FileOverview>,
+    /// Whether a leader has confirmed since our start that our state is not an old one.
+    pub confirmed: bool,
+    /// Time since the start of the daemon.
+    pub uptime: Duration,
+}
+
+/// The consensus engine at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineOverview {
+    /// What this node is in it.
+    pub role: EngineRole,
+    /// Who leads, as far as this node knows.
+    pub leader: Option<NodeId>,
+    /// The number of the last election that it heard of.
+    pub term: Term,
+}
+
+/// What a node is in the consensus engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineRole {
+    /// It decides.
+    Leader,
+    /// It follows a leader, or waits for one.
+    Follower,
+    /// It stands for election, or asks whether it may.
+    Candidate,
+}
+
+impl fmt::Display for EngineRole {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Leader => "leader",
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+        })
+    }
+}
+
+/// One voter, and our link to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoterOverview {
+    /// Its name.
+    pub node: NodeId,
+    /// Whether it is this node.
+    pub is_self: bool,
+    /// Whether we can talk to it; true for ourselves.
+    pub connected: bool,
+    /// Where it listens.
+    pub address: Endpoint,
+    /// For how long the link has been as it is.
+    pub since: Option<Duration>,
+    /// Why the link was lost, or could not be made, the last time.
+    pub last_error: Option<String>,
+}
+
+/// One file of one client on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileOverview {
+    /// The client.
+    pub client: ClientName,
+    /// The group whose master the file names.
+    pub group: GroupName,
+    /// The file.
+    pub path: PathBuf,
+    /// The epoch whose master it names; none before we wrote or checked it.
+    pub epoch: Option<Epoch>,
+    /// Why it could not be rewritten the last time.
+    pub error: Option<String>,
+}
