@@ -654,7 +654,10 @@ impl Group {
             (role.filter(future), DeadlineReason::Probe),
             (failover.filter(future), DeadlineReason::Failover),
             (settling.filter(future), DeadlineReason::Failover),
-            (Some(self.proposals_from).filter(future), DeadlineReason::Failover),
+            (
+                Some(self.proposals_from).filter(future),
+                DeadlineReason::Failover,
+            ),
             (veto.filter(future), DeadlineReason::Veto),
         ]
         .into_iter()

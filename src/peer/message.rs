@@ -28,7 +28,9 @@ pub struct PeerReport {
 
 /// Bytes that are no message.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("a message of {length} bytes cannot be read ({reason}): run the same promoterd on all nodes")]
+#[error(
+    "a message of {length} bytes cannot be read ({reason}): run the same promoterd on all nodes"
+)]
 pub struct InvalidMessage {
     length: usize,
     reason: String,
@@ -46,7 +48,10 @@ impl PeerMessage {
     /// # Errors
     /// [`InvalidMessage`] when the bytes are none, or too many.
     pub fn decode(bytes: &[u8]) -> Result<Self, InvalidMessage> {
-        let invalid = |reason: String| InvalidMessage { length: bytes.len(), reason };
+        let invalid = |reason: String| InvalidMessage {
+            length: bytes.len(),
+            reason,
+        };
         if bytes.len() > FRAME_LENGTH_MAX {
             return Err(invalid(format!("at most {FRAME_LENGTH_MAX} are allowed")));
         }

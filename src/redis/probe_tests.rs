@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::test_servers::*;
 use super::*;
 use crate::decision::{CommandFailure, ConnectFailure, ProbeReport};
-use crate::model::{Epoch, PingReply, Role};
+use crate::model::{PingReply, Role};
 
 fn no_one() -> Desk {
     Desk::new(Credentials::default())
@@ -30,7 +30,7 @@ fn failed(failure: ConnectFailure) -> ProbeReport {
 }
 
 fn promote() -> ProbeCommand {
-    ProbeCommand::Promote(promote_order(Epoch(7)))
+    ProbeCommand::Promote(promote_order())
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn an_unanswered_ping_holds_back_neither_info_nor_promotion() {
         "{info:?}"
     );
     let promotion = ProbeReport::PromoteReplied {
-        epoch: Epoch(7),
+        epoch: promote_order().epoch(),
         result: Ok(()),
     };
     assert_eq!(desk.report().await, promotion);
@@ -496,7 +496,7 @@ async fn a_real_replica_is_promoted() {
     );
     desk.order(&replica.endpoint, promote());
     let promotion = ProbeReport::PromoteReplied {
-        epoch: Epoch(7),
+        epoch: promote_order().epoch(),
         result: Ok(()),
     };
     assert_eq!(desk.report().await, promotion);

@@ -13,9 +13,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
 use super::*;
-use crate::decision::record::Mandate;
-use crate::decision::{ProbeReport, PromoteOrder};
-use crate::model::{Epoch, InstanceInfo};
+use crate::decision::{
+    Begin, Candidate, Cause, Entry, Evidence, Identity, ProbeReport, PromoteOrder, Records,
+};
+use crate::model::{Epoch, InstanceInfo, ReplicationId, ReplicationOffset, RunId, UnixTime};
 
 /// Long enough for any event on a busy machine; a test that needs all of it has failed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,8 +25,39 @@ pub(super) fn group() -> GroupName {
     "features".parse().unwrap()
 }
 
-pub(super) fn promote_order(epoch: Epoch) -> PromoteOrder {
-    PromoteOrder::under(&Mandate::for_test(epoch))
+/// The order of a group's first promotion, from a record in which its `Begin` is committed.
+pub(super) fn promote_order() -> PromoteOrder {
+    let replication_id = ReplicationId::from_bytes([1; 20]);
+    let master = Identity {
+        endpoint: "127.0.0.1:1".parse().unwrap(),
+        run_id: RunId::from_bytes([1; 20]),
+        replication_id,
+        continues: None,
+    };
+    let candidate = Candidate {
+        endpoint: "127.0.0.1:2".parse().unwrap(),
+        run_id: RunId::from_bytes([2; 20]),
+        replication_id,
+        offset: ReplicationOffset(1),
+    };
+    let mut records = Records::default();
+    records.apply(Entry::Register {
+        group: group(),
+        master: master.clone(),
+        members: [&master.endpoint, &candidate.endpoint].map(Endpoint::clone).into(),
+    });
+    records.apply(Entry::Begin(Begin {
+        group: group(),
+        epoch: Epoch(2),
+        from: master,
+        candidate,
+        evidence: Evidence { cause: Cause::Exited, views: Vec::new(), needed: 0 },
+        passed_over: Vec::new(),
+        loss_estimate: 0,
+        leader: "a".parse().unwrap(),
+        at: UnixTime(0),
+    }));
+    PromoteOrder::under(&records.get(&group()).unwrap().mandate().unwrap())
 }
 
 pub(super) fn password(username: Option<&str>, password: &str) -> Credentials {
