@@ -1,27 +1,61 @@
 //! `promoterd status`: asks the status socket once, and prints a page or the JSON.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use clap::Args;
 use serde_json::Value;
 use thiserror::Error;
+use tokio::runtime;
 
+use super::complain;
 use crate::model::UnixTime;
 use crate::status::client::{self, ClientError};
 use crate::status::{StatusReport, render, verdict};
 
 /// All is well: exactly when the page begins with `all well`.
-pub const ALL_WELL: u8 = 0;
+const ALL_WELL: u8 = 0;
 /// The daemon answered, and something is wrong: a node is not ready, a group has no master that
 /// works, a file names an old one, a replica or a voter is missing, or the daemon refused.
-pub const WRONG: u8 = 1;
+const WRONG: u8 = 1;
 /// The daemon could not be reached, or did not answer.
-pub const NOT_REACHABLE: u8 = 2;
+const NOT_REACHABLE: u8 = 2;
+
+/// Whose status, and how.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Print JSON, as `/v1/status` has it.
+    #[arg(long)]
+    json: bool,
+    /// The daemon's status socket.
+    #[arg(
+        long,
+        env = "PROMOTERD_STATUS_SOCKET",
+        default_value = "/run/promoterd/status.sock"
+    )]
+    socket: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> u8 {
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&error);
+            return WRONG;
+        }
+    };
+    let mut out = io::stdout().lock();
+    let shown = runtime.block_on(show(&arguments.socket, arguments.json, &mut out));
+    shown.unwrap_or_else(|error| {
+        complain(&error);
+        error.exit_code()
+    })
+}
 
 /// Why there is no status.
 #[derive(Debug, Error)]
-pub enum StatusCommandError {
+enum StatusCommandError {
     /// The daemon did not give it.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -36,7 +70,7 @@ pub enum StatusCommandError {
 impl StatusCommandError {
     /// The exit code that goes with it.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    fn exit_code(&self) -> u8 {
         match self {
             Self::Client(
                 ClientError::Unreachable { .. }
@@ -60,7 +94,7 @@ impl StatusCommandError {
 ///
 /// # Errors
 /// [`StatusCommandError`], whose [`StatusCommandError::exit_code`] is the exit code then.
-pub async fn run(
+async fn show(
     socket: &Path,
     json: bool,
     out: &mut impl Write,
@@ -120,7 +154,7 @@ mod tests {
             }
         };
         let code = tokio::select! {
-            code = run(&path, json, &mut out) => code.unwrap(),
+            code = show(&path, json, &mut out) => code.unwrap(),
             () = answering => unreachable!("the server keeps asking"),
             never = server.serve(questions, EventFeed::new("b".parse().unwrap())) => match never {},
         };
@@ -159,7 +193,7 @@ mod tests {
     async fn without_a_daemon_the_exit_code_is_2_and_the_error_says_where_it_was_sought() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("status.sock");
-        let error = run(&path, false, &mut Vec::new()).await.unwrap_err();
+        let error = show(&path, false, &mut Vec::new()).await.unwrap_err();
         assert_eq!(error.exit_code(), NOT_REACHABLE);
         let message = error.to_string();
         let expected = format!(

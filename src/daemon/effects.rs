@@ -1,28 +1,28 @@
 //! Carrying out what the node decided, without ever waiting for it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
 use tracing::{debug, error, warn};
 
 use super::files::Files;
 use super::node::{Node, NodeAction};
-use super::overview;
+use super::{overview, start};
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
 use crate::decision::Happening;
 use crate::model::{Endpoint, NodeId};
 use crate::peer::{Links, PeerMessage};
 use crate::redis::Instances;
-use crate::status::{EventLine, Question, StatusServer};
+use crate::status::{EventFeed, Question};
 
 /// Longest time that a stop waits for the clients' files.
 const FILES_MAX: Duration = Duration::from_secs(5);
 
 /// All that the daemon acts with.
 pub(super) struct Effects {
-    pub(super) node: NodeId,
     pub(super) started_at: Instant,
     pub(super) links: Links,
     pub(super) voters: BTreeMap<NodeId, Endpoint>,
@@ -31,23 +31,19 @@ pub(super) struct Effects {
     pub(super) worker: Worker,
     pub(super) files: Files,
     pub(super) stream: Stream,
-    pub(super) server: StatusServer,
+    pub(super) server: JoinHandle<Infallible>,
 }
 
 /// Where people hear of what happens: the log, and whoever reads the event stream.
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) node: NodeId,
-    pub(super) lines: broadcast::Sender<EventLine>,
+    pub(super) feed: EventFeed,
 }
 
 impl Stream {
-    pub(super) fn announce(&self, happening: Happening) {
+    pub(super) fn announce(&self, happening: &Happening) {
         happening.log();
-        // Nobody reads it most of the time.
-        if self.lines.receiver_count() > 0 {
-            let _ = self.lines.send(EventLine::new(&self.node, &happening));
-        }
+        self.feed.publish(happening, start::wall_clock().time);
     }
 }
 
@@ -72,7 +68,7 @@ impl Effects {
                 NodeAction::Publish { group, epoch, master } => {
                     self.worker.publish(Publication { group, epoch, master });
                 }
-                NodeAction::Announce(happening) => self.stream.announce(happening),
+                NodeAction::Announce(happening) => self.stream.announce(&happening),
             }
         }
     }
@@ -99,7 +95,9 @@ impl Effects {
 
     /// Ends everything in good order, within a limit.
     pub(super) async fn stop(self) {
-        self.server.stop().await;
+        self.server.abort();
+        // It ends only by being aborted, and takes its socket along.
+        drop(self.server.await);
         self.links.stop().await;
         drop(self.instances);
         let worker = self.worker;

@@ -51,14 +51,14 @@ impl Files {
                 if replaced.changed {
                     let took_us = u64::try_from(replaced.took.as_micros()).unwrap_or(u64::MAX);
                     let group = group.clone();
-                    stream.announce(Happening::FileRewritten { client, group, epoch, took_us });
+                    stream.announce(&Happening::FileRewritten { client, group, epoch, took_us });
                 }
                 self.rewritten(&group).map(|epoch| Event::FilesRewritten { group, epoch })
             }
             Err(error) => {
                 if file.error.as_ref() != Some(&error) {
                     file.error = Some(error.clone());
-                    stream.announce(Happening::FileFailed { client, group, epoch, error });
+                    stream.announce(&Happening::FileFailed { client, group, epoch, error });
                 }
                 None
             }

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use thiserror::Error;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tracing::info;
 
 use super::effects::{Effects, Stream};
@@ -22,14 +22,12 @@ use crate::model::{Incarnation, UnixTime};
 use crate::peer::{LinkError, LinkSettings, Links};
 use crate::redis::Instances;
 use crate::settings::Settings;
-use crate::status::{StatusError, StatusServer};
+use crate::status::{EventFeed, StatusError, StatusServer};
 
 /// News from peers that may wait for the loop; beyond it nothing more is read from them.
 const LINK_NEWS_MAX: usize = 256;
 /// Status questions that may wait for the loop; beyond it they are turned away.
 const QUESTIONS_MAX: usize = 16;
-/// Lines of the event stream that a slow reader may be behind.
-const EVENT_LINES_MAX: usize = 1024;
 
 /// Why a daemon cannot start.
 #[derive(Debug, Error)]
@@ -91,14 +89,9 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
     let links = Links::start(link_settings, link_events).await?;
 
     let (questions_outbox, questions) = mpsc::channel(QUESTIONS_MAX);
-    let (lines, _) = broadcast::channel(EVENT_LINES_MAX);
-    let server = StatusServer::bind(
-        &settings.status_socket,
-        settings.node.clone(),
-        questions_outbox,
-        lines.clone(),
-    )
-    .await?;
+    let feed = EventFeed::new(settings.node.clone());
+    let server = StatusServer::bind(&settings.status_socket).await?;
+    let server = tokio::spawn(server.serve(questions_outbox, feed.clone()));
 
     let (instance_events, instances_inbox) = mpsc::unbounded_channel();
     let credentials = settings
@@ -133,7 +126,6 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
             signals,
         },
         effects: Effects {
-            node: settings.node.clone(),
             started_at: Instant::now(),
             links,
             voters: settings.voters,
@@ -141,7 +133,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
             writer,
             worker,
             files,
-            stream: Stream { node: settings.node, lines },
+            stream: Stream { feed },
             server,
         },
     })
@@ -151,7 +143,8 @@ fn random() -> Result<u64, StartError> {
     getrandom::u64().map_err(StartError::Randomness)
 }
 
-fn wall_clock() -> WallClock {
+/// What the wall clock says now.
+pub(super) fn wall_clock() -> WallClock {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallClock { at: Instant::now(), time: UnixTime(0).after(since_1970) }
 }

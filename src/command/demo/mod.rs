@@ -80,9 +80,9 @@ enum DemoError {
     #[error("the signal for the fault could not be sent")]
     Fault(#[source] io::Error),
     #[error("the new master cannot be asked for the writes")]
-    Redis(#[from] redis::RedisError),
-    #[error("{0} was not seen within {} s", FAILOVER_MAX.as_secs())]
-    NotSeen(&'static str),
+    Redis(#[from] ::redis::RedisError),
+    #[error("{what} was not seen within {} s", FAILOVER_MAX.as_secs())]
+    NotSeen { what: &'static str },
     #[error("interrupted")]
     Interrupted,
     #[error("signals cannot be caught, or a thread cannot be started")]
@@ -226,11 +226,11 @@ fn fail_over(
     };
     let settled = listener.listen_for(FAILOVER_MAX, story, show)?;
     let writable = writable.wait().ok_or(DemoError::Thread)?;
-    let (new_port, writable_at) = writable.ok_or(DemoError::NotSeen("a writable master"))?;
+    let (new_port, writable_at) = writable.ok_or(DemoError::NotSeen { what: "a writable master" })?;
     let rewritten_at = rewritten.wait().ok_or(DemoError::Thread)?;
-    let rewritten_at = rewritten_at.ok_or(DemoError::NotSeen("a rewritten client file"))?;
+    let rewritten_at = rewritten_at.ok_or(DemoError::NotSeen { what: "a rewritten client file" })?;
     if !settled {
-        return Err(DemoError::NotSeen("that the other replica follows"));
+        return Err(DemoError::NotSeen { what: "that the other replica follows" });
     }
     if fault == Fault::Hang {
         story.tell("\nthe old master is woken again (SIGCONT)\n");
@@ -240,11 +240,11 @@ fn fail_over(
             story.tell(&report::line(after, heard));
             matches!(heard.happening, Happening::Followed { demoted: true, .. })
         })?;
-        demoted.then_some(()).ok_or(DemoError::NotSeen("the demotion of the old master"))?;
+        demoted.then_some(()).ok_or(DemoError::NotSeen { what: "the demotion of the old master" })?;
     }
     let writes = writer.stop().ok_or(DemoError::Thread)?;
     if !writes.went_on_after(rewritten_at) {
-        return Err(DemoError::NotSeen("a write of the client to the new master"));
+        return Err(DemoError::NotSeen { what: "a write of the client to the new master" });
     }
     let pause = writes.longest_pause(fault_at).unwrap_or_default();
     let steps = listen::steps(&cluster.socket(NODES[0]))?;
