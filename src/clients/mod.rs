@@ -16,7 +16,7 @@ pub mod transaction;
 pub mod worker;
 
 pub use digest::Digest;
-pub use document::{Format, ValueKind};
+pub use document::{Format, UnknownValueKind, ValueKind};
 pub use journal::Journal;
 pub use worker::{FileOutcome, Replaced, Worker};
 

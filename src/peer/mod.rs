@@ -41,7 +41,7 @@ pub use admission::{Admission, Expected, Refusal};
 pub use connection::{DownReason, LinkEvent};
 pub use frame::FRAME_LENGTH_MAX;
 pub use hello::{Hello, PROTOCOL_VERSION, VotersDigest};
-pub use key::ClusterKey;
+pub use key::{ClusterKey, InvalidClusterKey, NoRandomness};
 pub use ledger::{Connected, DropReason, LinkStatus};
 pub use links::{LinkError, LinkSettings, Links};
 pub use message::{InvalidMessage, PeerMessage, PeerReport};

@@ -5,7 +5,7 @@ use std::fmt;
 use redis::{ProtocolVersion, RedisConnectionInfo};
 use zeroize::Zeroizing;
 
-/// A password: wiped when dropped, never shown.
+/// A password. It is wiped when dropped, and `Debug` shows `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -15,11 +15,17 @@ impl Secret {
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
+
+    /// The password itself: for the wire, never for people.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("(secret)")
+        formatter.write_str("***")
     }
 }
 
@@ -43,7 +49,7 @@ impl Credentials {
             None => info,
         };
         match &self.password {
-            Some(password) => info.set_password(&*password.0),
+            Some(password) => info.set_password(password.expose()),
             None => info,
         }
     }
@@ -64,5 +70,6 @@ mod tests {
             shown.contains("watcher") && !shown.contains("sesame"),
             "{shown}"
         );
+        assert_eq!(format!("{:?}", credentials.password), "Some(***)");
     }
 }

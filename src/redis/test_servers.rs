@@ -44,14 +44,20 @@ pub(super) fn promote_order() -> PromoteOrder {
     records.apply(Entry::Register {
         group: group(),
         master: master.clone(),
-        members: [&master.endpoint, &candidate.endpoint].map(Endpoint::clone).into(),
+        members: [&master.endpoint, &candidate.endpoint]
+            .map(Endpoint::clone)
+            .into(),
     });
     records.apply(Entry::Begin(Begin {
         group: group(),
         epoch: Epoch(2),
         from: master,
         candidate,
-        evidence: Evidence { cause: Cause::Exited, views: Vec::new(), needed: 0 },
+        evidence: Evidence {
+            cause: Cause::Exited,
+            views: Vec::new(),
+            needed: 0,
+        },
         passed_over: Vec::new(),
         loss_estimate: 0,
         leader: "a".parse().unwrap(),

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::keys::{self, Scope};
 use super::mistakes::Problem;
-use super::parse::{AbsolutePath, EditKey, List, ValueKind};
+use super::parse::{AbsolutePath, EditKey, List};
 use super::reader::{Reader, Reading, example};
 use super::source::Origin;
+use crate::clients::{Format, Target};
 use crate::model::{ClientName, GroupName};
 
 /// Most clients on one host.
@@ -31,28 +32,6 @@ const OTHER_FORMATS: [&str; 14] = [
     "tpl",
 ];
 
-/// One client of a group on this host.
-#[derive(Debug, Clone)]
-pub struct ClientSettings {
-    /// The file to keep right: absolute, without `..`.
-    pub file: PathBuf,
-    /// Whose master it names.
-    pub group: GroupName,
-    /// How the file is written.
-    pub format: FileFormat,
-    /// The keys of the value, at least one, each once.
-    pub edits: Vec<String>,
-    /// What the value is; told by the old value when none.
-    pub value: Option<ValueKind>,
-}
-
-/// How a client's file is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileFormat {
-    /// Lines of `KEY=value`.
-    Env,
-}
-
 /// Who changes which key of which file.
 type Owners = BTreeMap<(PathBuf, String), ClientName>;
 
@@ -61,7 +40,7 @@ type Owners = BTreeMap<(PathBuf, String), ClientName>;
 pub(super) fn read_clients(
     reader: &mut Reader,
     groups: Option<&BTreeSet<GroupName>>,
-) -> Option<BTreeMap<ClientName, ClientSettings>> {
+) -> Option<BTreeMap<ClientName, Target>> {
     let labels = reader.labels(Scope::Client);
     if labels.len() > CLIENTS_MAX {
         let (count, max) = (labels.len(), CLIENTS_MAX);
@@ -81,7 +60,7 @@ fn read_client(
     label: &str,
     groups: Option<&BTreeSet<GroupName>>,
     owners: &mut Owners,
-) -> Option<(ClientName, ClientSettings)> {
+) -> Option<(ClientName, Target)> {
     let name = read_name(reader, label);
     let group = read_group(reader, label, groups);
     let file = reader
@@ -96,14 +75,16 @@ fn read_client(
     let value = reader.read_or_told(&keys::VALUE, label);
     let capable = [&keys::TEMPLATE, &keys::CHECK, &keys::RELOAD]
         .map(|key| reader.read_restricted(key, label));
-    let client = ClientSettings {
-        file: file?,
+    let name = name?;
+    let target = Target {
+        client: name.clone(),
         group: group?,
+        path: file?,
         format: format?,
-        edits: edits?,
+        keys: edits?,
         value: value?,
     };
-    (is_own && capable.iter().all(|capable| *capable)).then_some((name?, client))
+    (is_own && capable.iter().all(|capable| *capable)).then_some((name, target))
 }
 
 fn read_name(reader: &mut Reader, label: &str) -> Option<ClientName> {
@@ -156,12 +137,10 @@ fn read_group(
     }
 }
 
-fn read_format(reader: &mut Reader, label: &str, file: Option<&Path>) -> Option<FileFormat> {
+fn read_format(reader: &mut Reader, label: &str, file: Option<&Path>) -> Option<Format> {
     let key = &keys::FORMAT;
     if reader.is_given(key, label) {
-        return reader
-            .read_restricted(key, label)
-            .then_some(FileFormat::Env);
+        return reader.read_restricted(key, label).then_some(Format::Env);
     }
     let extension = file?.extension().unwrap_or_default();
     let extension = extension.to_string_lossy().to_lowercase();
@@ -175,7 +154,7 @@ fn read_format(reader: &mut Reader, label: &str, file: Option<&Path>) -> Option<
         return None;
     }
     reader.settle(key, label, "env");
-    Some(FileFormat::Env)
+    Some(Format::Env)
 }
 
 fn read_edits(reader: &mut Reader, label: &str) -> Option<Vec<String>> {

@@ -8,9 +8,10 @@ use super::mistakes::Problem;
 use super::node::read_secret;
 use super::parse::{AbsolutePath, Address, Count, List, Size, Span, Switch, Username};
 use super::reader::{Reader, Reading, example};
-use super::secret::Secret;
 use super::source::Origin;
+use crate::decision::GroupPolicy;
 use crate::model::{Endpoint, GroupName};
+use crate::redis::{Credentials, Secret};
 
 /// Most groups that one daemon watches.
 const GROUPS_MAX: usize = 64;
@@ -20,34 +21,13 @@ const INSTANCES_MAX: usize = 64;
 /// One replication group.
 #[derive(Debug, Clone)]
 pub struct GroupSettings {
-    /// Any of its instances; the others are found by asking these. Never empty.
-    pub instances: BTreeSet<Endpoint>,
-    /// How many voters must hold the master down, 1 to the number of voters.
-    pub quorum: usize,
-    /// Silence that counts as down.
-    pub down_after: Duration,
-    /// Refusal that counts as down; below `down_after`.
-    pub gone_after: Duration,
-    /// Whether a process that was seen to exit is proof.
-    pub exited: bool,
-    /// How long a replica whose link moves may delay `silent`.
-    pub replica_veto_max: Duration,
-    /// The user for Redis, where it is not the default one.
-    pub username: Option<String>,
-    /// The password for Redis.
-    pub password: Option<Secret>,
+    /// What decisions follow: at least one instance, a quorum of 1 to the number of voters, and
+    /// `gone_after` below `down_after`.
+    pub policy: GroupPolicy,
+    /// What lets us into its instances.
+    pub credentials: Credentials,
     /// What stops an old master.
     pub fencing: Fencing,
-    /// How many replicas are repointed at a time, at least 1.
-    pub parallel_syncs: usize,
-    /// A replica further behind, in bytes, is not promoted.
-    pub lag_max: Option<u64>,
-    /// How long one promotion may take, from its `Begin` on.
-    pub promote_timeout: Duration,
-    /// The pause after a failover in which only certain causes act.
-    pub cooldown: Duration,
-    /// Instances that are never promoted.
-    pub excluded: BTreeSet<Endpoint>,
 }
 
 /// What makes sure that an old master takes no more writes.
@@ -146,51 +126,61 @@ impl GroupSettings {
         voters: Option<usize>,
         owners: &mut BTreeMap<Endpoint, String>,
     ) -> Option<Self> {
-        let instances = read_instances(reader, &keys::INSTANCES, label, true);
-        let is_own = instances
-            .as_ref()
-            .is_some_and(|instances| claim(reader, label, instances, owners));
-        let excluded = read_instances(reader, &keys::EXCLUDE, label, false);
-        let quorum = read_quorum(reader, label, voters);
-        let span = |reader: &mut Reader, key| reader.read_within(key, label).map(|Span(span)| span);
-        let down_after = span(reader, &keys::DOWN_AFTER);
-        let gone_after = span(reader, &keys::GONE_AFTER);
-        let is_ordered = check_order(reader, label, gone_after, down_after);
-        let exited = reader
-            .read_or_default(&keys::EXITED, label)
-            .map(|Switch(on)| on);
-        let replica_veto_max = span(reader, &keys::REPLICA_VETO_MAX);
-        let username = reader.read_or_told(&keys::USERNAME, label);
-        let password = read_password(reader, label);
+        let policy = read_policy(reader, label, voters, owners);
+        let credentials = read_credentials(reader, label);
         let fencing = reader
             .read_restricted(&keys::FENCING, label)
             .then_some(Fencing::Off);
         let is_capable = reader.read_restricted(&keys::GUARD, label);
-        let parallel_syncs = reader
-            .read_within(&keys::PARALLEL_SYNCS, label)
-            .map(|Count(count)| count);
-        let lag_max = reader
-            .read_or_default(&keys::LAG_MAX, label)
-            .map(|Size(size)| size);
-        let promote_timeout = span(reader, &keys::PROMOTE_TIMEOUT);
-        let cooldown = span(reader, &keys::COOLDOWN);
-        (is_own && is_ordered && is_capable).then_some(Self {
-            instances: instances?,
-            quorum: quorum?,
-            down_after: down_after?,
-            gone_after: gone_after?,
-            exited: exited?,
-            replica_veto_max: replica_veto_max?,
-            username: username?.map(|Username(username)| username),
-            password: password?,
+        is_capable.then_some(Self {
+            policy: policy?,
+            credentials: credentials?,
             fencing: fencing?,
-            parallel_syncs: parallel_syncs?,
-            lag_max: lag_max?,
-            promote_timeout: promote_timeout?,
-            cooldown: cooldown?,
-            excluded: excluded?,
         })
     }
+}
+
+fn read_policy(
+    reader: &mut Reader,
+    label: &str,
+    voters: Option<usize>,
+    owners: &mut BTreeMap<Endpoint, String>,
+) -> Option<GroupPolicy> {
+    let instances = read_instances(reader, &keys::INSTANCES, label, true);
+    let is_own = instances
+        .as_ref()
+        .is_some_and(|instances| claim(reader, label, instances, owners));
+    let excluded = read_instances(reader, &keys::EXCLUDE, label, false);
+    let quorum = read_quorum(reader, label, voters);
+    let span = |reader: &mut Reader, key| reader.read_within(key, label).map(|Span(span)| span);
+    let down_after = span(reader, &keys::DOWN_AFTER);
+    let gone_after = span(reader, &keys::GONE_AFTER);
+    let is_ordered = check_order(reader, label, gone_after, down_after);
+    let exited = reader
+        .read_or_default(&keys::EXITED, label)
+        .map(|Switch(on)| on);
+    let replica_veto_max = span(reader, &keys::REPLICA_VETO_MAX);
+    let parallel_syncs = reader
+        .read_within(&keys::PARALLEL_SYNCS, label)
+        .map(|Count(count)| count);
+    let lag_max = reader
+        .read_or_default(&keys::LAG_MAX, label)
+        .map(|Size(size)| size);
+    let promote_timeout = span(reader, &keys::PROMOTE_TIMEOUT);
+    let cooldown = span(reader, &keys::COOLDOWN);
+    (is_own && is_ordered).then_some(GroupPolicy {
+        instances: instances?,
+        quorum: quorum?,
+        down_after: down_after?,
+        gone_after: gone_after?,
+        exited: exited?,
+        replica_veto_max: replica_veto_max?,
+        promote_timeout: promote_timeout?,
+        parallel_syncs: parallel_syncs?,
+        lag_max: lag_max?,
+        cooldown: cooldown?,
+        excluded: excluded?,
+    })
 }
 
 fn read_instances(
@@ -280,10 +270,23 @@ fn check_order(
     false
 }
 
+fn read_credentials(reader: &mut Reader, label: &str) -> Option<Credentials> {
+    let username = reader.read_or_told(&keys::USERNAME, label);
+    let password = read_password(reader, label);
+    Some(Credentials {
+        username: username?.map(|Username(username)| username),
+        password: password?,
+    })
+}
+
 fn read_password(reader: &mut Reader, label: &str) -> Option<Option<Secret>> {
     let key = &keys::PASSWORD_FILE;
     match reader.read_or_told(key, label)? {
-        Some(AbsolutePath(path)) => read_secret(reader, key, label, &path).map(Some),
+        Some(AbsolutePath(path)) => {
+            // Moved out, so that no copy of it is left behind.
+            let mut text = read_secret(reader, key, label, &path)?;
+            Some(Some(Secret::new(std::mem::take(&mut *text))))
+        }
         None => Some(None),
     }
 }

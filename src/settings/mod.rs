@@ -18,7 +18,6 @@ mod node;
 mod parse;
 mod reader;
 mod report;
-mod secret;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -26,16 +25,16 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use client::{ClientSettings, FileFormat};
 pub use group::{Fencing, GroupSettings};
 pub use keys::{Availability, Fallback, KEYS, Key, Scope};
 pub use mistakes::{Mistake, Mistakes, Problem};
-pub use parse::{ElectionTimeout, InvalidValue, LogFormat, ValueKind};
+pub use parse::{ElectionTimeout, InvalidValue, LogFormat};
 pub use report::{EffectiveSetting, report};
-pub use secret::{InvalidPeerKey, NoRandomness, PeerKey, Secret};
 pub use source::{Origin, Sources};
 
+use crate::clients::Target;
 use crate::model::{ClientName, Endpoint, GroupName, NodeId};
+use crate::peer::ClusterKey;
 use group::Groups;
 use node::NodeSettings;
 use reader::Reader;
@@ -52,7 +51,7 @@ pub struct Settings {
     /// Address of our peer port.
     pub listen: Endpoint,
     /// The key of the cluster; there is one whenever an address is beyond this machine.
-    pub peer_key: Option<PeerKey>,
+    pub peer_key: Option<ClusterKey>,
     /// Where votes and decisions are kept.
     pub state_dir: PathBuf,
     /// Where status is asked for; short enough for a Unix socket.
@@ -65,8 +64,9 @@ pub struct Settings {
     pub log_format: Option<LogFormat>,
     /// The groups to watch, at least one.
     pub groups: BTreeMap<GroupName, GroupSettings>,
-    /// The clients on this host.
-    pub clients: BTreeMap<ClientName, ClientSettings>,
+    /// The clients on this host. Each path is absolute and without `..`, and no two clients share a
+    /// key of a file.
+    pub clients: BTreeMap<ClientName, Target>,
     /// What is allowed and still unwise, for the log.
     pub warnings: Vec<String>,
     effective: Vec<EffectiveSetting>,

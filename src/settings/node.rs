@@ -1,7 +1,9 @@
 //! The settings of this node: who it is, who the voters are, where it listens and keeps its state.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use super::file;
 use super::keys::{self, Key};
@@ -10,9 +12,9 @@ use super::parse::{
     AbsolutePath, Address, ElectionTimeout, List, LogFilter, LogFormat, Peer, SocketPath, Switch,
 };
 use super::reader::{Reader, Reading, example};
-use super::secret::{PeerKey, Secret};
 use super::source::{Origin, Sources};
 use crate::model::{Endpoint, NodeId};
+use crate::peer::ClusterKey;
 
 /// Most voters that a cluster may have.
 const VOTERS_MAX: usize = 7;
@@ -23,7 +25,7 @@ pub(super) struct NodeSettings {
     pub(super) voters: BTreeMap<NodeId, Endpoint>,
     pub(super) alone: bool,
     pub(super) listen: Endpoint,
-    pub(super) peer_key: Option<PeerKey>,
+    pub(super) peer_key: Option<ClusterKey>,
     pub(super) state_dir: PathBuf,
     pub(super) status_socket: PathBuf,
     pub(super) election_timeout: ElectionTimeout,
@@ -59,7 +61,7 @@ impl NodeSettings {
         node: Option<NodeId>,
         alone: Option<bool>,
         membership: Option<Membership>,
-        peer_key: Option<Option<PeerKey>>,
+        peer_key: Option<Option<ClusterKey>>,
     ) -> Option<Self> {
         // Only the form of the name: the file itself was gathered before.
         let config: Option<Option<AbsolutePath>> = reader.read_or_told(&keys::CONFIG, "");
@@ -235,7 +237,7 @@ fn read_peers(reader: &mut Reader) -> Reading<BTreeMap<NodeId, Endpoint>> {
     )
 }
 
-fn read_peer_key(reader: &mut Reader, sources: &Sources) -> Option<Option<PeerKey>> {
+fn read_peer_key(reader: &mut Reader, sources: &Sources) -> Option<Option<ClusterKey>> {
     let key = &keys::PEER_KEY_FILE;
     let path = match reader.read(key, "") {
         Reading::Given(AbsolutePath(path)) => path,
@@ -252,7 +254,7 @@ fn read_peer_key(reader: &mut Reader, sources: &Sources) -> Option<Option<PeerKe
         },
     };
     let text = read_secret(reader, key, "", &path)?;
-    match PeerKey::parse(text.expose()) {
+    match ClusterKey::parse(&text) {
         Ok(key) => Some(Some(key)),
         Err(error) => {
             let reason = error.to_string();
@@ -267,8 +269,8 @@ pub(super) fn read_secret(
     reader: &mut Reader,
     key: &'static Key,
     label: &str,
-    path: &std::path::Path,
-) -> Option<Secret> {
+    path: &Path,
+) -> Option<Zeroizing<String>> {
     match file::read_secret(path) {
         Ok(secret) => {
             if let Some(mode) = secret.too_open {
@@ -277,7 +279,7 @@ pub(super) fn read_secret(
                     "{variable}: {path} has mode {mode:04o}, so others can read or change the secret: chmod 0640"
                 ));
             }
-            Some(Secret::new(secret.text.to_string()))
+            Some(secret.text)
         }
         Err(problem) => {
             reader.refuse(key, label, problem);

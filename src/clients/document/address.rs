@@ -2,27 +2,13 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::ValueKind;
 use crate::model::Endpoint;
 
 /// The port of a URL that names none.
 pub(super) const DEFAULT_PORT: u16 = 6379;
-
-/// What a value holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ValueKind {
-    /// `redis://user:password@host:port/database`: only host and port change.
-    Url,
-    /// `host:port`.
-    Endpoint,
-    /// A host name or address.
-    Host,
-    /// A port.
-    Port,
-}
 
 /// Why a value cannot be changed without a guess. Never repeats the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

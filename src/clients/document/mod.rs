@@ -14,12 +14,14 @@ use crate::model::Endpoint;
 
 mod address;
 mod env;
+mod kind;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
-pub use address::{ValueKind, ValueProblem};
+pub use address::ValueProblem;
+pub use kind::{UnknownValueKind, ValueKind};
 pub use verify::Discrepancy;
 
 /// How a document is written.

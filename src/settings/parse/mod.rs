@@ -11,9 +11,10 @@ use thiserror::Error;
 pub use amount::ElectionTimeout;
 pub(super) use amount::{Count, Size, Span};
 pub(super) use place::{AbsolutePath, Address, Peer, SocketPath};
+pub use word::LogFormat;
 pub(super) use word::{EditKey, LogFilter, Switch, Username};
-pub use word::{LogFormat, ValueKind};
 
+use crate::clients::UnknownValueKind;
 use crate::model::{InvalidEndpoint, InvalidName};
 
 /// Why a text is no value of its key.
@@ -62,6 +63,9 @@ pub enum InvalidValue {
     /// No name.
     #[error("{0}")]
     Name(#[from] InvalidName),
+    /// No kind of value.
+    #[error("{0}")]
+    ValueKind(#[from] UnknownValueKind),
     /// No voter.
     #[error("{0} is not NAME=HOST:PORT")]
     Peer(String),

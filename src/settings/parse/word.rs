@@ -1,4 +1,4 @@
-//! Words: switches, kinds, names and the filter of the log.
+//! Words: switches, names and the filter of the log.
 
 use std::str::FromStr;
 
@@ -18,36 +18,6 @@ impl FromStr for Switch {
             "true" | "on" => Ok(Self(true)),
             "false" | "off" => Ok(Self(false)),
             _ => Err(InvalidValue::Switch(quote(text))),
-        }
-    }
-}
-
-/// What stands in a client's file in place of the master.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueKind {
-    /// A URL, of which host and port are changed.
-    Url,
-    /// `host:port`.
-    Endpoint,
-    /// The host alone.
-    Host,
-    /// The port alone.
-    Port,
-}
-
-impl FromStr for ValueKind {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim() {
-            "url" => Ok(Self::Url),
-            "endpoint" => Ok(Self::Endpoint),
-            "host" => Ok(Self::Host),
-            "port" => Ok(Self::Port),
-            _ => Err(InvalidValue::Word {
-                given: quote(text),
-                known: "url, endpoint, host and port",
-            }),
         }
     }
 }

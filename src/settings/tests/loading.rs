@@ -1,5 +1,6 @@
 //! What is right loads, from either source, with every origin known.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,9 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::{Ground, KEY, effective};
+use crate::clients::{Format, ValueKind};
+use crate::decision::GroupPolicy;
+use crate::redis::Credentials;
 
 #[test]
 fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
@@ -44,27 +48,36 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
 
     let (name, group) = settings.groups.first_key_value().unwrap();
     assert_eq!((settings.groups.len(), name.as_str()), (1, "features"));
-    assert_eq!((group.instances.len(), group.quorum), (3, 2));
-    assert_eq!(group.down_after, Duration::from_secs(1));
-    assert_eq!(group.gone_after, Duration::from_millis(20));
-    assert_eq!(group.replica_veto_max, Duration::from_secs(10));
-    assert_eq!(group.promote_timeout, Duration::from_secs(5));
-    assert_eq!(group.cooldown, Duration::from_secs(10));
-    assert_eq!((group.exited, group.fencing), (true, Fencing::Off));
-    assert_eq!((group.parallel_syncs, group.lag_max), (1, None));
-    assert!(group.username.is_none() && group.password.is_none() && group.excluded.is_empty());
+    let policy = GroupPolicy {
+        instances: ["10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379"]
+            .map(|endpoint| endpoint.parse().unwrap())
+            .into(),
+        quorum: 2,
+        down_after: Duration::from_secs(1),
+        gone_after: Duration::from_millis(20),
+        exited: true,
+        replica_veto_max: Duration::from_secs(10),
+        promote_timeout: Duration::from_secs(5),
+        parallel_syncs: 1,
+        lag_max: None,
+        cooldown: Duration::from_secs(10),
+        excluded: BTreeSet::new(),
+    };
+    assert_eq!(group.policy, policy);
+    assert_eq!(group.credentials, Credentials::default());
+    assert_eq!(group.fencing, Fencing::Off);
 
     let (name, client) = settings.clients.first_key_value().unwrap();
     assert_eq!((settings.clients.len(), name.as_str()), (1, "api"));
-    assert_eq!(client.file, PathBuf::from("/etc/api/redis.env"));
-    assert_eq!(
-        (client.group.as_str(), client.format),
-        ("features", FileFormat::Env)
-    );
-    assert_eq!(
-        (&*client.edits, client.value),
-        (&["REDIS_URL".to_owned()][..], None)
-    );
+    let target = Target {
+        client: "api".parse().unwrap(),
+        group: "features".parse().unwrap(),
+        path: PathBuf::from("/etc/api/redis.env"),
+        format: Format::Env,
+        keys: vec!["REDIS_URL".to_owned()],
+        value: None,
+    };
+    assert_eq!(client, &target);
 
     assert_eq!(
         effective(&settings, "PEER_KEY_FILE").origin,
@@ -104,15 +117,19 @@ api = { file = "/etc/api/redis.env", group = "Features", edit = ["URL", "OLD_URL
     let names: Vec<&str> = settings.groups.keys().map(GroupName::as_str).collect();
     assert_eq!(names, ["Features", "sessions"]);
     let features = &settings.groups[&"Features".parse().unwrap()];
-    assert_eq!((features.quorum, features.exited), (3, false));
-    assert_eq!(features.username.as_deref(), Some("007"));
-    assert_eq!(features.lag_max, Some(10 << 20));
-    assert_eq!((features.instances.len(), features.excluded.len()), (2, 1));
+    assert_eq!((features.policy.quorum, features.policy.exited), (3, false));
+    assert_eq!(features.credentials.username.as_deref(), Some("007"));
+    assert_eq!(features.policy.lag_max, Some(10 << 20));
+    let listed = (
+        features.policy.instances.len(),
+        features.policy.excluded.len(),
+    );
+    assert_eq!(listed, (2, 1));
     let sessions = &settings.groups[&"sessions".parse().unwrap()];
-    assert_eq!(sessions.cooldown, Duration::from_secs(90));
+    assert_eq!(sessions.policy.cooldown, Duration::from_secs(90));
     let client = &settings.clients[&"api".parse().unwrap()];
     assert_eq!(
-        (&*client.edits, client.value),
+        (&*client.keys, client.value),
         (
             &["URL".to_owned(), "OLD_URL".to_owned()][..],
             Some(ValueKind::Url)
@@ -139,9 +156,9 @@ fn the_environment_wins_over_the_file_key_by_key() {
         .config("[GROUPS.Features]\nDown_After = '3s'\ngone_after = '50ms'\ninstances = 'h:1'");
     let settings = ground.load().unwrap();
     let group = &settings.groups[&"features".parse().unwrap()];
-    assert_eq!(group.down_after, Duration::from_secs(2));
-    assert_eq!(group.gone_after, Duration::from_millis(50));
-    assert_eq!(group.instances.len(), 2);
+    assert_eq!(group.policy.down_after, Duration::from_secs(2));
+    assert_eq!(group.policy.gone_after, Duration::from_millis(50));
+    assert_eq!(group.policy.instances.len(), 2);
     let line = Some(3);
     assert_eq!(
         effective(&settings, "GROUPS__FEATURES__GONE_AFTER").origin,
@@ -162,7 +179,10 @@ fn variables_are_known_in_any_case_and_others_are_none_of_ours() {
     ground.variables.insert("PROMOTER_NODE".into(), "x".into());
     ground.variables.insert("PATH".into(), "/bin".into());
     let settings = ground.load().unwrap();
-    assert_eq!(settings.groups[&"features".parse().unwrap()].quorum, 1);
+    assert_eq!(
+        settings.groups[&"features".parse().unwrap()].policy.quorum,
+        1
+    );
 }
 
 #[test]
@@ -177,8 +197,8 @@ fn no_value_is_taken_for_a_number_or_a_truth() {
         );
         let settings = ground.load().unwrap();
         let group = &settings.groups[&"features".parse().unwrap()];
-        assert_eq!(group.username.as_deref(), Some(text));
-        assert_eq!(group.password.as_ref().unwrap().expose(), text);
+        assert_eq!(group.credentials.username.as_deref(), Some(text));
+        assert_eq!(group.credentials.password.as_ref().unwrap().expose(), text);
     }
 }
 
@@ -193,7 +213,10 @@ fn a_node_alone_is_its_only_voter() {
         BTreeMap::from([(settings.node.clone(), settings.listen.clone())])
     );
     assert_eq!(settings.listen.to_string(), "127.0.0.1:7400");
-    assert_eq!(settings.groups[&"features".parse().unwrap()].quorum, 1);
+    assert_eq!(
+        settings.groups[&"features".parse().unwrap()].policy.quorum,
+        1
+    );
 
     ground.set("LISTEN", "[::1]:7500");
     assert_eq!(
@@ -229,7 +252,7 @@ fn an_even_number_of_voters_is_accepted_with_a_warning() {
             (voters, warnings)
         );
         assert_eq!(
-            settings.groups.values().next().unwrap().quorum,
+            settings.groups.values().next().unwrap().policy.quorum,
             voters / 2 + 1
         );
     }
@@ -249,7 +272,7 @@ fn a_file_name_without_a_known_format_is_an_env_file_and_format_insists() {
         let settings = ground.load().unwrap();
         assert_eq!(
             settings.clients.values().next().unwrap().format,
-            FileFormat::Env,
+            Format::Env,
             "{file}"
         );
     }

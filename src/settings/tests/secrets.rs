@@ -24,7 +24,10 @@ fn ground_with_secrets() -> Ground {
 fn a_secret_shows_in_nothing_that_can_be_printed() {
     let settings = ground_with_secrets().load().unwrap();
     let group = settings.groups.values().next().unwrap();
-    assert_eq!(group.password.as_ref().unwrap().expose(), PASSWORD);
+    assert_eq!(
+        group.credentials.password.as_ref().unwrap().expose(),
+        PASSWORD
+    );
     let shown = format!(
         "{settings:?} {:?} {}",
         settings.effective(),
@@ -95,7 +98,7 @@ fn one_line_end_behind_a_secret_is_not_part_of_it() {
         let settings = ground.load().unwrap();
         let group = settings.groups.values().next().unwrap();
         assert_eq!(
-            group.password.as_ref().unwrap().expose(),
+            group.credentials.password.as_ref().unwrap().expose(),
             secret,
             "{content:?}"
         );
