@@ -7,8 +7,8 @@ use super::key::ClusterKey;
 use super::session::SessionError;
 
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_SHA256";
-/// Names the format of handshake and frames. The version of what they carry is in [`Hello`], where
-/// two nodes that differ can still tell each other so.
+/// Names the format of handshake and frames. The version of what they carry is in
+/// [`Hello`](super::hello::Hello), where two nodes that differ can still tell each other so.
 const PROLOGUE: &[u8] = b"promoterd peer link 1";
 /// Longest message of a handshake, in bytes: what a stranger can make us hold and decrypt.
 pub(super) const HANDSHAKE_LENGTH_MAX: usize = 512;

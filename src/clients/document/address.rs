@@ -65,9 +65,16 @@ pub enum ValueProblem {
     /// A control character.
     #[error("the value holds a control character: remove it")]
     Control,
-    /// A variable or command that some readers replace.
-    #[error("the value refers to a variable: write it out, or put a literal '$' in single quotes")]
+    /// A variable that some readers replace, elsewhere than in the user info, path or query of a URL.
+    #[error(
+        "the value refers to a variable where host and port are, or may be: write these out, or put a literal '$' in single quotes"
+    )]
     Reference,
+    /// More than a variable: nobody can tell what some readers put in its place.
+    #[error(
+        "the value holds a '`', a '$(', or more than a name within '${{' and '}}': write it out, or put the value in single quotes"
+    )]
+    Substitution,
 }
 
 /// Some bytes of a value, and what takes their place.
@@ -79,14 +86,20 @@ pub(super) struct Rewrite {
 
 /// Finds the address in `value` and says how it shall read.
 ///
+/// Some readers put variables in place of the `references`: none of them may be part of the address.
+///
 /// # Errors
 /// [`ValueProblem`] when the value holds no address, or more than one could be meant.
 pub(super) fn rewrite(
     value: &[u8],
+    references: &[Range<usize>],
     kind: Option<ValueKind>,
     master: &Endpoint,
 ) -> Result<Rewrite, ValueProblem> {
     let told = tell(value);
+    if !references.is_empty() && told != Ok(ValueKind::Url) {
+        return Err(ValueProblem::Reference);
+    }
     let kind = match (kind, told) {
         (None, told) => told?,
         (Some(ValueKind::Url), Err(ValueProblem::Empty)) => return Err(ValueProblem::EmptyUrl),
@@ -100,7 +113,7 @@ pub(super) fn rewrite(
         text,
     };
     match kind {
-        ValueKind::Url => rewrite_url(value, master),
+        ValueKind::Url => rewrite_url(value, references, master),
         ValueKind::Endpoint => Ok(whole(master.to_string())),
         ValueKind::Host if value.starts_with(b"[") => Ok(whole(bracketed(master))),
         ValueKind::Host => Ok(whole(master.host().to_owned())),
@@ -136,21 +149,32 @@ fn tell(value: &[u8]) -> Result<ValueKind, ValueProblem> {
     Err(ValueProblem::Unrecognised)
 }
 
-fn rewrite_url(value: &[u8], master: &Endpoint) -> Result<Rewrite, ValueProblem> {
+fn rewrite_url(
+    value: &[u8],
+    references: &[Range<usize>],
+    master: &Endpoint,
+) -> Result<Rewrite, ValueProblem> {
     let scheme_end = find(value, b"://").ok_or(ValueProblem::OtherKind)?;
-    check_scheme(&value[..scheme_end])?;
     let start = scheme_end + b"://".len();
     let end = value[start..]
         .iter()
         .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
         .map_or(value.len(), |position| start + position);
-    if value[end..].contains(&b'@') {
-        return Err(ValueProblem::StrayAt);
-    }
     let host_start = value[start..end]
         .iter()
         .rposition(|byte| *byte == b'@')
         .map_or(start, |position| start + position + 1);
+    let is_apart = |reference: &Range<usize>| {
+        let in_user_info = start <= reference.start && reference.end <= host_start;
+        in_user_info || end <= reference.start
+    };
+    if !references.iter().all(is_apart) {
+        return Err(ValueProblem::Reference);
+    }
+    check_scheme(&value[..scheme_end])?;
+    if value[end..].contains(&b'@') {
+        return Err(ValueProblem::StrayAt);
+    }
     let has_port = check_authority(&value[host_start..end])?;
     let mut text = bracketed(master);
     if has_port || master.port() != DEFAULT_PORT {
@@ -228,7 +252,7 @@ mod tests {
         kind: Option<ValueKind>,
         master: &str,
     ) -> Result<String, ValueProblem> {
-        let rewrite = rewrite(value.as_bytes(), kind, &master.parse().unwrap())?;
+        let rewrite = rewrite(value.as_bytes(), &[], kind, &master.parse().unwrap())?;
         let mut text = value.to_owned();
         text.replace_range(rewrite.range, &rewrite.text);
         Ok(text)

@@ -23,17 +23,19 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [String]) -> Result<Vec<Slot<'a>
         let Some(key) = keys.iter().find(|key| key.as_bytes() == assignment.key) else {
             continue;
         };
-        let range = assignment
-            .sure_value(text)
-            .map_err(|problem| EditError::Value {
-                key: key.clone(),
-                line: assignment.line,
-                problem,
-            })?;
+        let (range, references) =
+            assignment
+                .sure_value(text)
+                .map_err(|problem| EditError::Value {
+                    key: key.clone(),
+                    line: assignment.line,
+                    problem,
+                })?;
         slots.push(Slot {
             key,
             line: assignment.line,
             range,
+            references,
         });
     }
     Ok(slots)
@@ -53,6 +55,9 @@ fn check_text(text: &[u8]) -> Result<(), EditError> {
     }
     Ok(())
 }
+
+/// Where a value is in the text, and where in the value a variable is referred to.
+type Value = (Range<usize>, Vec<Range<usize>>);
 
 /// One assignment as it stands in the text.
 struct Assignment<'a> {
@@ -131,8 +136,8 @@ impl<'a> Scanner<'a> {
 }
 
 impl Assignment<'_> {
-    /// The bytes of the value without quotes, when all readers agree on them.
-    fn sure_value(&self, text: &[u8]) -> Result<Range<usize>, ValueProblem> {
+    /// The bytes of the value without quotes, when all readers agree on them, and the references in it.
+    fn sure_value(&self, text: &[u8]) -> Result<Value, ValueProblem> {
         let Range { start, end } = self.right_side.clone();
         let blanks = text[start..end]
             .iter()
@@ -147,10 +152,13 @@ impl Assignment<'_> {
         if bytes.iter().any(u8::is_ascii_control) {
             return Err(ValueProblem::Control);
         }
-        if text[value.start - 1] != b'\'' && has_reference(bytes) {
-            return Err(ValueProblem::Reference);
-        }
-        Ok(value)
+        let is_literal = text[value.start - 1] == b'\'';
+        let references = if is_literal {
+            Vec::new()
+        } else {
+            references(bytes)?
+        };
+        Ok((value, references))
     }
 }
 
@@ -203,19 +211,46 @@ fn unquoted_value(
     Ok(first..first + value.len())
 }
 
-/// Whether a reader could put something in place of `$NAME`, `${NAME}`, `$(command)` or `` `command` ``.
-fn has_reference(value: &[u8]) -> bool {
-    let mut escaped = false;
-    value.iter().enumerate().any(|(position, byte)| {
-        if escaped {
-            escaped = false;
-            return false;
+/// Finds each `$NAME` and `${NAME}`. What else a reader could put something in place of is refused:
+/// `$(command)`, `` `command` `` and `${NAME:-text}`, in which the text may be part of the value.
+fn references(value: &[u8]) -> Result<Vec<Range<usize>>, ValueProblem> {
+    let mut references = Vec::new();
+    let mut position = 0;
+    while let Some(byte) = value.get(position) {
+        let end = match byte {
+            b'\\' => position + 2,
+            b'`' => return Err(ValueProblem::Substitution),
+            b'$' => reference_end(value, position)?,
+            _ => position + 1,
+        };
+        if *byte == b'$' && end > position + 1 {
+            references.push(position..end);
         }
-        escaped = *byte == b'\\';
-        let next = value.get(position + 1).copied().unwrap_or(b' ');
-        *byte == b'`'
-            || (*byte == b'$' && (next.is_ascii_alphabetic() || matches!(next, b'_' | b'{' | b'(')))
-    })
+        position = end;
+    }
+    Ok(references)
+}
+
+/// Where the reference ends that begins with the `$` at `start`; directly behind it when none does.
+fn reference_end(value: &[u8], start: usize) -> Result<usize, ValueProblem> {
+    let behind = &value[start + 1..];
+    match behind.first() {
+        Some(b'(') => Err(ValueProblem::Substitution),
+        Some(b'{') => match name_length(&behind[1..]) {
+            length @ 1.. if behind.get(1 + length) == Some(&b'}') => Ok(start + 3 + length),
+            _ => Err(ValueProblem::Substitution),
+        },
+        Some(_) | None => Ok(start + 1 + name_length(behind)),
+    }
+}
+
+fn name_length(text: &[u8]) -> usize {
+    if text.first().is_some_and(u8::is_ascii_digit) {
+        return 0;
+    }
+    text.iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+        .count()
 }
 
 fn closing_quote(text: &[u8], start: usize, quote: u8) -> Option<usize> {

@@ -99,6 +99,8 @@ struct Slot<'a> {
     key: &'a str,
     line: usize,
     range: Range<usize>,
+    /// Parts of the value in place of which some readers put a variable's content, from its start.
+    references: Vec<Range<usize>>,
 }
 
 /// Some bytes of the old text, and what takes their place.
@@ -140,7 +142,8 @@ pub fn edit(format: Format, text: &[u8], edit: Edit<'_>) -> Result<Edited, EditE
 }
 
 fn splice(text: &[u8], slot: &Slot<'_>, edit: Edit<'_>) -> Result<Splice, EditError> {
-    let rewrite = address::rewrite(&text[slot.range.clone()], edit.value, edit.master);
+    let value = &text[slot.range.clone()];
+    let rewrite = address::rewrite(value, &slot.references, edit.value, edit.master);
     let rewrite = rewrite.map_err(|problem| EditError::Value {
         key: slot.key.to_owned(),
         line: slot.line,

@@ -1,6 +1,8 @@
 //! Env documents in many shapes, and what a loader makes of them.
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::Command;
 
 use proptest::prelude::*;
 
@@ -60,6 +62,19 @@ fn only_the_address_changes_in_every_shape_of_document() {
         ),
         ("K='redis://:$ecret@a:1/0'\n", "K='redis://:$ecret@b:2/0'\n"),
         ("K=redis://:$@a:1/0\n", "K=redis://:$@b:2/0\n"),
+        ("K='redis://:`x$(y)@a:1'\n", "K='redis://:`x$(y)@b:2'\n"),
+        ("K=redis://:${P}@a:1/0\n", "K=redis://:${P}@b:2/0\n"),
+        (
+            "K=\"redis://$U:${P_2}x@a:1/$D?n=${N}#$F\"\n",
+            "K=\"redis://$U:${P_2}x@b:2/$D?n=${N}#$F\"\n",
+        ),
+        ("K=\"redis://:$P@a:1\"\n", "K=\"redis://:$P@b:2\"\n"),
+        ("K=\"redis://:\\\\$P@a\"\n", "K=\"redis://:\\\\$P@b:2\"\n"),
+        ("K=redis://a:1/${D} # $(x)\n", "K=redis://b:2/${D} # $(x)\n"),
+        (
+            "K=\"redis://:\\$(x\\`@a:1\"\n",
+            "K=\"redis://:\\$(x\\`@b:2\"\n",
+        ),
         ("K=\"redis://a:1/0#x\"\n", "K=\"redis://b:2/0#x\"\n"),
         ("K=10.0.0.1\n", "K=b\n"),
         ("K=1\n", "K=2\n"),
@@ -129,11 +144,28 @@ fn a_value_that_readers_take_differently_is_refused_with_its_line() {
         ("K=redis://a:1/0#x\n", 1, Problem::UnquotedHash),
         ("K=#x\n", 1, Problem::UnquotedHash),
         ("K=${A}\n", 1, Problem::Reference),
+        ("K=$A\n", 1, Problem::Reference),
+        ("K=a:$PORT\n", 1, Problem::Reference),
+        ("K=${A}:1\n", 1, Problem::Reference),
         ("K=redis://$HOST:1\n", 1, Problem::Reference),
-        ("K=\"redis://:${P}@a:1\"\n", 1, Problem::Reference),
-        ("K=\"redis://:\\\\$P@a:1\"\n", 1, Problem::Reference),
+        ("K=redis://:p@${HOST}:1/0\n", 1, Problem::Reference),
+        ("K=redis://a:${PORT}/0\n", 1, Problem::Reference),
+        ("K=redis://a:1$PORT/0\n", 1, Problem::Reference),
+        ("K=redis://${USER_AT}a:1/0\n", 1, Problem::Reference),
+        ("K=redis://a$PATH\n", 1, Problem::Reference),
+        ("K=\"redis$S://:$P@a:1\"\n", 1, Problem::Reference),
+        ("K=${S}://a:1\n", 1, Problem::Reference),
+        ("K='redis://$HOST:1'\n", 1, Problem::Authority),
         ("K=`cat x`\n", 1, Problem::UnquotedSpace),
-        ("K=\"$(cat x)\"\n", 1, Problem::Reference),
+        ("K=\"$(cat x)\"\n", 1, Problem::Substitution),
+        ("K=redis://:$(pass)@a:1\n", 1, Problem::Substitution),
+        ("K=redis://a:1/`db`\n", 1, Problem::Substitution),
+        ("K=redis://:${P:-x}@a:1\n", 1, Problem::Substitution),
+        ("K=redis://${U:-x:p@a:1/0}\n", 1, Problem::Substitution),
+        ("K=redis://:${P@a:1}\n", 1, Problem::Substitution),
+        ("K=redis://:${}@a:1\n", 1, Problem::Substitution),
+        ("K=redis://a:1/${1}\n", 1, Problem::Substitution),
+        ("K=redis://a:1/${\n", 1, Problem::Substitution),
         ("K='redis://:\u{7}@a:1'\n", 1, Problem::Control),
         ("K='redis://:p#w@a:1/0'\n", 1, Problem::StrayAt),
         ("K=/run/redis.sock\n", 1, Problem::Socket),
@@ -141,6 +173,50 @@ fn a_value_that_readers_take_differently_is_refused_with_its_line() {
         let error = edited(text.as_bytes(), &["K"], "b:2").unwrap_err();
         let key = "K".to_owned();
         assert_eq!(error, EditError::Value { key, line, problem }, "{text:?}");
+    }
+}
+
+/// What a shell makes of `K` that reads the file, with P=secret and D=3 set.
+fn shell_loads(text: &[u8]) -> String {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", ". \"$1\"; printf %s \"$K\"", "sh"])
+        .arg(file.path())
+        .envs([("P", "secret"), ("D", "3")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_shell_puts_the_same_variables_into_the_new_url() {
+    for (text, before, after) in [
+        (
+            "K=redis://:${P}@a:1/$D\n",
+            "redis://:secret@a:1/3",
+            "redis://:secret@b:2/3",
+        ),
+        (
+            "K=\"redis://:$P@a:1?n=${D}\" # $P\n",
+            "redis://:secret@a:1?n=3",
+            "redis://:secret@b:2?n=3",
+        ),
+        (
+            "export K=\"redis://:\\$P@a:1\"\n",
+            "redis://:$P@a:1",
+            "redis://:$P@b:2",
+        ),
+        (
+            "K='redis://:${P}@a:1'\n",
+            "redis://:${P}@a:1",
+            "redis://:${P}@b:2",
+        ),
+    ] {
+        assert_eq!(shell_loads(text.as_bytes()), before);
+        let new = edited(text.as_bytes(), &["K"], "b:2").unwrap();
+        assert_eq!(shell_loads(&new), after, "{text:?}");
     }
 }
 
@@ -321,6 +397,11 @@ fn line() -> impl Strategy<Value = String> {
         "1",
         "a # 'x",
         "$K",
+        "redis://:${P}@a:1/$D",
+        "\"redis://:$P@a:1\"",
+        "redis://${H}:1",
+        "redis://${H:-a}@a:1",
+        "\"redis://:$(x)@a:1\"",
         "\"redis://:\\\"@a:1/3\" # \"",
     ]);
     let end = prop::sample::select(vec!["\n", "\n", "\n", "\r\n", "\n\n", " \n", ""]);
@@ -351,7 +432,13 @@ proptest! {
             if let Some(value) = new_value {
                 let text = String::from_utf8(value).unwrap();
                 let address = text.split('#').next().unwrap().trim_end();
-                let urls = ["redis://b:2", "redis://u:p@b:2/0", "redis://:\"@b:2/3"];
+                let urls = [
+                    "redis://b:2",
+                    "redis://u:p@b:2/0",
+                    "redis://:\"@b:2/3",
+                    "redis://:${P}@b:2/$D",
+                    "redis://:$P@b:2",
+                ];
                 let is_url = urls.iter().any(|url| address.starts_with(url));
                 prop_assert!(is_url || ["b", "2", "b:2"].contains(&address), "{}", text);
             }
@@ -361,7 +448,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_an_edit_panic(
-        text in prop::collection::vec(prop::sample::select(b"K=\"'\\\n\r #;a:1/@redis$`[]{\0\xff".to_vec()), 0..60),
+        text in prop::collection::vec(prop::sample::select(b"K=\"'\\\n\r #;a:1/@redis$`[]{}(\0\xff".to_vec()), 0..60),
     ) {
         let _ = edited(&text, &["K"], "b:2");
         let mut assigned = b"K=".to_vec();

@@ -35,6 +35,12 @@ pub enum Discrepancy {
         /// The line.
         line: usize,
     },
+    /// Some loaders put something else in place of the address.
+    #[error("the value in line {line} would name the master only for some loaders: write it out")]
+    Substituted {
+        /// The line.
+        line: usize,
+    },
     /// Loaders differ on what is an assignment.
     #[error(
         "{seen} lines assign a value to the keys, {found} of them for every loader: \
@@ -76,6 +82,9 @@ pub(super) fn check(
         match (assignment(old, edit.keys), assignment(new, edit.keys)) {
             (None, None) if old == new => {}
             (Some((old_key, old_value)), Some((new_key, new_value))) if old_key == new_key => {
+                if !is_same_for_all(old_value) {
+                    return Err(Discrepancy::Substituted { line });
+                }
                 if !is_renamed(content(old_value), content(new_value), edit) {
                     return Err(Discrepancy::Value { line });
                 }
@@ -156,6 +165,57 @@ fn content(right: &[u8]) -> &[u8] {
     }
 }
 
+/// Whether loaders that put variables in place see the same scheme and address as those that do not.
+fn is_same_for_all(right: &[u8]) -> bool {
+    let value = content(right);
+    if right.trim_ascii().starts_with(b"'") {
+        return true;
+    }
+    let Some(expanded) = expand(value) else {
+        return false;
+    };
+    match (divide(value), divide(&expanded)) {
+        (Some(raw), Some(expanded)) => {
+            raw.scheme == expanded.scheme && raw.address == expanded.address
+        }
+        (None, None) => value == expanded,
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+/// The value with an `x` for each variable; none if more than variables would be put in place.
+fn expand(value: &[u8]) -> Option<Vec<u8>> {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let mut expanded = Vec::new();
+    let mut bytes = value.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match (byte, bytes.peek()) {
+            (b'`', _) | (b'$', Some(b'(')) => return None,
+            (b'$', Some(b'{')) => {
+                let inner: Vec<u8> = bytes
+                    .by_ref()
+                    .skip(1)
+                    .take_while(|byte| *byte != b'}')
+                    .collect();
+                if inner.is_empty() || !inner.iter().all(is_word) {
+                    return None;
+                }
+                expanded.push(b'x');
+            }
+            (b'$', Some(first)) if is_word(first) && !first.is_ascii_digit() => {
+                while bytes.next_if(is_word).is_some() {}
+                expanded.push(b'x');
+            }
+            (b'\\', _) => {
+                expanded.push(byte);
+                expanded.extend(bytes.next());
+            }
+            (byte, _) => expanded.push(byte),
+        }
+    }
+    Some(expanded)
+}
+
 /// Whether `new` is `old` with the master in place of what it named before.
 fn is_renamed(old: &[u8], new: &[u8], edit: Edit<'_>) -> bool {
     if old.windows(3).any(|window| window == b"://") {
@@ -194,6 +254,7 @@ fn is_renamed_url(old: &[u8], new: &[u8], master: &Endpoint) -> bool {
 }
 
 struct Divided<'a> {
+    scheme: &'a [u8],
     before: &'a [u8],
     address: &'a [u8],
     behind: &'a [u8],
@@ -201,15 +262,16 @@ struct Divided<'a> {
 
 /// Divides a URL around its host and port, from the right: the last `@` ends the password.
 fn divide(url: &[u8]) -> Option<Divided<'_>> {
-    let scheme_end = url.windows(3).position(|window| window == b"://")? + 3;
+    let scheme_end = url.windows(3).position(|window| window == b"://")?;
     let start = url.iter().rposition(|byte| *byte == b'@');
-    let start = start.map_or(scheme_end, |position| position + 1);
+    let start = start.map_or(scheme_end + 3, |position| position + 1);
     let rest = url.get(start..)?;
     let length = rest
         .iter()
         .take_while(|byte| !b"/?#".contains(byte))
         .count();
     Some(Divided {
+        scheme: &url[..scheme_end],
         before: &url[..start],
         address: &rest[..length],
         behind: &rest[length..],
@@ -245,6 +307,8 @@ mod tests {
             Ok(())
         );
         let (old, new) = ("K=\"redis://:p@a:1/0\" # x", "K=\"redis://:p@b:2/0\" # x");
+        assert_eq!(checked(old, new, &[(14..17, "b:2")]), Ok(()));
+        let (old, new) = ("K=redis://:$P@a:1/${D}", "K=redis://:$P@b:2/${D}");
         assert_eq!(checked(old, new, &[(14..17, "b:2")]), Ok(()));
     }
 
@@ -306,6 +370,54 @@ mod tests {
                 Discrepancy::Occurrences { seen: 2, found: 1 },
             ),
             ("K=a:1", "K=b:2", vec![(2..9, "b:2")], Discrepancy::Outside),
+            (
+                "K=$A",
+                "K=b",
+                vec![(2..4, "b")],
+                Discrepancy::Substituted { line: 1 },
+            ),
+            (
+                "K=redis://${A}:1/0",
+                "K=redis://b:2/0",
+                vec![(10..16, "b:2")],
+                Discrepancy::Substituted { line: 1 },
+            ),
+            (
+                "K=redis://a:1$P/0",
+                "K=redis://b:2/0",
+                vec![(10..15, "b:2")],
+                Discrepancy::Substituted { line: 1 },
+            ),
+            (
+                "K=\"redis$S://a:1\"",
+                "K=\"redis$S://b:2\"",
+                vec![(13..16, "b:2")],
+                Discrepancy::Substituted { line: 1 },
+            ),
+            (
+                "K=redis://${U:-x:p@a:1/0}",
+                "K=redis://${U:-x:p@b:2/0}",
+                vec![(19..22, "b:2")],
+                Discrepancy::Substituted { line: 1 },
+            ),
+            (
+                "K=redis://:${P:-x}@a:1",
+                "K=redis://:${P:-x}@b:2",
+                vec![(19..22, "b:2")],
+                Discrepancy::Substituted { line: 1 },
+            ),
+            (
+                "K=redis://:`x`@a:1",
+                "K=redis://:`x`@b:2",
+                vec![(15..18, "b:2")],
+                Discrepancy::Substituted { line: 1 },
+            ),
+            (
+                "K=redis://:$(x)@a:1",
+                "K=redis://:$(x)@b:2",
+                vec![(16..19, "b:2")],
+                Discrepancy::Substituted { line: 1 },
+            ),
         ] {
             assert_eq!(checked(old, new, &splices), Err(seen), "{old:?} to {new:?}");
         }
