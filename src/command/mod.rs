@@ -57,7 +57,10 @@ impl Command {
 }
 
 fn load_settings() -> Result<Settings, Mistakes> {
-    let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host_name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     settings::load(&Sources::new(std::env::vars_os(), host_name))
 }
 

@@ -94,11 +94,7 @@ impl StatusCommandError {
 ///
 /// # Errors
 /// [`StatusCommandError`], whose [`StatusCommandError::exit_code`] is the exit code then.
-async fn show(
-    socket: &Path,
-    json: bool,
-    out: &mut impl Write,
-) -> Result<u8, StatusCommandError> {
+async fn show(socket: &Path, json: bool, out: &mut impl Write) -> Result<u8, StatusCommandError> {
     let answer: Value = client::get(socket, "/v1/status").await?;
     if json {
         // As it came, so that what a newer daemon says is not lost.

@@ -65,8 +65,16 @@ impl Effects {
                         error!(%error, "nothing is written any more");
                     }
                 }
-                NodeAction::Publish { group, epoch, master } => {
-                    self.worker.publish(Publication { group, epoch, master });
+                NodeAction::Publish {
+                    group,
+                    epoch,
+                    master,
+                } => {
+                    self.worker.publish(Publication {
+                        group,
+                        epoch,
+                        master,
+                    });
                 }
                 NodeAction::Announce(happening) => self.stream.announce(&happening),
             }

@@ -42,7 +42,12 @@ impl Files {
 
     /// Takes in what became of a file; tells people, and the core once all of a group are right.
     pub(super) fn take_in(&mut self, outcome: FileOutcome, stream: &Stream) -> Option<Event> {
-        let FileOutcome { client, group, epoch, result } = outcome;
+        let FileOutcome {
+            client,
+            group,
+            epoch,
+            result,
+        } = outcome;
         let file = self.files.get_mut(&client)?;
         match result {
             Ok(replaced) => {
@@ -51,14 +56,25 @@ impl Files {
                 if replaced.changed {
                     let took_us = u64::try_from(replaced.took.as_micros()).unwrap_or(u64::MAX);
                     let group = group.clone();
-                    stream.announce(&Happening::FileRewritten { client, group, epoch, took_us });
+                    stream.announce(&Happening::FileRewritten {
+                        client,
+                        group,
+                        epoch,
+                        took_us,
+                    });
                 }
-                self.rewritten(&group).map(|epoch| Event::FilesRewritten { group, epoch })
+                self.rewritten(&group)
+                    .map(|epoch| Event::FilesRewritten { group, epoch })
             }
             Err(error) => {
                 if file.error.as_ref() != Some(&error) {
                     file.error = Some(error.clone());
-                    stream.announce(&Happening::FileFailed { client, group, epoch, error });
+                    stream.announce(&Happening::FileFailed {
+                        client,
+                        group,
+                        epoch,
+                        error,
+                    });
                 }
                 None
             }

@@ -43,7 +43,9 @@ pub enum DaemonError {
     #[error("promoterd cannot go on")]
     Node(#[from] NodeError),
     /// The log cannot be written. After a failed sync nobody knows what the disk holds.
-    #[error("the replicated log cannot be written: check the disk under the state directory, then restart")]
+    #[error(
+        "the replicated log cannot be written: check the disk under the state directory, then restart"
+    )]
     Log(#[source] LogError),
 }
 

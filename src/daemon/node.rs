@@ -101,10 +101,17 @@ impl Node {
             Some(snapshot) => decode_records(&snapshot.state)?,
             None => Records::default(),
         };
-        let compacted_at =
-            recovered.snapshot.as_ref().map_or(LogIndex(0), |snapshot| snapshot.position.index);
+        let compacted_at = recovered
+            .snapshot
+            .as_ref()
+            .map_or(LogIndex(0), |snapshot| snapshot.position.index);
         let node = settings.node.clone();
-        let peers = settings.voters.iter().filter(|voter| **voter != node).cloned().collect();
+        let peers = settings
+            .voters
+            .iter()
+            .filter(|voter| **voter != node)
+            .cloned()
+            .collect();
         Ok(Self {
             supervisor: Supervisor::new(node.clone(), policies, records, wall),
             engine: Engine::new(settings, recovered, wall.at)?,
@@ -120,19 +127,20 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError`] when what is committed cannot be read: the daemon must stop.
-    pub fn handle(
-        &mut self,
-        event: NodeEvent,
-        now: Instant,
-    ) -> Result<Vec<NodeAction>, NodeError> {
-        let mut turn = Turn { now, actions: Vec::new(), pending: VecDeque::new() };
+    pub fn handle(&mut self, event: NodeEvent, now: Instant) -> Result<Vec<NodeAction>, NodeError> {
+        let mut turn = Turn {
+            now,
+            actions: Vec::new(),
+            pending: VecDeque::new(),
+        };
         self.engine.advance_to(now);
         match event {
             NodeEvent::Core(event) => turn.pending.extend(self.supervisor.handle(event, now)),
             NodeEvent::Persisted => self.on_persisted(&mut turn)?,
             NodeEvent::PeerUp(peer) => {
                 turn.announce(Happening::PeerUp { peer: peer.clone() });
-                turn.pending.extend(self.supervisor.handle(Event::PeerUp(peer), now));
+                turn.pending
+                    .extend(self.supervisor.handle(Event::PeerUp(peer), now));
             }
             NodeEvent::PeerDown(peer, reason) => {
                 self.engine.peer_unreachable(&peer);
@@ -149,11 +157,14 @@ impl Node {
     /// When to deliver [`Event::DeadlineReached`] if nothing happens sooner, and why.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Deadline> {
-        let engine = self
-            .engine
-            .next_deadline()
-            .map(|at| Deadline { at, reason: DeadlineReason::Engine });
-        [self.supervisor.next_deadline(), engine].into_iter().flatten().min()
+        let engine = self.engine.next_deadline().map(|at| Deadline {
+            at,
+            reason: DeadlineReason::Engine,
+        });
+        [self.supervisor.next_deadline(), engine]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Where the engine stands.
@@ -173,7 +184,11 @@ impl Node {
     /// # Errors
     /// [`NodeError`] as for [`handle`](Self::handle).
     pub fn hand_over(&mut self, to: &NodeId, now: Instant) -> Result<Vec<NodeAction>, NodeError> {
-        let mut turn = Turn { now, actions: Vec::new(), pending: VecDeque::new() };
+        let mut turn = Turn {
+            now,
+            actions: Vec::new(),
+            pending: VecDeque::new(),
+        };
         self.engine.advance_to(now);
         if let Err(error) = self.engine.transfer_leadership(to) {
             tracing::debug!(%error, "leadership not handed over");
@@ -188,7 +203,8 @@ impl Node {
         if let Some(snapshot) = progress.install {
             let records = decode_records(&snapshot.state)?;
             self.compacted_at = snapshot.position.index;
-            turn.pending.extend(self.supervisor.install(records, turn.now));
+            turn.pending
+                .extend(self.supervisor.install(records, turn.now));
         }
         Ok(())
     }
@@ -210,7 +226,11 @@ impl Node {
                 if let Some(committed) = committed {
                     self.confirm_at = Some(committed);
                 }
-                let event = Event::PeerReported { peer, incarnation, report };
+                let event = Event::PeerReported {
+                    peer,
+                    incarnation,
+                    report,
+                };
                 turn.pending.extend(self.supervisor.handle(event, turn.now));
             }
         }
@@ -254,11 +274,21 @@ impl Node {
                 let committed = status.established.then_some(status.committed);
                 let message = PeerMessage::Report(PeerReport { report, committed });
                 turn.actions.extend(
-                    self.peers.iter().map(|peer| NodeAction::Send(peer.clone(), message.clone())),
+                    self.peers
+                        .iter()
+                        .map(|peer| NodeAction::Send(peer.clone(), message.clone())),
                 );
             }
-            Action::Publish { group, epoch, master } => {
-                turn.actions.push(NodeAction::Publish { group, epoch, master });
+            Action::Publish {
+                group,
+                epoch,
+                master,
+            } => {
+                turn.actions.push(NodeAction::Publish {
+                    group,
+                    epoch,
+                    master,
+                });
             }
             Action::Announce(happening) => turn.announce(happening),
         }
@@ -279,9 +309,14 @@ impl Node {
         let before = self.told.replace(told);
         let leader_before = before.as_ref().and_then(|(leader, _, _)| leader.clone());
         if leader_before != status.leader {
-            turn.announce(Happening::LeaderChanged { leader: status.leader, term: status.term });
+            turn.announce(Happening::LeaderChanged {
+                leader: status.leader,
+                term: status.term,
+            });
         }
-        let event = Event::LeadershipChanged { leading: status.established };
+        let event = Event::LeadershipChanged {
+            leading: status.established,
+        };
         turn.pending.extend(self.supervisor.handle(event, turn.now));
     }
 
@@ -289,9 +324,12 @@ impl Node {
     fn confirm(&mut self, turn: &mut Turn) {
         let status = self.engine.status();
         let confirmed = status.established
-            || self.confirm_at.is_some_and(|committed| status.applied >= committed);
+            || self
+                .confirm_at
+                .is_some_and(|committed| status.applied >= committed);
         if confirmed && !self.supervisor.is_confirmed() {
-            turn.pending.extend(self.supervisor.handle(Event::Confirmed, turn.now));
+            turn.pending
+                .extend(self.supervisor.handle(Event::Confirmed, turn.now));
         }
     }
 

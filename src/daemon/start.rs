@@ -9,11 +9,11 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::info;
 
+use super::Daemon;
 use super::effects::{Effects, Stream};
 use super::files::Files;
 use super::inbox::Inbox;
 use super::node::{Node, NodeError};
-use super::Daemon;
 use crate::clients::journal::{Journal, JournalError};
 use crate::clients::{Target, Worker};
 use crate::consensus::{EngineSettings, Identity, LogError, LogFile, LogWriter};
@@ -145,6 +145,11 @@ fn random() -> Result<u64, StartError> {
 
 /// What the wall clock says now.
 pub(super) fn wall_clock() -> WallClock {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallClock { at: Instant::now(), time: UnixTime(0).after(since_1970) }
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    WallClock {
+        at: Instant::now(),
+        time: UnixTime(0).after(since_1970),
+    }
 }

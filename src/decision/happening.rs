@@ -292,7 +292,10 @@ impl fmt::Display for Reasons<'_> {
 impl fmt::Display for Happening {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LeaderChanged { leader: Some(leader), term } => {
+            Self::LeaderChanged {
+                leader: Some(leader),
+                term,
+            } => {
                 write!(formatter, "{leader} leads in term {term}")
             }
             Self::LeaderChanged { leader: None, term } => {
@@ -304,18 +307,32 @@ impl fmt::Display for Happening {
             Self::Registered { group, master } => {
                 write!(formatter, "group {group} registered, master {master}")
             }
-            Self::SubjectivelyDown { instance, cause, .. } => {
+            Self::SubjectivelyDown {
+                instance, cause, ..
+            } => {
                 write!(formatter, "{instance} subjectively down: {cause}")
             }
             Self::AnswersAgain { instance, .. } => write!(formatter, "{instance} answers again"),
-            Self::ObjectivelyDown { master, evidence, .. } => {
+            Self::ObjectivelyDown {
+                master, evidence, ..
+            } => {
                 write!(formatter, "{master} objectively down, {evidence}")
             }
             Self::NobodyEligible { passed_over, .. } => {
-                write!(formatter, "nobody can be promoted: {}", Reasons(passed_over))
+                write!(
+                    formatter,
+                    "nobody can be promoted: {}",
+                    Reasons(passed_over)
+                )
             }
-            Self::Begun { epoch, candidate, .. } => {
-                write!(formatter, "epoch {epoch} begins: promote {}", candidate.endpoint)
+            Self::Begun {
+                epoch, candidate, ..
+            } => {
+                write!(
+                    formatter,
+                    "epoch {epoch} begins: promote {}",
+                    candidate.endpoint
+                )
             }
             Self::Promoted { epoch, master, .. } => {
                 write!(formatter, "{master} is a master (epoch {epoch})")
@@ -327,10 +344,20 @@ impl fmt::Display for Happening {
             Self::MasterIdentified { master, .. } => {
                 write!(formatter, "history of {} logged", master.endpoint)
             }
-            Self::Followed { instance, master, demoted: true, .. } => {
+            Self::Followed {
+                instance,
+                master,
+                demoted: true,
+                ..
+            } => {
                 write!(formatter, "{instance} demoted, follows {master}")
             }
-            Self::Followed { instance, master, demoted: false, .. } => {
+            Self::Followed {
+                instance,
+                master,
+                demoted: false,
+                ..
+            } => {
                 write!(formatter, "{instance} follows {master}")
             }
             Self::FollowFailed { instance, why, .. } => {
@@ -340,10 +367,15 @@ impl fmt::Display for Happening {
                 write!(formatter, "{instance} is a stranger, not touched")
             }
             Self::LossKnown { lost_bytes, .. } => {
-                write!(formatter, "the old master is back, {lost_bytes} bytes were not replicated")
+                write!(
+                    formatter,
+                    "the old master is back, {lost_bytes} bytes were not replicated"
+                )
             }
             Self::Settled { epoch, .. } => write!(formatter, "epoch {epoch} settled"),
-            Self::FileRewritten { client, took_us, .. } => {
+            Self::FileRewritten {
+                client, took_us, ..
+            } => {
                 write!(formatter, "file of {client} rewritten in {took_us} µs")
             }
             Self::FileFailed { client, error, .. } => {

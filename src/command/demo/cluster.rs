@@ -28,7 +28,7 @@ pub(super) struct Cluster {
     /// The first one is the master.
     pub(super) instances: Vec<Process>,
     pub(super) ports: Vec<u16>,
-    daemons: Vec<Process>,
+    pub(super) daemons: Vec<Process>,
     keep: bool,
 }
 
@@ -103,30 +103,45 @@ impl Cluster {
                 .arg("--port")
                 .arg(port.to_string())
                 .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-                .args(["--repl-diskless-sync-delay", "0", "--daemonize", "no", "--dir"])
+                .args([
+                    "--repl-diskless-sync-delay",
+                    "0",
+                    "--daemonize",
+                    "no",
+                    "--dir",
+                ])
                 .arg(&directory);
             if position > 0 {
                 command.args(["--replicaof", "127.0.0.1", &self.ports[0].to_string()]);
             }
             let log = self.directory.join(format!("redis-{port}.log"));
-            let process = Process::start(&mut command, &log)
-                .map_err(|source| DemoError::Start { what: self.server.clone(), source })?;
+            let process =
+                Process::start(&mut command, &log).map_err(|source| DemoError::Start {
+                    what: self.server.clone(),
+                    source,
+                })?;
             self.instances.push(process);
         }
         let until = Instant::now() + START_MAX;
         for port in &self.ports[1..] {
-            wait_for(until, || replicates(*port))
-                .ok_or_else(|| DemoError::NotReplicating { log: self.directory.clone() })?;
+            wait_for(until, || replicates(*port)).ok_or_else(|| DemoError::NotReplicating {
+                log: self.directory.clone(),
+            })?;
         }
         Ok(())
     }
 
     fn start_daemons(&mut self, ports: &[u16], settings: &[String]) -> Result<(), DemoError> {
-        let program = std::env::current_exe()
-            .map_err(|source| DemoError::Start { what: "promoterd".into(), source })?;
+        let program = std::env::current_exe().map_err(|source| DemoError::Start {
+            what: "promoterd".into(),
+            source,
+        })?;
         let list = |ports: &mut dyn Iterator<Item = String>| ports.collect::<Vec<_>>().join(",");
         let peers = list(
-            &mut NODES.iter().zip(ports).map(|(node, port)| format!("{node}=127.0.0.1:{port}")),
+            &mut NODES
+                .iter()
+                .zip(ports)
+                .map(|(node, port)| format!("{node}=127.0.0.1:{port}")),
         );
         let instances = list(&mut self.ports.iter().map(|port| format!("127.0.0.1:{port}")));
         for node in NODES {
@@ -141,7 +156,13 @@ impl Cluster {
             let mut variables = BTreeMap::from([
                 ("NODE", node.to_owned()),
                 ("PEERS", peers.clone()),
-                ("STATE_DIR", self.directory.join(format!("state-{node}")).display().to_string()),
+                (
+                    "STATE_DIR",
+                    self.directory
+                        .join(format!("state-{node}"))
+                        .display()
+                        .to_string(),
+                ),
                 ("STATUS_SOCKET", self.socket(node).display().to_string()),
                 ("GROUPS__DEMO__INSTANCES", instances.clone()),
                 ("CLIENTS__APP__FILE", file.display().to_string()),
@@ -159,17 +180,27 @@ impl Cluster {
                     command.env_remove(key);
                 }
             }
-            command.envs(variables.iter().map(|(key, value)| (format!("PROMOTERD_{key}"), value)));
+            command.envs(
+                variables
+                    .iter()
+                    .map(|(key, value)| (format!("PROMOTERD_{key}"), value)),
+            );
             let log = self.directory.join(format!("promoterd-{node}.log"));
-            let process = Process::start(&mut command, &log)
-                .map_err(|source| DemoError::Start { what: program.clone(), source })?;
+            let process =
+                Process::start(&mut command, &log).map_err(|source| DemoError::Start {
+                    what: program.clone(),
+                    source,
+                })?;
             self.daemons.push(process);
         }
         Ok(())
     }
 
     fn cannot_write(&self, source: io::Error) -> DemoError {
-        DemoError::Directory { path: self.directory.clone(), source }
+        DemoError::Directory {
+            path: self.directory.clone(),
+            source,
+        }
     }
 
     /// The client's file on the host of a node.
@@ -191,7 +222,11 @@ impl Cluster {
 
     /// Ids of all processes that still run, for whoever has to end them by hand.
     pub(super) fn process_ids(&self) -> Vec<u32> {
-        self.instances.iter().chain(&self.daemons).map(Process::id).collect()
+        self.instances
+            .iter()
+            .chain(&self.daemons)
+            .map(Process::id)
+            .collect()
     }
 }
 
@@ -233,9 +268,12 @@ pub(super) fn connect(address: &str, limit: Duration) -> RedisResult<Connection>
 }
 
 fn replicates(port: u16) -> bool {
-    let info = connect(&format!("127.0.0.1:{port}"), Duration::from_secs(1)).and_then(
-        |mut connection| redis::cmd("INFO").arg("replication").query::<String>(&mut connection),
-    );
+    let info =
+        connect(&format!("127.0.0.1:{port}"), Duration::from_secs(1)).and_then(|mut connection| {
+            redis::cmd("INFO")
+                .arg("replication")
+                .query::<String>(&mut connection)
+        });
     info.is_ok_and(|info| info.contains("master_link_status:up"))
 }
 
@@ -244,14 +282,21 @@ fn find_server() -> Result<PathBuf, DemoError> {
     let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
     ["redis-server", "valkey-server"]
         .iter()
-        .flat_map(|name| directories.iter().map(move |directory| directory.join(name)))
+        .flat_map(|name| {
+            directories
+                .iter()
+                .map(move |directory| directory.join(name))
+        })
         .find(|candidate| candidate.is_file())
         .ok_or(DemoError::NoServer)
 }
 
 fn make_directory() -> Result<PathBuf, DemoError> {
     let path = std::env::temp_dir().join(format!("promoterd-demo-{}", std::process::id()));
-    fs::create_dir(&path).map_err(|source| DemoError::Directory { path: path.clone(), source })?;
+    fs::create_dir(&path).map_err(|source| DemoError::Directory {
+        path: path.clone(),
+        source,
+    })?;
     Ok(path)
 }
 
@@ -260,5 +305,8 @@ fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     let listeners = (0..count)
         .map(|_| TcpListener::bind(("127.0.0.1", 0)))
         .collect::<io::Result<Vec<_>>>()?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+    listeners
+        .iter()
+        .map(|listener| Ok(listener.local_addr()?.port()))
+        .collect()
 }

@@ -43,12 +43,14 @@ impl Listener {
         let (sender, heard) = mpsc::channel();
         let runtime = runtime()?;
         // It ends when the daemons do, or with the demo.
-        thread::Builder::new().name("listener".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                let streams = sockets.iter().map(|socket| listen(socket, sender.clone()));
-                futures_util::future::join_all(streams).await;
-            });
-        })?;
+        thread::Builder::new()
+            .name("listener".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let streams = sockets.iter().map(|socket| listen(socket, sender.clone()));
+                    futures_util::future::join_all(streams).await;
+                });
+            })?;
         Ok(Self { heard })
     }
 
@@ -85,8 +87,17 @@ async fn listen(socket: &Path, heard: Sender<Heard>) {
     while let Ok(Some(line)) = events.next().await {
         let at = Instant::now();
         // Lines of other kinds, such as the daemon's hello, are not of interest here.
-        let Ok(Line { node, happening }) = serde_json::from_str(&line) else { continue };
-        if heard.send(Heard { at, node, happening }).is_err() {
+        let Ok(Line { node, happening }) = serde_json::from_str(&line) else {
+            continue;
+        };
+        if heard
+            .send(Heard {
+                at,
+                node,
+                happening,
+            })
+            .is_err()
+        {
             return;
         }
     }
@@ -108,7 +119,11 @@ pub(super) fn steps(socket: &Path) -> Result<Vec<StepReport>, DemoError> {
         .block_on(client::get(socket, "/v1/history"))
         .map_err(|error: ClientError| DemoError::Status(error))?;
     let last = history.failovers.into_iter().next();
-    Ok(last.ok_or(DemoError::NotSeen { what: "a failover in the history" })?.steps)
+    Ok(last
+        .ok_or(DemoError::NotSeen {
+            what: "a failover in the history",
+        })?
+        .steps)
 }
 
 fn runtime() -> io::Result<Runtime> {

@@ -19,9 +19,9 @@ use thiserror::Error;
 
 use super::{EXIT_FAILURE, complain, say};
 use crate::decision::Happening;
-use crate::status::client::ClientError;
 use crate::status::StepReport;
-use cluster::{Cluster, NODES, START_MAX};
+use crate::status::client::ClientError;
+use cluster::{Cluster, NODES, Process, START_MAX};
 use listen::{Heard, Listener};
 
 /// For how long the client writes before the fault.
@@ -105,7 +105,16 @@ struct Seen {
     file_before: String,
     file_after: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    directory: Option<PathBuf>,
+    kept: Option<Kept>,
+}
+
+/// What `--keep` left running.
+#[derive(Debug, Serialize)]
+struct Kept {
+    directory: PathBuf,
+    status_sockets: Vec<PathBuf>,
+    daemons: Vec<u32>,
+    servers: Vec<u32>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> u8 {
@@ -123,7 +132,10 @@ fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(DemoError::System)?;
     }
-    let story = Story { quiet: arguments.json, interrupted };
+    let story = Story {
+        quiet: arguments.json,
+        interrupted,
+    };
     story.tell("starting a master, two replicas and three daemons on loopback ...\n");
     let mut cluster = Cluster::start(&arguments.settings, arguments.keep)?;
     let listener = Listener::start(NODES.map(|node| cluster.socket(node)).to_vec())
@@ -132,8 +144,13 @@ fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     story.tell(&report::cast(&cluster));
     let seen = fail_over(arguments.fault, &cluster, &listener, &story)?;
     if arguments.json {
-        let directory = arguments.keep.then(|| cluster.directory.clone());
-        let seen = Seen { directory, ..seen };
+        let kept = arguments.keep.then(|| Kept {
+            directory: cluster.directory.clone(),
+            status_sockets: NODES.map(|node| cluster.socket(node)).to_vec(),
+            daemons: cluster.daemons.iter().map(Process::id).collect(),
+            servers: cluster.instances.iter().map(Process::id).collect(),
+        });
+        let seen = Seen { kept, ..seen };
         let text = serde_json::to_string_pretty(&seen).unwrap_or_default();
         say(&format!("{text}\n"));
         return Ok(());
@@ -216,8 +233,12 @@ fn fail_over(
         Fault::Kill => (Signal::KILL, "SIGKILL"),
         Fault::Hang => (Signal::STOP, "SIGSTOP"),
     };
-    cluster.instances[0].signal(signal).map_err(DemoError::Fault)?;
-    story.tell(&format!("\n+    0.0 ms     {name} to the master {old_master}\n"));
+    cluster.instances[0]
+        .signal(signal)
+        .map_err(DemoError::Fault)?;
+    story.tell(&format!(
+        "\n+    0.0 ms     {name} to the master {old_master}\n"
+    ));
 
     let show = |heard: &Heard| {
         let after = heard.at.saturating_duration_since(fault_at);
@@ -226,25 +247,37 @@ fn fail_over(
     };
     let settled = listener.listen_for(FAILOVER_MAX, story, show)?;
     let writable = writable.wait().ok_or(DemoError::Thread)?;
-    let (new_port, writable_at) = writable.ok_or(DemoError::NotSeen { what: "a writable master" })?;
+    let (new_port, writable_at) = writable.ok_or(DemoError::NotSeen {
+        what: "a writable master",
+    })?;
     let rewritten_at = rewritten.wait().ok_or(DemoError::Thread)?;
-    let rewritten_at = rewritten_at.ok_or(DemoError::NotSeen { what: "a rewritten client file" })?;
+    let rewritten_at = rewritten_at.ok_or(DemoError::NotSeen {
+        what: "a rewritten client file",
+    })?;
     if !settled {
-        return Err(DemoError::NotSeen { what: "that the other replica follows" });
+        return Err(DemoError::NotSeen {
+            what: "that the other replica follows",
+        });
     }
     if fault == Fault::Hang {
         story.tell("\nthe old master is woken again (SIGCONT)\n");
-        cluster.instances[0].signal(Signal::CONT).map_err(DemoError::Fault)?;
+        cluster.instances[0]
+            .signal(Signal::CONT)
+            .map_err(DemoError::Fault)?;
         let demoted = listener.listen_for(FAILOVER_MAX, story, |heard| {
             let after = heard.at.saturating_duration_since(fault_at);
             story.tell(&report::line(after, heard));
             matches!(heard.happening, Happening::Followed { demoted: true, .. })
         })?;
-        demoted.then_some(()).ok_or(DemoError::NotSeen { what: "the demotion of the old master" })?;
+        demoted.then_some(()).ok_or(DemoError::NotSeen {
+            what: "the demotion of the old master",
+        })?;
     }
     let writes = writer.stop().ok_or(DemoError::Thread)?;
     if !writes.went_on_after(rewritten_at) {
-        return Err(DemoError::NotSeen { what: "a write of the client to the new master" });
+        return Err(DemoError::NotSeen {
+            what: "a write of the client to the new master",
+        });
     }
     let pause = writes.longest_pause(fault_at).unwrap_or_default();
     let steps = listen::steps(&cluster.socket(NODES[0]))?;
@@ -261,13 +294,15 @@ fn fail_over(
         steps,
         file_before,
         file_after: read(&files[0])?,
-        directory: None,
+        kept: None,
     })
 }
 
 fn read(file: &PathBuf) -> Result<String, DemoError> {
-    std::fs::read_to_string(file)
-        .map_err(|source| DemoError::Directory { path: file.clone(), source })
+    std::fs::read_to_string(file).map_err(|source| DemoError::Directory {
+        path: file.clone(),
+        source,
+    })
 }
 
 fn milliseconds(span: Duration) -> f64 {

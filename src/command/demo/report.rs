@@ -28,13 +28,21 @@ pub(super) fn cast(cluster: &Cluster) -> String {
 
 /// A line of the timeline.
 pub(super) fn line(after: Duration, heard: &Heard) -> String {
-    format!("+{:>7.1} ms  {}  {}\n", milliseconds(after), heard.node, heard.happening)
+    format!(
+        "+{:>7.1} ms  {}  {}\n",
+        milliseconds(after),
+        heard.node,
+        heard.happening
+    )
 }
 
 /// What it came to.
 pub(super) fn outcome(seen: &Seen) -> String {
     let line_of = |text: &str| {
-        text.lines().find(|line| line.starts_with("REDIS_URL")).unwrap_or_default().to_owned()
+        text.lines()
+            .find(|line| line.starts_with("REDIS_URL"))
+            .unwrap_or_default()
+            .to_owned()
     };
     let loss = match seen.fault {
         Fault::Kill => "crash",
@@ -65,7 +73,11 @@ pub(super) fn outcome(seen: &Seen) -> String {
 
 /// How to go on by hand.
 pub(super) fn how_to_look(cluster: &Cluster) -> String {
-    let ids: Vec<String> = cluster.process_ids().iter().map(ToString::to_string).collect();
+    let ids: Vec<String> = cluster
+        .process_ids()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     format!(
         "\nstill running, in {directory}:\n\
          \x20 promoterd status --socket {socket}\n\

@@ -26,7 +26,10 @@ impl<T: Send + 'static> Worker<T> {
     fn start(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
-        Self { stop, thread: thread::spawn(move || work(&flag)) }
+        Self {
+            stop,
+            thread: thread::spawn(move || work(&flag)),
+        }
     }
 
     /// Waits for what it found, without telling it to stop.
@@ -73,10 +76,16 @@ pub(super) fn write(file: PathBuf) -> Worker<Writes> {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            let Some(address) = address_in(&file) else { continue };
-            if connection.as_ref().is_none_or(|(current, _)| *current != address) {
-                connection =
-                    connect(&address, PATIENCE).ok().map(|opened| (address, opened));
+            let Some(address) = address_in(&file) else {
+                continue;
+            };
+            if connection
+                .as_ref()
+                .is_none_or(|(current, _)| *current != address)
+            {
+                connection = connect(&address, PATIENCE)
+                    .ok()
+                    .map(|opened| (address, opened));
             }
             if let Some((_, opened)) = &mut connection {
                 match set(opened, &key(number)) {
@@ -117,8 +126,7 @@ pub(super) fn all_rewritten(
 ) -> Worker<Option<Instant>> {
     Worker::start(move |stop| {
         while !stop.load(Ordering::Relaxed) && Instant::now() < until {
-            let names_new =
-                |file: &PathBuf| address_in(file).is_some_and(|address| address != old);
+            let names_new = |file: &PathBuf| address_in(file).is_some_and(|address| address != old);
             if files.iter().all(names_new) {
                 return Some(Instant::now());
             }
@@ -146,7 +154,9 @@ pub(super) fn missing(port: u16, writes: &Writes) -> RedisResult<usize> {
 /// `host:port` of the URL in a client's file, as a client reads it.
 pub(super) fn address_in(file: &Path) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
-    let value = text.lines().find_map(|line| line.strip_prefix("REDIS_URL=redis://"))?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix("REDIS_URL=redis://"))?;
     Some(value.split('/').next()?.to_owned())
 }
 
