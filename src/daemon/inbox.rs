@@ -26,6 +26,10 @@ pub(super) struct Inbox {
 }
 
 /// Something that happened.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one at a time is moved, and none is kept"
+)]
 pub(super) enum News {
     /// To the node.
     Node(NodeEvent),

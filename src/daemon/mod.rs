@@ -83,7 +83,7 @@ impl Daemon {
                     }
                 }
                 News::File(outcome) => {
-                    for event in self.effects.files.take_in(outcome, &self.effects.stream) {
+                    if let Some(event) = self.effects.files.take_in(outcome, &self.effects.stream) {
                         self.handle(NodeEvent::Core(event))?;
                     }
                 }

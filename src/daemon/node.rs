@@ -22,6 +22,10 @@ const COMPACT_AFTER: u64 = 1000;
 
 /// Something that happened to a node.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one at a time is moved, and none is kept"
+)]
 pub enum NodeEvent {
     /// To the core.
     Core(Event),
