@@ -180,7 +180,11 @@ fn perform(engine: &mut Engine, step: Step, is_writing: &mut bool, now: &mut Ins
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 1500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_sequence_of_messages_makes_an_engine_panic(

@@ -18,7 +18,8 @@ pub type Outgoing = (NodeId, Message);
 pub struct Ready {
     /// May leave before the disk has anything.
     pub send: Vec<Outgoing>,
-    /// To be made durable; then call [`Engine::persisted`](super::Engine::persisted). None when nothing needs the disk.
+    /// To be made durable; then call [`Engine::persisted`](super::Engine::persisted). None when nothing
+    /// needs the disk.
     pub persist: Option<Batch>,
     /// Committed and durable: apply these. The empty entries of new leaders are left out.
     pub committed: Vec<CommittedEntry>,

@@ -18,6 +18,8 @@ mod stream;
 mod work;
 
 #[cfg(test)]
+mod probe_server_tests;
+#[cfg(test)]
 mod probe_tests;
 #[cfg(test)]
 mod test_servers;

@@ -2,7 +2,7 @@
 //!
 //! [`StatusServer`] owns the socket and asks the daemon's loop by [`Question`]s; the loop answers
 //! with a [`StatusSource`], and all that is made of it is made elsewhere. [`client`] reads the same
-//! socket, [`verdict`] says in words what is wrong, [`render`] is the page for a person on call.
+//! socket, [`verdict`] says in words what is wrong, [`render()`] is the page for a person on call.
 
 pub mod client;
 #[cfg(test)]

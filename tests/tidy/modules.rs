@@ -4,8 +4,9 @@ use crate::checkout::SourceFile;
 use crate::text::{code_only, find_word, line_of, without_tests};
 
 /// Each top-level module with those that it may use. Arrows point down only: a module uses none that
-/// stands before it here. Those of one floor (`settings` to `peer`) know nothing of each other; what
-/// they share is carried by the daemon, in the words of `decision` and `model`.
+/// stands before it here. Those of one floor (`status` to `peer`) know nothing of each other; what
+/// they share is carried by the daemon, in the words of `decision` and `model`. `settings` parses into
+/// the types of those that use them.
 const MAY_USE: &[(&str, &[&str])] = &[
     (
         "command",
@@ -36,7 +37,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "model",
         ],
     ),
-    ("settings", &["decision", "model"]),
+    (
+        "settings",
+        &["clients", "peer", "redis", "decision", "model"],
+    ),
     ("status", &["decision", "model"]),
     ("sentinel", &["decision", "model"]),
     ("clients", &["decision", "model"]),
