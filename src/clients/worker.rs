@@ -74,7 +74,6 @@ impl Worker {
             mailbox: Arc::clone(&mailbox),
             schedule: Schedule::new(&targets),
             written: Vec::new(),
-            reported: vec![None; targets.len()],
             targets,
             journal,
             outcomes,
@@ -126,7 +125,6 @@ struct Shift {
     /// Files that say what they shall and of which the journal does not know durably.
     written: Vec<(usize, Epoch, Replaced)>,
     /// The last error of each target, so that a log tells it once.
-    reported: Vec<Option<String>>,
     /// Dropped with the rest, which tells the handle that the thread is done.
     _alive: Sender<Infallible>,
 }
@@ -188,11 +186,6 @@ impl Shift {
                     master: publication.master.clone(),
                     digest: replacement.digest,
                 });
-                if replaced.changed {
-                    tracing::info!(client = %target.client, group = %target.group, %epoch,
-                        master = %publication.master, path = %target.path.display(),
-                        took = ?replaced.took, "client file replaced");
-                }
                 self.schedule.settle(index);
                 self.written.push((index, epoch, replaced));
             }
@@ -209,7 +202,6 @@ impl Shift {
         match self.journal.flush() {
             Ok(()) => {
                 for (index, epoch, replaced) in written {
-                    self.reported[index] = None;
                     self.report(index, epoch, Ok(replaced));
                 }
             }
@@ -224,12 +216,6 @@ impl Shift {
 
     fn report_error(&mut self, index: usize, epoch: Epoch, error: &dyn Error) {
         let text = with_sources(error);
-        if self.reported[index].as_ref() != Some(&text) {
-            let target = &self.targets[index];
-            tracing::error!(client = %target.client, group = %target.group, %epoch,
-                path = %target.path.display(), error = %text, "client file is not right");
-            self.reported[index] = Some(text.clone());
-        }
         self.report(index, epoch, Err(text));
     }
 

@@ -151,8 +151,9 @@ impl Happening {
             Self::LeaderChanged { leader: None, term } => {
                 warn!(%term, "no leader: nothing is promoted until a majority of voters can talk");
             }
-            Self::PeerUp { peer } => info!(%peer, "peer connected"),
-            Self::PeerDown { peer, reason } => warn!(%peer, reason, "peer lost"),
+            // The links log these themselves, and not more often than anybody wants to read.
+            Self::PeerUp { peer } => debug!(%peer, "peer connected"),
+            Self::PeerDown { peer, reason } => debug!(%peer, reason, "peer lost"),
             Self::Waiting { group, reason } => error!(%group, "group not registered: {reason}"),
             Self::Registered { group, master } => info!(%group, %master, "group registered"),
             Self::SubjectivelyDown {
