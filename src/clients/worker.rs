@@ -124,7 +124,6 @@ struct Shift {
     outcomes: Outcomes,
     /// Files that say what they shall and of which the journal does not know durably.
     written: Vec<(usize, Epoch, Replaced)>,
-    /// The last error of each target, so that a log tells it once.
     /// Dropped with the rest, which tells the handle that the thread is done.
     _alive: Sender<Infallible>,
 }
