@@ -13,7 +13,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
 use super::*;
-use crate::decision::record::Mandate;
 use crate::decision::{ProbeReport, PromoteOrder};
 use crate::model::{Epoch, InstanceInfo};
 
@@ -25,7 +24,7 @@ pub(super) fn group() -> GroupName {
 }
 
 pub(super) fn promote_order(epoch: Epoch) -> PromoteOrder {
-    PromoteOrder::under(&Mandate::for_test(epoch))
+    PromoteOrder::for_test(epoch)
 }
 
 pub(super) fn password(username: Option<&str>, password: &str) -> Credentials {
