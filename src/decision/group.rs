@@ -457,10 +457,12 @@ impl Group {
             .values()
             .filter(|watch| *watch.endpoint() != record.master().endpoint)
             .filter_map(|watch| watch.sample())
-            .filter(|sample| record.master().shares(&sample.info.history))
-            .map(|sample| sample.info.history.offset)
+            .filter_map(|sample| record.master().reach(&sample.info.history))
             .max();
-        record.master().shares(&info.history) && most.is_none_or(|most| info.history.offset >= most)
+        record
+            .master()
+            .reach(&info.history)
+            .is_some_and(|reach| most.is_none_or(|most| reach >= most))
     }
 
     /// Fresh views of all voters, our own included.
