@@ -243,6 +243,10 @@ impl Group {
         }
         self.views.clear();
         self.wrong_role_since = None;
+        // What the candidate said before may be long past, and another node may lead since.
+        if let Failover::Checking { asked, .. } = &mut self.failover {
+            *asked = None;
+        }
     }
 
     /// Does what is due on the probe connections, and notes who is held down.
