@@ -34,6 +34,8 @@ pub struct Group {
     /// When the logged identity of the master was last applied: what was asked before tells
     /// nothing of it.
     pub(super) identity_since: Instant,
+    /// When this node began to lead, if it does.
+    pub(super) leading_since: Instant,
     pub(super) cooldown_until: Option<Instant>,
     pub(super) wrong_role_since: Option<Instant>,
     pub(super) failover: Failover,
@@ -100,6 +102,7 @@ impl Group {
             aliases: BTreeMap::new(),
             views: BTreeMap::new(),
             identity_since: now,
+            leading_since: now,
             cooldown_until: None,
             wrong_role_since: None,
             failover: Failover::watching(),

@@ -1,6 +1,6 @@
 //! What only the leader does for a group, and only on what is committed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::agreement::Verdict;
@@ -14,8 +14,9 @@ use super::happening::Happening;
 use super::health::Health;
 use super::instance_event::{CommandFailure, LinkId, ProbeCommand, PromoteOrder};
 use super::record::{Change, GroupRecord, Outcome};
-use super::repair;
+use super::repair::{self, Standing};
 use super::settling::Settling;
+use super::watch::{Orders, Watch};
 use crate::model::{Endpoint, Epoch, Role, UnixTime};
 
 /// Time before a choice that found nobody is made again.
@@ -30,6 +31,7 @@ impl Group {
             .filter(|_| leading)
             .and_then(|record| Failover::resume(record, self.policy.promote_timeout, now))
             .unwrap_or_else(Failover::watching);
+        self.leading_since = now;
         self.repair.reset();
         self.bookkeeping = super::group::Bookkeeping::default();
         self.settling = None;
@@ -625,8 +627,10 @@ impl Group {
         if !is_ready {
             return;
         }
+        self.look_at_rogues(record, now, actions);
         let mut repair = std::mem::take(&mut self.repair);
-        let standings = self.standings(record, now);
+        let mut standings = self.standings(record, now);
+        standings.retain(|_, (standing, watch)| !self.is_outdated(*standing, watch));
         let orders = repair.poll(&self.name, record, &self.policy, &standings, now);
         let returned = self.find_loss(record, &standings);
         self.repair = repair;
@@ -637,11 +641,36 @@ impl Group {
         actions.extend(orders.into_iter().map(Action::Follow));
     }
 
+    /// What a master said before it was replaced, or long ago, tells neither whether it still is one
+    /// nor how much it has.
+    fn is_outdated(&self, standing: Standing, watch: &Watch) -> bool {
+        let since = self.identity_since.max(self.leading_since);
+        let asked_at = watch.sample().map(|sample| sample.asked_at);
+        standing == Standing::Rogue && asked_at.is_none_or(|at| at < since)
+    }
+
+    fn look_at_rogues(&mut self, record: &GroupRecord, now: Instant, actions: &mut Vec<Action>) {
+        let outdated: Vec<Endpoint> = self
+            .standings(record, now)
+            .into_iter()
+            .filter(|(_, (standing, watch))| self.is_outdated(*standing, watch))
+            .map(|(endpoint, _)| endpoint)
+            .collect();
+        let since = self.identity_since.max(self.leading_since);
+        for endpoint in outdated {
+            let mut orders = Orders::new();
+            if let Some(watch) = self.watches.get_mut(&endpoint) {
+                watch.refresh_info(since, now, &mut orders);
+            }
+            self.send(&endpoint, orders, actions);
+        }
+    }
+
     /// The old master of the last failover, if it is back with what the new one never got.
     fn find_loss(
         &self,
         record: &GroupRecord,
-        standings: &std::collections::BTreeMap<Endpoint, (repair::Standing, &super::watch::Watch)>,
+        standings: &BTreeMap<Endpoint, (Standing, &Watch)>,
     ) -> Option<Entry> {
         let last = record
             .failovers()

@@ -494,6 +494,15 @@ impl Watch {
         }
     }
 
+    /// Sends `INFO` at once, unless it was sent since `since`, or one is on its way.
+    pub fn refresh_info(&mut self, since: Instant, now: Instant, orders: &mut Orders) {
+        if let Link::Open(open) = &self.link
+            && open.info_due < since + GroupPolicy::INFO_INTERVAL
+        {
+            self.ask_info(now, orders);
+        }
+    }
+
     /// Sends `PING` at once, if there is a connection: somebody else doubts this instance.
     pub fn ask_ping(&mut self, policy: &GroupPolicy, now: Instant, orders: &mut Orders) {
         if let Link::Open(open) = &mut self.link
