@@ -1,9 +1,11 @@
 //! One group as one node sees it: its instances, its peers' views, and what follows from both.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::Discriminant;
 use std::time::{Duration, Instant};
 
 use super::agreement::{self, Circumstances, Verdict};
+use super::choice::Ineligible;
 use super::discovery::{self, WaitingFor};
 use super::event::{Action, Deadline, DeadlineReason};
 use super::failover::Failover;
@@ -41,6 +43,8 @@ pub struct Group {
     pub(super) failover: Failover,
     pub(super) repair: Repair,
     pub(super) settling: Option<Settling>,
+    /// Why nobody can be promoted, as last told: told once for each reason.
+    pub(super) nobody_told: Option<Vec<(Endpoint, Discriminant<Ineligible>)>>,
     pub(super) bookkeeping: Bookkeeping,
     /// The leader proposes nothing before this moment.
     pub(super) proposals_from: Instant,
@@ -108,6 +112,7 @@ impl Group {
             failover: Failover::watching(),
             repair: Repair::default(),
             settling: None,
+            nobody_told: None,
             bookkeeping: Bookkeeping::default(),
             proposals_from: now,
             waiting: None,

@@ -32,6 +32,7 @@ impl Group {
             .and_then(|record| Failover::resume(record, self.policy.promote_timeout, now))
             .unwrap_or_else(Failover::watching);
         self.leading_since = now;
+        self.nobody_told = None;
         self.repair.reset();
         self.bookkeeping = super::group::Bookkeeping::default();
         self.settling = None;
@@ -210,7 +211,10 @@ impl Group {
     ) -> Failover {
         let (evidence, since) = match self.verdict(record, now) {
             Verdict::Down { evidence, since } => (evidence, since),
-            Verdict::NotDown => return Failover::watching(),
+            Verdict::NotDown => {
+                self.nobody_told = None;
+                return Failover::watching();
+            }
             Verdict::Short { .. } | Verdict::Vetoed { .. } => {
                 return Failover::Watching {
                     rest_until,
@@ -226,7 +230,7 @@ impl Group {
         }
         let mut timeline = Timeline::new(since);
         timeline.note(StepName::Agreed, now);
-        if passed_over.is_empty() {
+        if self.nobody_told.is_none() {
             actions.push(Action::Announce(Happening::ObjectivelyDown {
                 group: self.name.clone(),
                 epoch: record.epoch(),
@@ -296,16 +300,14 @@ impl Group {
         };
         let mut found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
         let Some(candidate) = found.chosen.take() else {
-            actions.push(Action::Announce(Happening::NobodyEligible {
-                group: self.name.clone(),
-                passed_over: found.passed_over.clone(),
-            }));
+            self.tell_nobody_eligible(&found.passed_over, actions);
             let rest_until = Some(now + REST_WITHOUT_CANDIDATE);
             return Failover::Watching {
                 rest_until,
                 passed_over: found.passed_over,
             };
         };
+        self.nobody_told = None;
         timeline.note(StepName::Chosen, now);
         let epoch = record.last_begun().next();
         let begin = Begin {
@@ -321,6 +323,26 @@ impl Group {
         };
         actions.push(Action::Propose(Entry::Begin(begin)));
         Failover::Beginning { epoch, timeline }
+    }
+
+    /// Tells people why nobody can be promoted, once for each set of reasons.
+    fn tell_nobody_eligible(
+        &mut self,
+        passed_over: &[(Endpoint, choice::Ineligible)],
+        actions: &mut Vec<Action>,
+    ) {
+        let reasons = passed_over
+            .iter()
+            .map(|(endpoint, reason)| (endpoint.clone(), std::mem::discriminant(reason)))
+            .collect();
+        if self.nobody_told.as_ref() == Some(&reasons) {
+            return;
+        }
+        self.nobody_told = Some(reasons);
+        actions.push(Action::Announce(Happening::NobodyEligible {
+            group: self.name.clone(),
+            passed_over: passed_over.to_vec(),
+        }));
     }
 
     fn ask_stragglers(
