@@ -13,6 +13,7 @@ use super::group::Group;
 use super::happening::Happening;
 use super::health::Health;
 use super::instance_event::{CommandFailure, LinkId, ProbeCommand, PromoteOrder};
+use super::policy::GroupPolicy;
 use super::record::{Change, GroupRecord, Outcome};
 use super::repair::{self, Standing};
 use super::settling::Settling;
@@ -48,7 +49,13 @@ impl Group {
     }
 
     /// The leader's part of a committed change.
-    pub fn lead_change(&mut self, change: Change, record: &GroupRecord, now: Instant) {
+    pub fn lead_change(
+        &mut self,
+        change: Change,
+        entry: &Entry,
+        record: &GroupRecord,
+        now: Instant,
+    ) {
         match change {
             Change::Begun => self.on_begun(record, now),
             Change::Done => {
@@ -64,17 +71,43 @@ impl Group {
                     passed_over: Vec::new(),
                 };
             }
-            // A proposal that did not fit: whatever waits for it has to look again.
-            Change::None => {
-                if matches!(
-                    self.failover,
-                    Failover::Beginning { .. } | Failover::Ending { .. }
-                ) {
-                    self.failover = Failover::resume(record, self.policy.promote_timeout, now)
-                        .unwrap_or_else(Failover::watching);
-                }
-            }
+            Change::None => self.on_unfit(entry, record, now),
             Change::Master | Change::Members | Change::History => {}
+        }
+    }
+
+    /// A proposal that did not fit: whatever waits for it, and for no other, has to look again.
+    fn on_unfit(&mut self, entry: &Entry, record: &GroupRecord, now: Instant) {
+        let is_awaited = match (&self.failover, entry) {
+            (Failover::Beginning { epoch, .. }, Entry::Begin(begin)) => *epoch == begin.epoch,
+            (
+                Failover::Ending { epoch, .. },
+                Entry::Done { epoch: ended, .. } | Entry::Abort { epoch: ended, .. },
+            ) => epoch == ended,
+            (_, Entry::Members { .. }) => {
+                self.bookkeeping.members = false;
+                false
+            }
+            (_, Entry::Identify { .. }) => {
+                self.bookkeeping.identity = false;
+                false
+            }
+            (_, Entry::Returned { .. }) => {
+                self.bookkeeping.returned = false;
+                false
+            }
+            (
+                _,
+                Entry::Register { .. }
+                | Entry::Begin(_)
+                | Entry::Done { .. }
+                | Entry::Abort { .. }
+                | Entry::Settled { .. },
+            ) => false,
+        };
+        if is_awaited {
+            self.failover = Failover::resume(record, self.policy.promote_timeout, now)
+                .unwrap_or_else(Failover::watching);
         }
     }
 
@@ -239,7 +272,7 @@ impl Group {
             }));
         }
         self.ask_all(record, now, actions);
-        let gives_up_at = now + super::policy::GroupPolicy::CHOICE_TIMEOUT;
+        let gives_up_at = now + GroupPolicy::CHOICE_TIMEOUT;
         Failover::Choosing {
             evidence,
             timeline,
@@ -627,7 +660,8 @@ impl Group {
         members.extend(record.members().iter().cloned());
         members.extend(discovery::announced(&sample.info).cloned());
         let members: BTreeSet<Endpoint> = members.iter().map(|member| self.real(member)).collect();
-        if !self.bookkeeping.members && same_life && members != *record.members() {
+        let fits = members.len() <= GroupPolicy::MEMBERS_MAX;
+        if !self.bookkeeping.members && same_life && fits && members != *record.members() {
             self.bookkeeping.members = true;
             let group = self.name.clone();
             actions.push(Action::Propose(Entry::Members { group, members }));
@@ -728,3 +762,7 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lead_tests.rs"]
+mod tests;
