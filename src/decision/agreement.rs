@@ -137,25 +137,42 @@ fn veto(
                 .values()
                 .filter(|view| view.health == Health::Up)
                 .any(|view| view.answered.is_some_and(|at| at > since));
-            if answered {
-                return Some((Veto::Answered, None));
+            let sign = if answered {
+                Some(Veto::Answered)
+            } else {
+                moves_after(views, since).then_some(Veto::StreamMoves)
+            };
+            // It is as lost as a silent one when it answered this voter no more for as long.
+            let silent_at = since + policy.down_after;
+            if circumstances.now < silent_at {
+                return sign.map(|sign| (sign, Some(silent_at)));
             }
-            moves_after(views, since).then_some((Veto::StreamMoves, None))
+            sign.and_then(|_| veto_of_silence(views, cause, since, policy, circumstances))
         }
         Cause::Silent | Cause::WrongRole => {
-            if let Some(until) = circumstances
-                .cooldown_until
-                .filter(|until| *until > circumstances.now)
-            {
-                return Some((Veto::Cooldown, Some(until)));
-            }
-            // What was on its way when it fell silent may still arrive for a while.
-            let ends = since + policy.down_after + policy.replica_veto_max;
-            let moves = moves_after(views, since + policy.down_after / 2);
-            (moves && circumstances.now < ends && cause == Cause::Silent)
-                .then_some((Veto::StreamMoves, Some(ends)))
+            veto_of_silence(views, cause, since, policy, circumstances)
         }
     }
+}
+
+fn veto_of_silence(
+    views: &BTreeMap<NodeId, HeldView>,
+    cause: Cause,
+    since: Instant,
+    policy: &GroupPolicy,
+    circumstances: Circumstances,
+) -> Option<(Veto, Option<Instant>)> {
+    if let Some(until) = circumstances
+        .cooldown_until
+        .filter(|until| *until > circumstances.now)
+    {
+        return Some((Veto::Cooldown, Some(until)));
+    }
+    // What was on its way when it fell silent may still arrive for a while.
+    let ends = since + policy.down_after + policy.replica_veto_max;
+    let moves = moves_after(views, since + policy.down_after / 2);
+    (moves && circumstances.now < ends && cause != Cause::WrongRole)
+        .then_some((Veto::StreamMoves, Some(ends)))
 }
 
 fn moves_after(views: &BTreeMap<NodeId, HeldView>, since: Instant) -> bool {
@@ -163,3 +180,7 @@ fn moves_after(views: &BTreeMap<NodeId, HeldView>, since: Instant) -> bool {
         .values()
         .any(|view| view.moving_since.is_some_and(|at| at > since))
 }
+
+#[cfg(test)]
+#[path = "agreement_tests.rs"]
+mod tests;

@@ -18,7 +18,8 @@ use crate::model::{
 
 /// Why an instance is not promoted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
-#[serde(rename_all = "snake_case", tag = "reason")]
+// Named from outside: the log's codec cannot read a name that is mixed with the fields.
+#[serde(rename_all = "snake_case")]
 pub enum Ineligible {
     /// There is no connection to it.
     #[error("unreachable: {why}")]
@@ -104,21 +105,27 @@ pub fn choose(
             assess(endpoint, info, lost, policy).map(|candidate| (info, candidate))
         });
         match assessed {
-            Ok((info, candidate)) => eligible.push((info.priority, candidate)),
+            Ok((info, candidate)) => {
+                let reach = lost.identity.reach(&info.history);
+                eligible.push((info.priority, reach, candidate));
+            }
             Err(reason) => passed_over.push((endpoint.clone(), reason)),
         }
     }
-    let best = eligible.into_iter().min_by_key(|(priority, candidate)| {
-        let has_failed = failed.contains(&candidate.run_id);
-        (
-            has_failed,
-            *priority,
-            Reverse(candidate.offset),
-            candidate.run_id,
-        )
-    });
+    let best = eligible
+        .into_iter()
+        .min_by_key(|(priority, reach, candidate)| {
+            let has_failed = failed.contains(&candidate.run_id);
+            (
+                has_failed,
+                *priority,
+                Reverse(*reach),
+                Reverse(candidate.offset),
+                candidate.run_id,
+            )
+        });
     Choice {
-        chosen: best.map(|(_, candidate)| candidate),
+        chosen: best.map(|(_, _, candidate)| candidate),
         passed_over,
     }
 }
@@ -177,7 +184,7 @@ pub fn assess(
     if info.loading != Loading::No {
         return Err(Ineligible::Loading);
     }
-    if !lost.identity.shares(&info.history) {
+    let Some(reach) = lost.identity.reach(&info.history) else {
         return Err(match &info.role {
             Role::Replica {
                 link: MasterLink::Syncing | MasterLink::Down { seconds: None },
@@ -187,10 +194,8 @@ pub fn assess(
                 id: info.history.id,
             },
         });
-    }
-    let lag_bytes = lost
-        .offset
-        .map_or(0, |offset| offset.ahead_of(info.history.offset));
+    };
+    let lag_bytes = lost.offset.map_or(0, |offset| offset.ahead_of(reach));
     if let Some(allowed_bytes) = policy.lag_max.filter(|allowed| lag_bytes > *allowed) {
         return Err(Ineligible::LagTooLarge {
             lag_bytes,
@@ -204,3 +209,7 @@ pub fn assess(
         offset: info.history.offset,
     })
 }
+
+#[cfg(test)]
+#[path = "choice_tests.rs"]
+mod tests;

@@ -182,3 +182,7 @@ fn describe(watch: Option<&Watch>, policy: &GroupPolicy, now: Instant) -> String
         Health::Unknown | Health::Up => "not asked yet".to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "discovery_tests.rs"]
+mod tests;

@@ -164,14 +164,26 @@ impl Identity {
     /// go beyond the point where the histories part.
     #[must_use]
     pub fn shares(&self, history: &ReplicationHistory) -> bool {
-        let same = history.id == self.replication_id;
-        let goes_on = history
+        self.reach(history).is_some()
+    }
+
+    /// How far what `history` holds is this master's stream, if it is at all: offsets compare only
+    /// within one history, so what it wrote after it parted does not count.
+    #[must_use]
+    pub fn reach(&self, history: &ReplicationHistory) -> Option<ReplicationOffset> {
+        if history.id == self.replication_id {
+            return Some(history.offset);
+        }
+        if let Some((_, parted_at)) = history
             .continues
-            .is_some_and(|(id, _)| id == self.replication_id);
-        let earlier = self
-            .continues
-            .is_some_and(|(id, parted_at)| history.id == id && history.offset < parted_at);
-        same || goes_on || earlier
+            .filter(|(id, _)| *id == self.replication_id)
+        {
+            let last_shared = ReplicationOffset(parted_at.0.saturating_sub(1));
+            return Some(history.offset.min(last_shared));
+        }
+        self.continues
+            .is_some_and(|(id, parted_at)| history.id == id && history.offset < parted_at)
+            .then_some(history.offset)
     }
 }
 

@@ -253,3 +253,7 @@ pub fn aborted(record: &GroupRecord) -> impl Iterator<Item = RunId> {
         .take_while(|past| matches!(past.outcome, Outcome::Aborted(_)))
         .map(|past| past.begin.candidate.run_id)
 }
+
+#[cfg(test)]
+#[path = "failover_tests.rs"]
+mod tests;

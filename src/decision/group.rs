@@ -1,9 +1,11 @@
 //! One group as one node sees it: its instances, its peers' views, and what follows from both.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::Discriminant;
 use std::time::{Duration, Instant};
 
 use super::agreement::{self, Circumstances, Verdict};
+use super::choice::Ineligible;
 use super::discovery::{self, WaitingFor};
 use super::event::{Action, Deadline, DeadlineReason};
 use super::failover::Failover;
@@ -34,11 +36,15 @@ pub struct Group {
     /// When the logged identity of the master was last applied: what was asked before tells
     /// nothing of it.
     pub(super) identity_since: Instant,
+    /// When this node began to lead, if it does.
+    pub(super) leading_since: Instant,
     pub(super) cooldown_until: Option<Instant>,
     pub(super) wrong_role_since: Option<Instant>,
     pub(super) failover: Failover,
     pub(super) repair: Repair,
     pub(super) settling: Option<Settling>,
+    /// Why nobody can be promoted, as last told: told once for each reason.
+    pub(super) nobody_told: Option<Vec<(Endpoint, Discriminant<Ineligible>)>>,
     pub(super) bookkeeping: Bookkeeping,
     /// The leader proposes nothing before this moment.
     pub(super) proposals_from: Instant,
@@ -100,11 +106,13 @@ impl Group {
             aliases: BTreeMap::new(),
             views: BTreeMap::new(),
             identity_since: now,
+            leading_since: now,
             cooldown_until: None,
             wrong_role_since: None,
             failover: Failover::watching(),
             repair: Repair::default(),
             settling: None,
+            nobody_told: None,
             bookkeeping: Bookkeeping::default(),
             proposals_from: now,
             waiting: None,
@@ -243,6 +251,10 @@ impl Group {
         }
         self.views.clear();
         self.wrong_role_since = None;
+        // What the candidate said before may be long past, and another node may lead since.
+        if let Failover::Checking { asked, .. } = &mut self.failover {
+            *asked = None;
+        }
     }
 
     /// Does what is due on the probe connections, and notes who is held down.
@@ -459,10 +471,12 @@ impl Group {
             .values()
             .filter(|watch| *watch.endpoint() != record.master().endpoint)
             .filter_map(|watch| watch.sample())
-            .filter(|sample| record.master().shares(&sample.info.history))
-            .map(|sample| sample.info.history.offset)
+            .filter_map(|sample| record.master().reach(&sample.info.history))
             .max();
-        record.master().shares(&info.history) && most.is_none_or(|most| info.history.offset >= most)
+        record
+            .master()
+            .reach(&info.history)
+            .is_some_and(|reach| most.is_none_or(|most| reach >= most))
     }
 
     /// Fresh views of all voters, our own included.

@@ -1,6 +1,6 @@
 //! What only the leader does for a group, and only on what is committed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::agreement::Verdict;
@@ -13,9 +13,11 @@ use super::group::Group;
 use super::happening::Happening;
 use super::health::Health;
 use super::instance_event::{CommandFailure, LinkId, ProbeCommand, PromoteOrder};
+use super::policy::GroupPolicy;
 use super::record::{Change, GroupRecord, Outcome};
-use super::repair;
+use super::repair::{self, Standing};
 use super::settling::Settling;
+use super::watch::{Orders, Watch};
 use crate::model::{Endpoint, Epoch, Role, UnixTime};
 
 /// Time before a choice that found nobody is made again.
@@ -30,6 +32,8 @@ impl Group {
             .filter(|_| leading)
             .and_then(|record| Failover::resume(record, self.policy.promote_timeout, now))
             .unwrap_or_else(Failover::watching);
+        self.leading_since = now;
+        self.nobody_told = None;
         self.repair.reset();
         self.bookkeeping = super::group::Bookkeeping::default();
         self.settling = None;
@@ -45,7 +49,13 @@ impl Group {
     }
 
     /// The leader's part of a committed change.
-    pub fn lead_change(&mut self, change: Change, record: &GroupRecord, now: Instant) {
+    pub fn lead_change(
+        &mut self,
+        change: Change,
+        entry: &Entry,
+        record: &GroupRecord,
+        now: Instant,
+    ) {
         match change {
             Change::Begun => self.on_begun(record, now),
             Change::Done => {
@@ -61,17 +71,43 @@ impl Group {
                     passed_over: Vec::new(),
                 };
             }
-            // A proposal that did not fit: whatever waits for it has to look again.
-            Change::None => {
-                if matches!(
-                    self.failover,
-                    Failover::Beginning { .. } | Failover::Ending { .. }
-                ) {
-                    self.failover = Failover::resume(record, self.policy.promote_timeout, now)
-                        .unwrap_or_else(Failover::watching);
-                }
-            }
+            Change::None => self.on_unfit(entry, record, now),
             Change::Master | Change::Members | Change::History => {}
+        }
+    }
+
+    /// A proposal that did not fit: whatever waits for it, and for no other, has to look again.
+    fn on_unfit(&mut self, entry: &Entry, record: &GroupRecord, now: Instant) {
+        let is_awaited = match (&self.failover, entry) {
+            (Failover::Beginning { epoch, .. }, Entry::Begin(begin)) => *epoch == begin.epoch,
+            (
+                Failover::Ending { epoch, .. },
+                Entry::Done { epoch: ended, .. } | Entry::Abort { epoch: ended, .. },
+            ) => epoch == ended,
+            (_, Entry::Members { .. }) => {
+                self.bookkeeping.members = false;
+                false
+            }
+            (_, Entry::Identify { .. }) => {
+                self.bookkeeping.identity = false;
+                false
+            }
+            (_, Entry::Returned { .. }) => {
+                self.bookkeeping.returned = false;
+                false
+            }
+            (
+                _,
+                Entry::Register { .. }
+                | Entry::Begin(_)
+                | Entry::Done { .. }
+                | Entry::Abort { .. }
+                | Entry::Settled { .. },
+            ) => false,
+        };
+        if is_awaited {
+            self.failover = Failover::resume(record, self.policy.promote_timeout, now)
+                .unwrap_or_else(Failover::watching);
         }
     }
 
@@ -208,7 +244,10 @@ impl Group {
     ) -> Failover {
         let (evidence, since) = match self.verdict(record, now) {
             Verdict::Down { evidence, since } => (evidence, since),
-            Verdict::NotDown => return Failover::watching(),
+            Verdict::NotDown => {
+                self.nobody_told = None;
+                return Failover::watching();
+            }
             Verdict::Short { .. } | Verdict::Vetoed { .. } => {
                 return Failover::Watching {
                     rest_until,
@@ -224,7 +263,7 @@ impl Group {
         }
         let mut timeline = Timeline::new(since);
         timeline.note(StepName::Agreed, now);
-        if passed_over.is_empty() {
+        if self.nobody_told.is_none() {
             actions.push(Action::Announce(Happening::ObjectivelyDown {
                 group: self.name.clone(),
                 epoch: record.epoch(),
@@ -233,7 +272,7 @@ impl Group {
             }));
         }
         self.ask_all(record, now, actions);
-        let gives_up_at = now + super::policy::GroupPolicy::CHOICE_TIMEOUT;
+        let gives_up_at = now + GroupPolicy::CHOICE_TIMEOUT;
         Failover::Choosing {
             evidence,
             timeline,
@@ -294,16 +333,14 @@ impl Group {
         };
         let mut found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
         let Some(candidate) = found.chosen.take() else {
-            actions.push(Action::Announce(Happening::NobodyEligible {
-                group: self.name.clone(),
-                passed_over: found.passed_over.clone(),
-            }));
+            self.tell_nobody_eligible(&found.passed_over, actions);
             let rest_until = Some(now + REST_WITHOUT_CANDIDATE);
             return Failover::Watching {
                 rest_until,
                 passed_over: found.passed_over,
             };
         };
+        self.nobody_told = None;
         timeline.note(StepName::Chosen, now);
         let epoch = record.last_begun().next();
         let begin = Begin {
@@ -319,6 +356,26 @@ impl Group {
         };
         actions.push(Action::Propose(Entry::Begin(begin)));
         Failover::Beginning { epoch, timeline }
+    }
+
+    /// Tells people why nobody can be promoted, once for each set of reasons.
+    fn tell_nobody_eligible(
+        &mut self,
+        passed_over: &[(Endpoint, choice::Ineligible)],
+        actions: &mut Vec<Action>,
+    ) {
+        let reasons = passed_over
+            .iter()
+            .map(|(endpoint, reason)| (endpoint.clone(), std::mem::discriminant(reason)))
+            .collect();
+        if self.nobody_told.as_ref() == Some(&reasons) {
+            return;
+        }
+        self.nobody_told = Some(reasons);
+        actions.push(Action::Announce(Happening::NobodyEligible {
+            group: self.name.clone(),
+            passed_over: passed_over.to_vec(),
+        }));
     }
 
     fn ask_stragglers(
@@ -603,7 +660,8 @@ impl Group {
         members.extend(record.members().iter().cloned());
         members.extend(discovery::announced(&sample.info).cloned());
         let members: BTreeSet<Endpoint> = members.iter().map(|member| self.real(member)).collect();
-        if !self.bookkeeping.members && same_life && members != *record.members() {
+        let fits = members.len() <= GroupPolicy::MEMBERS_MAX;
+        if !self.bookkeeping.members && same_life && fits && members != *record.members() {
             self.bookkeeping.members = true;
             let group = self.name.clone();
             actions.push(Action::Propose(Entry::Members { group, members }));
@@ -625,8 +683,10 @@ impl Group {
         if !is_ready {
             return;
         }
+        self.look_at_rogues(record, now, actions);
         let mut repair = std::mem::take(&mut self.repair);
-        let standings = self.standings(record, now);
+        let mut standings = self.standings(record, now);
+        standings.retain(|_, (standing, watch)| !self.is_outdated(*standing, watch));
         let orders = repair.poll(&self.name, record, &self.policy, &standings, now);
         let returned = self.find_loss(record, &standings);
         self.repair = repair;
@@ -637,11 +697,36 @@ impl Group {
         actions.extend(orders.into_iter().map(Action::Follow));
     }
 
+    /// What a master said before it was replaced, or long ago, tells neither whether it still is one
+    /// nor how much it has.
+    fn is_outdated(&self, standing: Standing, watch: &Watch) -> bool {
+        let since = self.identity_since.max(self.leading_since);
+        let asked_at = watch.sample().map(|sample| sample.asked_at);
+        standing == Standing::Rogue && asked_at.is_none_or(|at| at < since)
+    }
+
+    fn look_at_rogues(&mut self, record: &GroupRecord, now: Instant, actions: &mut Vec<Action>) {
+        let outdated: Vec<Endpoint> = self
+            .standings(record, now)
+            .into_iter()
+            .filter(|(_, (standing, watch))| self.is_outdated(*standing, watch))
+            .map(|(endpoint, _)| endpoint)
+            .collect();
+        let since = self.identity_since.max(self.leading_since);
+        for endpoint in outdated {
+            let mut orders = Orders::new();
+            if let Some(watch) = self.watches.get_mut(&endpoint) {
+                watch.refresh_info(since, now, &mut orders);
+            }
+            self.send(&endpoint, orders, actions);
+        }
+    }
+
     /// The old master of the last failover, if it is back with what the new one never got.
     fn find_loss(
         &self,
         record: &GroupRecord,
-        standings: &std::collections::BTreeMap<Endpoint, (repair::Standing, &super::watch::Watch)>,
+        standings: &BTreeMap<Endpoint, (Standing, &Watch)>,
     ) -> Option<Entry> {
         let last = record
             .failovers()
@@ -677,3 +762,7 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lead_tests.rs"]
+mod tests;

@@ -26,6 +26,9 @@ mod supervisor;
 mod view;
 mod watch;
 
+#[cfg(test)]
+mod test_ground;
+
 pub use agreement::{Circumstances, Verdict, Veto, judge};
 pub use choice::{Choice, Ineligible, LostMaster, assess, choose};
 pub use discovery::{Discovered, WaitingFor};

@@ -320,3 +320,7 @@ impl GroupRecord {
         self.histories.push_back(id);
     }
 }
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

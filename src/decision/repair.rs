@@ -10,7 +10,7 @@ use super::instance_event::{FollowOrder, FollowOutcome};
 use super::policy::GroupPolicy;
 use super::record::GroupRecord;
 use super::watch::Watch;
-use crate::model::{Endpoint, GroupName, InstanceInfo, MasterLink, Role};
+use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, MasterLink, Role};
 
 /// Time before an order that failed, or had no effect, is given again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -23,6 +23,7 @@ pub struct Repair {
 
 #[derive(Debug)]
 struct Given {
+    epoch: Epoch,
     at: Instant,
     done: bool,
     error: Option<String>,
@@ -134,6 +135,7 @@ impl Repair {
             self.given.insert(
                 endpoint.clone(),
                 Given {
+                    epoch: record.epoch(),
                     at: now,
                     done: false,
                     error: None,
@@ -166,7 +168,12 @@ impl Repair {
 
     /// An order was carried out, or not.
     pub fn on_outcome(&mut self, outcome: &FollowOutcome) {
-        if let Some(given) = self.given.get_mut(&outcome.order.endpoint) {
+        let order = &outcome.order;
+        if let Some(given) = self
+            .given
+            .get_mut(&order.endpoint)
+            .filter(|given| given.epoch == order.epoch)
+        {
             given.done = true;
             given.error = outcome.result.as_ref().err().map(ToString::to_string);
         }
@@ -183,3 +190,7 @@ impl Repair {
         self.given.get(endpoint)?.error.as_deref()
     }
 }
+
+#[cfg(test)]
+#[path = "repair_tests.rs"]
+mod tests;

@@ -112,7 +112,7 @@ impl Supervisor {
                 }
             }
             Event::ProposalRefused(group) => {
-                if let Some(member) = self.groups.get_mut(&group) {
+                if let Some(member) = self.groups.get_mut(&group).filter(|_| self.leading) {
                     member.on_refused(self.records.get(&group), now);
                 }
             }
@@ -207,7 +207,7 @@ impl Supervisor {
         if let Some(group) = self.groups.get_mut(&name) {
             group.on_change(change, record, now, actions);
             if self.leading {
-                group.lead_change(change, record, now);
+                group.lead_change(change, &entry, record, now);
             }
         }
     }

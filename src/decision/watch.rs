@@ -12,6 +12,11 @@ use crate::model::{Endpoint, InstanceInfo, PingReply, RunId};
 
 /// Most pings without an answer on one connection.
 const PINGS_OUTSTANDING_MAX: usize = 4;
+/// Time before another attempt after a connection that closed without a single reply, as a server
+/// with too many clients closes it.
+const REST_AFTER_UNHEARD: Duration = Duration::from_millis(20);
+/// A second connection without an answer is tried anew after so long: its server may have vanished.
+const SPARE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Draws the numbers of connections.
 #[derive(Debug, Default)]
@@ -54,6 +59,8 @@ enum Link {
 struct OpenLink {
     link: LinkId,
     opened_at: Instant,
+    /// Whether anything was replied on it.
+    heard: bool,
     pings: VecDeque<Instant>,
     ping_due: Instant,
     info_due: Instant,
@@ -74,6 +81,7 @@ enum Spare {
     Open {
         link: LinkId,
         same_host: bool,
+        opened_at: Instant,
     },
 }
 
@@ -270,7 +278,11 @@ impl Watch {
         if matches!(&self.link, Link::Connecting { link: main } if *main == link) {
             self.open(link, same_host, now);
         } else if matches!(&self.spare, Spare::Connecting { link: spare } if *spare == link) {
-            self.spare = Spare::Open { link, same_host };
+            self.spare = Spare::Open {
+                link,
+                same_host,
+                opened_at: now,
+            };
             orders.push((link, ProbeCommand::AskInfo));
         }
     }
@@ -279,6 +291,7 @@ impl Watch {
         self.link = Link::Open(OpenLink {
             link,
             opened_at: now,
+            heard: false,
             pings: VecDeque::new(),
             ping_due: now,
             info_due: now,
@@ -353,16 +366,20 @@ impl Watch {
                 until: now + GroupPolicy::RECONNECT_INTERVAL_MAX,
             };
         }
-        if self.open_link() != Some(link) {
-            return;
-        }
+        let retry_at = match &self.link {
+            Link::Open(open) if open.link == link && open.heard => now,
+            Link::Open(open) if open.link == link => now + REST_AFTER_UNHEARD,
+            Link::Open(_) | Link::Waiting { .. } | Link::Connecting { .. } => return,
+        };
         self.closed_at.get_or_insert(now);
         // A spare that is on its way takes the place of the closed connection.
         match std::mem::replace(&mut self.spare, Spare::None) {
             Spare::Connecting { link } => self.link = Link::Connecting { link },
             Spare::Waiting { until } => self.link = Link::Waiting { until },
-            Spare::None => self.link = Link::Waiting { until: now },
-            Spare::Open { link, same_host } => self.open(link, same_host, now),
+            Spare::None => self.link = Link::Waiting { until: retry_at },
+            Spare::Open {
+                link, same_host, ..
+            } => self.open(link, same_host, now),
         }
     }
 
@@ -373,6 +390,7 @@ impl Watch {
         if open.link != link {
             return;
         }
+        open.heard = true;
         open.pings.retain(|sent| *sent > sent_at);
         self.show_life(now);
         if reply.is_valid() {
@@ -406,6 +424,7 @@ impl Watch {
         if let Spare::Open {
             link: spare,
             same_host,
+            ..
         } = self.spare
             && spare == link
             && result.is_ok()
@@ -422,6 +441,7 @@ impl Watch {
         if open.link != link {
             return;
         }
+        open.heard = true;
         open.info_asked = None;
         let same_host = open.same_host;
         match result {
@@ -471,6 +491,15 @@ impl Watch {
             open.info_asked = Some(now);
             open.info_due = now + GroupPolicy::INFO_INTERVAL;
             orders.push((open.link, ProbeCommand::AskInfo));
+        }
+    }
+
+    /// Sends `INFO` at once, unless it was sent since `since`, or one is on its way.
+    pub fn refresh_info(&mut self, since: Instant, now: Instant, orders: &mut Orders) {
+        if let Link::Open(open) = &self.link
+            && open.info_due < since + GroupPolicy::INFO_INTERVAL
+        {
+            self.ask_info(now, orders);
         }
     }
 
@@ -528,6 +557,12 @@ impl Watch {
                 orders.push((link, ProbeCommand::Disconnect));
                 self.spare = Spare::None;
             }
+            Spare::Open {
+                link, opened_at, ..
+            } if opened_at + SPARE_PATIENCE <= now => {
+                orders.push((link, ProbeCommand::Disconnect));
+                self.spare = Spare::None;
+            }
             Spare::Connecting { .. } | Spare::Open { .. } => {}
         }
         if self.spare_due(policy).is_some_and(|at| at <= now) {
@@ -558,6 +593,13 @@ impl Watch {
             Spare::None => Some(doubted_at),
             Spare::Waiting { until } => Some(doubted_at.max(until)),
             Spare::Connecting { .. } | Spare::Open { .. } => None,
+        }
+    }
+
+    fn spare_over(&self) -> Option<Instant> {
+        match self.spare {
+            Spare::Open { opened_at, .. } => Some(opened_at + SPARE_PATIENCE),
+            Spare::None | Spare::Waiting { .. } | Spare::Connecting { .. } => None,
         }
     }
 
@@ -601,6 +643,7 @@ impl Watch {
             silent,
             doubt,
             self.spare_due(policy),
+            self.spare_over(),
         ]
         .into_iter()
         .flatten()
@@ -619,3 +662,7 @@ struct Due {
     ping: Option<Instant>,
     info: Option<Instant>,
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

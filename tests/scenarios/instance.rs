@@ -1,0 +1,168 @@
+//! A Redis instance, as far as decisions need one.
+
+use promoterd::model::{
+    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicationHistory,
+    ReplicationId, ReplicationOffset, Role, RunId,
+};
+
+/// Whether its process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    Running,
+    Hung,
+    Dead,
+}
+
+#[derive(Debug, Clone)]
+pub struct Instance {
+    pub name: String,
+    pub process: Process,
+    pub life: u8,
+    pub history: u8,
+    pub offset: u64,
+    pub continues: Option<(u8, u64)>,
+    /// Whom it follows.
+    pub follows: Option<String>,
+    pub priority: u32,
+    pub has_keys: bool,
+    pub lags: bool,
+    pub denies_promotion: bool,
+    pub denies_following: bool,
+    pub loses_promotion: bool,
+}
+
+impl Instance {
+    pub fn new(name: &str, life: u8, follows: Option<&str>) -> Self {
+        Self {
+            name: name.to_owned(),
+            process: Process::Running,
+            life,
+            history: 1,
+            offset: 1000,
+            continues: None,
+            follows: follows.map(str::to_owned),
+            priority: 100,
+            has_keys: true,
+            lags: false,
+            denies_promotion: false,
+            denies_following: false,
+            loses_promotion: false,
+        }
+    }
+
+    pub fn run_id(&self) -> RunId {
+        RunId::from_bytes([self.life; 20])
+    }
+
+    pub fn process_id(&self) -> u32 {
+        1000 + u32::from(self.life)
+    }
+
+    /// Starts again with what it had, or without; as a master, as the settings of a master say.
+    pub fn restart(&mut self, how: &str, life: u8, history: u8) {
+        self.process = Process::Running;
+        self.life = life;
+        let before = (self.history, self.offset);
+        self.history = history;
+        self.continues = None;
+        match how {
+            "empty" => (self.offset, self.has_keys) = (0, false),
+            // All of its keys, and nothing of its replication.
+            "aof" => self.offset = 0,
+            // A file of a clean shutdown.
+            "data" => self.continues = Some((before.0, before.1 + 1)),
+            // A file written some time before.
+            "old" => {
+                self.offset = before.1 - 500;
+                self.continues = Some((before.0, self.offset + 1));
+            }
+            _ => panic!("restart {how}?"),
+        }
+    }
+
+    /// `REPLICAOF NO ONE`.
+    pub fn promote(&mut self, history: u8) {
+        if self.follows.take().is_some() {
+            self.continues = Some((self.history, self.offset + 1));
+            self.history = history;
+        }
+    }
+
+    /// `REPLICAOF`, and the copy that follows from it.
+    pub fn follow(&mut self, master: &str, source: Option<&Instance>) {
+        self.follows = Some(master.to_owned());
+        if let Some(source) = source.filter(|source| source.process == Process::Running) {
+            self.history = source.history;
+            self.offset = source.offset;
+            self.continues = source.continues;
+            self.has_keys = source.has_keys;
+        }
+    }
+
+    pub fn info(&self, all: &[Instance]) -> InstanceInfo {
+        InstanceInfo {
+            run_id: self.run_id(),
+            process_id: self.process_id(),
+            version: "redis 7.0.15".to_owned(),
+            role: self.role(all),
+            history: ReplicationHistory {
+                id: id(self.history),
+                offset: ReplicationOffset(self.offset),
+                continues: self
+                    .continues
+                    .map(|(earlier, parted_at)| (id(earlier), ReplicationOffset(parted_at))),
+            },
+            loading: Loading::No,
+            priority: self.priority,
+            has_keys: self.has_keys,
+            connected_replicas: 0,
+        }
+    }
+
+    fn role(&self, all: &[Instance]) -> Role {
+        if let Some(master) = &self.follows {
+            let is_up = all.iter().any(|other| {
+                other.name == *master
+                    && other.process == Process::Running
+                    && other.history == self.history
+            });
+            return Role::Replica {
+                master: endpoint(master),
+                link: match is_up {
+                    true => MasterLink::Up,
+                    false => MasterLink::Down { seconds: Some(0) },
+                },
+            };
+        }
+        let follows_us = |other: &&Instance| {
+            other.follows.as_deref() == Some(&self.name) && other.process == Process::Running
+        };
+        let replicas = all.iter().filter(follows_us).map(|replica| AnnouncedReplica {
+            endpoint: endpoint(&replica.name),
+            online: true,
+            offset: ReplicationOffset(replica.offset),
+        });
+        Role::Master {
+            replicas: replicas.collect(),
+        }
+    }
+
+    pub fn describe(&self) -> String {
+        match (self.process, &self.follows) {
+            (Process::Dead, _) => format!("{} dead", self.name),
+            (Process::Hung, _) => format!("{} hung", self.name),
+            (Process::Running, None) => format!("{} master at {}", self.name, self.offset),
+            (Process::Running, Some(master)) => {
+                format!("{} follows {master} at {}", self.name, self.offset)
+            }
+        }
+    }
+}
+
+pub fn endpoint(name: &str) -> Endpoint {
+    Endpoint::new(name, 6379).unwrap()
+}
+
+fn id(history: u8) -> ReplicationId {
+    ReplicationId::from_bytes([history; 20])
+}

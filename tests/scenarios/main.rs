@@ -1,0 +1,102 @@
+//! Scripts of a group's life, each with the transcript that it has to lead to.
+//!
+//! A script stands above a line of dashes and its transcript below. It drives the real core of some
+//! nodes, with instances and a log that exist only as far as decisions need them, in virtual time.
+//! `PROMOTERD_REWRITE=1 cargo test --test scenarios` writes the transcripts anew: read what changed.
+//!
+//! A script says who there is, then what happens and when, in milliseconds:
+//!
+//! ```text
+//! nodes n1 n2 n3              the first one leads
+//! beside n1 a                 n1 runs on the host of a
+//! at 0 writes a 100           a takes 100 bytes and its replicas get them
+//! at 5 kill a                 also: hang, resume, restart a empty|data|aof|old, lag
+//! at 5 cut n1 a               nothing comes through; `reject` answers with resets; `heal`
+//! at 5 deny promote b         also: lose promote, deny follow, heed b, priority b 0
+//! at 5 replicaof c z          somebody orders it by hand
+//! at 5 lead n2                also: freeze log, drop log, thaw log, pause n1, wake n1
+//! at 5 probes on              show what is asked of the probe connections too
+//! at 9 show                   how everything stands
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    reason = "a script that cannot be read fails its test"
+)]
+
+mod instance;
+mod log;
+mod transcript;
+mod world;
+
+use std::path::{Path, PathBuf};
+
+const DASHES: &str = "----";
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}
+
+fn play(name: &str) {
+    let path = directory().join(name).with_extension("txt");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (script, expected) = text.split_once(DASHES).unwrap_or((&text, ""));
+    let transcript = world::World::play(script);
+    if std::env::var_os("PROMOTERD_REWRITE").is_some() {
+        let script = script.trim_end();
+        std::fs::write(&path, format!("{script}\n\n{DASHES}\n{transcript}")).unwrap();
+        return;
+    }
+    let expected = expected.trim_start();
+    for (expected, actual) in expected.lines().zip(transcript.lines()) {
+        assert_eq!(actual, expected, "{name}; all of it:\n{transcript}");
+    }
+    assert_eq!(transcript, expected, "{name}");
+}
+
+macro_rules! scenarios {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                play(stringify!($name));
+            }
+        )*
+
+        #[test]
+        fn every_script_is_played() {
+            let played = [$(stringify!($name)),*];
+            for entry in std::fs::read_dir(directory()).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|extension| extension == "txt") {
+                    let name = path.file_stem().unwrap().to_str().unwrap();
+                    assert!(played.contains(&name), "{name} is not in the list");
+                }
+            }
+        }
+    };
+}
+
+scenarios! {
+    a_candidate_that_dies_is_not_waited_for
+    a_candidate_that_restarted_empty_is_not_promoted
+    a_crash_is_proven_by_the_node_beside_it
+    a_crash_without_proof_needs_a_quorum
+    a_deposed_leader_does_nothing_more
+    a_hung_master_is_silent
+    a_lost_answer_to_a_promotion_is_looked_up
+    a_master_that_answers_one_node_is_no_crash
+    a_master_that_rejects_a_quorum_is_lost_in_time
+    a_master_that_turned_replica_is_replaced
+    a_master_that_writes_after_an_old_restart_stays_lost
+    a_new_leader_finishes_a_promotion_that_was_done
+    a_new_leader_finishes_a_promotion_that_was_not_begun
+    a_node_that_slept_takes_its_own_silence_for_nothing
+    a_refused_promotion_is_followed_by_the_next_candidate
+    a_replica_that_strays_is_repointed
+    a_restart_with_all_data_is_no_failover
+    a_restart_without_data_is_a_failover
+    a_second_crash_before_the_replicas_followed
+    nobody_can_be_promoted
+    the_old_master_returns
+    the_first_start
+}

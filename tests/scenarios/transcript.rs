@@ -1,0 +1,157 @@
+//! Actions and entries in a few words each.
+
+use promoterd::decision::{
+    Action, Entry, Evidence, FollowOrder, Happening, Identity, Ineligible, Opinion, ProbeCommand,
+    ProbeOrder, View,
+};
+use promoterd::model::Endpoint;
+
+pub fn probe(order: &ProbeOrder) -> String {
+    let command = match &order.command {
+        ProbeCommand::Connect => "connect".to_owned(),
+        ProbeCommand::Disconnect => "disconnect".to_owned(),
+        ProbeCommand::Ping => "PING".to_owned(),
+        ProbeCommand::AskInfo => "INFO".to_owned(),
+        ProbeCommand::WatchProcess(number) => format!("watch process {number}"),
+        ProbeCommand::Promote(order) => format!("PROMOTE in epoch {}", order.epoch()),
+    };
+    format!("{}#{}: {command}", order.endpoint.host(), order.link.0)
+}
+
+pub fn follow(order: &FollowOrder) -> String {
+    let word = if order.demotes { "demote" } else { "repoint" };
+    let (instance, master) = (order.endpoint.host(), order.master.host());
+    format!("{word} {instance} to {master}")
+}
+
+pub fn entry(entry: &Entry) -> String {
+    match entry {
+        Entry::Register {
+            master, members, ..
+        } => format!("Register {}, members {}", identity(master), names(members)),
+        Entry::Members { members, .. } => format!("Members {}", names(members)),
+        Entry::Identify { epoch, master, .. } => {
+            format!("Identify epoch {epoch}: {}", identity(master))
+        }
+        Entry::Begin(begin) => format!(
+            "Begin epoch {}: {} at {} instead of {}; {}; passed over: {}; loss at most {}",
+            begin.epoch,
+            begin.candidate.endpoint.host(),
+            begin.candidate.offset,
+            begin.from.endpoint.host(),
+            evidence(&begin.evidence),
+            reasons(&begin.passed_over),
+            begin.loss_estimate,
+        ),
+        Entry::Done { epoch, master, .. } => format!("Done epoch {epoch}: {}", identity(master)),
+        Entry::Abort { epoch, why, .. } => format!("Abort epoch {epoch}: {why}"),
+        Entry::Settled { epoch, steps, .. } => {
+            let steps: Vec<String> = steps.iter().map(|step| step.what.to_string()).collect();
+            format!("Settled epoch {epoch}: {}", steps.join(", "))
+        }
+        Entry::Returned {
+            epoch, lost_bytes, ..
+        } => format!("Returned epoch {epoch}: {lost_bytes} bytes lost"),
+    }
+}
+
+fn identity(identity: &Identity) -> String {
+    let life = &identity.run_id.to_string()[..2];
+    let history = &identity.replication_id.to_string()[..2];
+    format!("{} life {life} history {history}", identity.endpoint.host())
+}
+
+fn names<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> String {
+    let names: Vec<&str> = endpoints.into_iter().map(Endpoint::host).collect();
+    names.join(" ")
+}
+
+pub fn evidence(evidence: &Evidence) -> String {
+    let views: Vec<String> = evidence
+        .views
+        .iter()
+        .map(|(node, cause)| format!("{node} {cause}"))
+        .collect();
+    format!("{} of {}", views.join(" + "), evidence.needed)
+}
+
+pub fn reasons(reasons: &[(Endpoint, Ineligible)]) -> String {
+    if reasons.is_empty() {
+        return "nobody".to_owned();
+    }
+    let reasons: Vec<String> = reasons
+        .iter()
+        .map(|(endpoint, reason)| format!("{} ({reason})", endpoint.host()))
+        .collect();
+    reasons.join(", ")
+}
+
+/// A view without its ages.
+pub fn view(view: &View) -> String {
+    let opinion = match view.opinion {
+        Opinion::Unknown => "unknown".to_owned(),
+        Opinion::Up => "up".to_owned(),
+        Opinion::Suspected { .. } => "suspected".to_owned(),
+        Opinion::Down { cause, .. } => cause.to_string(),
+    };
+    format!("report: master of epoch {} {opinion}", view.epoch)
+}
+
+/// An announcement, unless all nodes make it alike for a committed entry.
+pub fn happening(happening: &Happening) -> Option<String> {
+    match happening {
+        Happening::SubjectivelyDown {
+            instance, cause, ..
+        } => Some(format!("says {} is {cause}", instance.host())),
+        Happening::AnswersAgain { instance, .. } => {
+            Some(format!("says {} answers again", instance.host()))
+        }
+        Happening::ObjectivelyDown { evidence, .. } => {
+            Some(format!("says objectively down: {}", self::evidence(evidence)))
+        }
+        Happening::NobodyEligible { passed_over, .. } => {
+            Some(format!("says nobody is eligible: {}", reasons(passed_over)))
+        }
+        Happening::Waiting { reason, .. } => Some(format!("waits: {reason}")),
+        Happening::Promoted { master, .. } => Some(format!("says {} is promoted", master.host())),
+        Happening::Followed {
+            instance, master, ..
+        } => Some(format!("says {} follows {}", instance.host(), master.host())),
+        Happening::FollowFailed { instance, why, .. } => {
+            Some(format!("says {} does not follow: {why}", instance.host()))
+        }
+        Happening::Stranger { instance, .. } => {
+            Some(format!("says {} is a stranger", instance.host()))
+        }
+        Happening::Slept { for_ms } => Some(format!("says it slept for {for_ms} ms")),
+        Happening::LeaderChanged { .. }
+        | Happening::PeerUp { .. }
+        | Happening::PeerDown { .. }
+        | Happening::Registered { .. }
+        | Happening::Begun { .. }
+        | Happening::Done { .. }
+        | Happening::Aborted { .. }
+        | Happening::MasterIdentified { .. }
+        | Happening::LossKnown { .. }
+        | Happening::Settled { .. }
+        | Happening::FileRewritten { .. }
+        | Happening::FileFailed { .. } => None,
+    }
+}
+
+/// An action in a few words, unless it is one on a probe connection that is not to be shown.
+pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
+    match action {
+        Action::Probe(order) => {
+            let is_promotion = matches!(order.command, ProbeCommand::Promote(_));
+            (shows_probes || is_promotion).then(|| probe(order))
+        }
+        Action::Follow(order) => Some(follow(order)),
+        Action::Propose(proposed) => Some(format!("propose {}", entry(proposed))),
+        Action::Report(report) => report.views.first().map(view),
+        Action::Publish { epoch, master, .. } => {
+            Some(format!("publish epoch {epoch}: {}", master.host()))
+        }
+        Action::Announce(announced) => happening(announced),
+    }
+}
