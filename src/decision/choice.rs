@@ -18,7 +18,7 @@ use crate::model::{
 
 /// Why an instance is not promoted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
-#[serde(rename_all = "snake_case", tag = "reason")]
+#[serde(rename_all = "snake_case")]
 pub enum Ineligible {
     /// There is no connection to it.
     #[error("unreachable: {why}")]
