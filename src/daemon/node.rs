@@ -84,6 +84,7 @@ pub struct Node {
     /// The committed index that a leader named, until it is applied here.
     confirm_at: Option<LogIndex>,
     compacted_at: LogIndex,
+    compact_after: u64,
 }
 
 impl Node {
@@ -113,7 +114,15 @@ impl Node {
             told: None,
             confirm_at: None,
             compacted_at,
+            compact_after: COMPACT_AFTER,
         })
+    }
+
+    /// Compacts the log after so many entries instead of the usual number.
+    #[must_use]
+    pub fn compacting_after(mut self, entries: u64) -> Self {
+        self.compact_after = entries;
+        self
     }
 
     /// Takes in one event at `now` and returns what to do about it, in order.
@@ -298,7 +307,7 @@ impl Node {
     /// Replaces applied entries by their outcome; true when that made something to write.
     fn compact(&mut self) -> bool {
         let applied = self.engine.status().applied;
-        if applied.0 < self.compacted_at.0 + COMPACT_AFTER {
+        if applied.0 < self.compacted_at.0 + self.compact_after {
             return false;
         }
         self.compacted_at = applied;
