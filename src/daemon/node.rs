@@ -136,6 +136,7 @@ impl Node {
     ) -> Result<Vec<NodeAction>, NodeError> {
         let mut turn = Turn { now, actions: Vec::new(), pending: VecDeque::new() };
         self.engine.advance_to(now);
+        self.note_deposed(&mut turn);
         match event {
             NodeEvent::Core(event) => turn.pending.extend(self.supervisor.handle(event, now)),
             NodeEvent::Persisted => self.on_persisted(&mut turn)?,
@@ -231,6 +232,7 @@ impl Node {
             while let Some(action) = turn.pending.pop_front() {
                 self.carry_out(action, turn);
             }
+            self.note_deposed(turn);
             if let Some(ready) = self.engine.take_ready() {
                 turn.send(ready.send);
                 for committed in ready.committed {
@@ -277,6 +279,15 @@ impl Node {
         tracing::debug!(group = %entry.group(), %error, "proposal refused");
         let event = Event::ProposalRefused(entry.group().clone());
         turn.pending.extend(self.supervisor.handle(event, turn.now));
+    }
+
+    /// Whoever leads no longer must know it before it hears anything else: while it slept, another
+    /// may have carried its mandate on.
+    fn note_deposed(&mut self, turn: &mut Turn) {
+        let was_leading = self.told.as_ref().is_some_and(|(_, _, leading)| *leading);
+        if was_leading && !self.engine.status().established {
+            self.note_leadership(turn);
+        }
     }
 
     fn note_leadership(&mut self, turn: &mut Turn) {
