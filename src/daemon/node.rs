@@ -217,8 +217,9 @@ impl Node {
                 }
             }
             PeerMessage::Report(PeerReport { report, committed }) => {
-                if let Some(committed) = committed {
-                    self.confirm_at = Some(committed);
+                // One that was deposed and has not heard of it names an index of the past.
+                if self.engine.status().leader.as_ref() == Some(&peer) && committed.is_some() {
+                    self.confirm_at = committed;
                 }
                 let event = Event::PeerReported { peer, incarnation, report };
                 turn.pending.extend(self.supervisor.handle(event, turn.now));
