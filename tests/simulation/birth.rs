@@ -47,7 +47,10 @@ fn host(world: &World, node: usize) -> Host {
         node: None,
         life: 0,
         incarnation: Incarnation(0),
-        disk: Disk::new(Identity { node: name(node), voters: voters.clone() }),
+        disk: Disk::new(Identity {
+            node: name(node),
+            voters: voters.clone(),
+        }),
         settings: EngineSettings {
             node: name(node),
             voters,
@@ -85,7 +88,10 @@ fn add_group(world: &mut World, group: usize) {
         let upstream = Upstream::Down { since: None };
         let part = match place {
             0 => Part::Master,
-            _ => Part::Replica { master: first, upstream },
+            _ => Part::Replica {
+                master: first,
+                upstream,
+            },
         };
         let server = Server {
             endpoint: endpoint.expect("an address and a port"),
@@ -122,14 +128,20 @@ fn add_group(world: &mut World, group: usize) {
     let servers: Vec<usize> = (first..first + size).collect();
     let policy = policy(world, &servers);
     let name = format!("group-{group}").parse().expect("a valid name");
-    world.groups.push(SimulatedGroup { name, policy, servers });
+    world.groups.push(SimulatedGroup {
+        name,
+        policy,
+        servers,
+    });
     world.later(10_000, Happens::ClientWrites { group });
 }
 
 fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
     let milliseconds = Duration::from_millis;
     // Any instance will do in the list: sometimes only some are listed.
-    let listed = servers.iter().filter(|index| world.servers[**index].is_master());
+    let listed = servers
+        .iter()
+        .filter(|index| world.servers[**index].is_master());
     let all = servers.iter();
     let endpoint = |index: &usize| world.servers[*index].endpoint.clone();
     let instances = if world.seed % 7 == 0 {
@@ -144,10 +156,18 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         gone_after: milliseconds(20),
         exited: world.random.below(4) != 0,
         replica_veto_max: milliseconds(10_000),
-        promote_timeout: milliseconds(if world.random.below(2) == 0 { 5000 } else { 1000 }),
+        promote_timeout: milliseconds(if world.random.below(2) == 0 {
+            5000
+        } else {
+            1000
+        }),
         parallel_syncs: 1,
         lag_max: None,
-        cooldown: milliseconds(if world.random.below(2) == 0 { 10_000 } else { 0 }),
+        cooldown: milliseconds(if world.random.below(2) == 0 {
+            10_000
+        } else {
+            0
+        }),
         excluded: BTreeSet::new(),
     }
 }

@@ -98,6 +98,16 @@ impl Disk {
         if self.log.is_empty() {
             self.log = begin(&self.identity, Position::default());
         }
+        // After a crash between the two renames the log still is the one before the snapshot: what
+        // is written behind it now would be lost, or refused, at the next start.
+        if let Some(snapshot) = &recovered.snapshot {
+            self.log = begin(&self.identity, snapshot.position);
+            encode(
+                &mut self.log,
+                Some(&recovered.hard_state),
+                &recovered.entries,
+            );
+        }
         Ok(recovered)
     }
 

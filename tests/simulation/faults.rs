@@ -234,7 +234,9 @@ impl World {
     }
 
     fn split_hosts(&mut self) {
-        let sides: Vec<bool> = (0..self.host_count).map(|_| self.random.below(2) == 0).collect();
+        let sides: Vec<bool> = (0..self.host_count)
+            .map(|_| self.random.below(2) == 0)
+            .collect();
         let one_way = self.random.below(4) == 0;
         let mut paths = Vec::new();
         for from in 0..self.host_count {
@@ -263,7 +265,14 @@ impl World {
         if let Some(session) = self.sessions.get(&(one, other)) {
             let session = session.number;
             let lasts = 300_000 + self.random.below(2_500_000);
-            self.later(lasts, Happens::SessionOverdue { one, other, session });
+            self.later(
+                lasts,
+                Happens::SessionOverdue {
+                    one,
+                    other,
+                    session,
+                },
+            );
         }
         for id in self.connections_between(one, other) {
             let lasts = 1_500_000 + self.random.below(8_000_000);
@@ -271,7 +280,10 @@ impl World {
         }
         for index in 0..self.servers.len() {
             let attempt = self.servers[index].attempt;
-            self.later(super::replication::STUCK_MAX, Happens::StreamOverdue { index, attempt });
+            self.later(
+                super::replication::STUCK_MAX,
+                Happens::StreamOverdue { index, attempt },
+            );
         }
     }
 

@@ -153,6 +153,7 @@ impl World {
             return;
         }
         host.disk.finish();
+        self.note(|| format!("node {node} has written"));
         self.tell(node, NodeEvent::Persisted);
     }
 
@@ -172,7 +173,11 @@ impl World {
             Ok(actions) => actions,
             Err(error) => return self.fail(Violation::new("node", error.to_string())),
         };
-        let step = Step { node, was_deadline, actions: &actions };
+        let step = Step {
+            node,
+            was_deadline,
+            actions: &actions,
+        };
         if let Err(violation) = super::invariants::check(self, &step) {
             return self.fail(violation);
         }
@@ -199,7 +204,11 @@ impl World {
             NodeAction::Follow(order) => self.order_to_follow(node, order),
             NodeAction::Send(peer, message) => self.send(node, &peer, &message),
             NodeAction::Persist(batch) => self.persist(node, batch),
-            NodeAction::Publish { group, epoch, master } => {
+            NodeAction::Publish {
+                group,
+                epoch,
+                master,
+            } => {
                 self.note(|| format!("node {node} publishes {group} {epoch} {master}"));
                 let host = &mut self.hosts[node];
                 host.published.insert(group.clone(), (epoch, master));
@@ -216,7 +225,11 @@ impl World {
     }
 
     fn persist(&mut self, node: usize, batch: Batch) {
-        let longest = if self.random.below(10) == 0 { 5_000 } else { 500 };
+        let longest = if self.random.below(10) == 0 {
+            5_000
+        } else {
+            500
+        };
         let fast = 50 + self.random.below(longest);
         let slow = 20_000 + self.random.below(400_000);
         let host = &mut self.hosts[node];
@@ -224,9 +237,15 @@ impl World {
             self.tally.snapshots += 1;
         }
         host.take_in(&batch);
+        self.transcript
+            .note(self.now, || format!("node {node} writes {batch:?}"));
         host.disk.start(batch);
         let life = host.life;
-        let lasts = if host.slow_disk_until > self.now { slow } else { fast };
+        let lasts = if host.slow_disk_until > self.now {
+            slow
+        } else {
+            fast
+        };
         self.later(lasts, Happens::Written { node, life });
     }
 

@@ -7,7 +7,9 @@ use super::world::{Happens, Item, World};
 
 impl World {
     pub fn server_at(&self, endpoint: &Endpoint) -> Option<usize> {
-        self.servers.iter().position(|server| server.endpoint == *endpoint)
+        self.servers
+            .iter()
+            .position(|server| server.endpoint == *endpoint)
     }
 
     pub fn crash_server(&mut self, index: usize) {
@@ -88,7 +90,9 @@ impl World {
         let Some(master) = server.follows() else {
             return;
         };
-        let is_cut = !self.pipes.is_open_both_ways(self.servers[master].host, server.host);
+        let is_cut = !self
+            .pipes
+            .is_open_both_ways(self.servers[master].host, server.host);
         if is_cut && server.feed().is_some() && server.is_running() {
             self.on_feed_closed(index, attempt);
         }

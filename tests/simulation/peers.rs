@@ -29,12 +29,22 @@ impl World {
         };
         let pipe = session.pipes[usize::from(from > to)];
         let session = session.number;
-        self.push(pipe, Item::Message { from, to, session, incarnation, bytes });
+        self.push(
+            pipe,
+            Item::Message {
+                from,
+                to,
+                session,
+                incarnation,
+                bytes,
+            },
+        );
     }
 
     /// Lost, repeated, overtaken.
     fn send_datagram(&mut self, from: usize, to: usize, incarnation: Incarnation, bytes: Vec<u8>) {
         let faulty = !self.plan.is_over;
+        let life = self.hosts[to].life;
         let copies = match self.random.below(40) {
             0 | 1 if faulty => 0,
             2 if faulty => 2,
@@ -46,7 +56,16 @@ impl World {
                 lasts += self.random.below(1_500_000);
             }
             let bytes = bytes.clone();
-            self.later(lasts, Happens::Datagram { from, to, incarnation, bytes });
+            self.later(
+                lasts,
+                Happens::Datagram {
+                    from,
+                    to,
+                    life,
+                    incarnation,
+                    bytes,
+                },
+            );
         }
     }
 
@@ -79,7 +98,8 @@ impl World {
         self.session_drawn += 1;
         let number = self.session_drawn;
         let pipes = [self.pipes.open(one, other), self.pipes.open(other, one)];
-        self.sessions.insert((one, other), Session { number, pipes });
+        self.sessions
+            .insert((one, other), Session { number, pipes });
         for (here, there) in [(one, other), (other, one)] {
             let peer = self.hosts[there].id.clone();
             self.tell(here, NodeEvent::PeerUp(peer));
@@ -99,7 +119,14 @@ impl World {
             let peer = self.hosts[there].id.clone();
             let event = NodeEvent::PeerDown(peer, "broken".to_owned());
             let lasts = delay(one, other, &mut self.random);
-            self.later(lasts, Happens::Tell { node: here, life, event });
+            self.later(
+                lasts,
+                Happens::Tell {
+                    node: here,
+                    life,
+                    event,
+                },
+            );
         }
         let retry = 40_000 + self.random.below(200_000);
         self.later(retry, Happens::Dial { one, other });

@@ -61,7 +61,11 @@ pub enum Reply {
 impl World {
     pub fn probe(&mut self, node: usize, order: ProbeOrder) {
         let life = self.hosts[node].life;
-        let id = ConnectionId { node, life, number: order.link.0 };
+        let id = ConnectionId {
+            node,
+            life,
+            number: order.link.0,
+        };
         match order.command {
             ProbeCommand::Connect => {
                 let Some(server) = self.server_at(&order.endpoint) else {
@@ -245,7 +249,10 @@ impl World {
     }
 
     fn execute_follow(&mut self, id: ConnectionId, index: usize) -> Result<(), CommandFailure> {
-        let order = self.connections.get(&id).and_then(|held| held.follow.clone());
+        let order = self
+            .connections
+            .get(&id)
+            .and_then(|held| held.follow.clone());
         let order = order.expect("a connection of its own");
         if order.run_id != self.servers[index].run_id {
             return Err(CommandFailure::OtherProcess(self.servers[index].run_id));
@@ -258,7 +265,10 @@ impl World {
         }
         self.note(|| {
             let epoch = order.epoch;
-            format!("server {index} follows server {master} by order of node {} in epoch {epoch}", id.node)
+            format!(
+                "server {index} follows server {master} by order of node {} in epoch {epoch}",
+                id.node
+            )
         });
         self.follow(index, master);
         if order.demotes {
@@ -316,7 +326,11 @@ impl World {
     fn tell_probe(&mut self, id: ConnectionId, report: ProbeReport, within: u64) {
         let endpoint = self.servers[self.connections[&id].server].endpoint.clone();
         let link = LinkId(id.number);
-        let event = NodeEvent::Core(Event::Probed(ProbeEvent { endpoint, link, report }));
+        let event = NodeEvent::Core(Event::Probed(ProbeEvent {
+            endpoint,
+            link,
+            report,
+        }));
         let lasts = self.random.below(within + 1);
         let (node, life) = (id.node, id.life);
         self.later(lasts, Happens::Tell { node, life, event });
@@ -332,10 +346,18 @@ impl World {
         let endpoint = self.servers[connection.server].endpoint.clone();
         let link = LinkId(id.number);
         let event = match reply {
-            Reply::Report(report) => Event::Probed(ProbeEvent { endpoint, link, report }),
+            Reply::Report(report) => Event::Probed(ProbeEvent {
+                endpoint,
+                link,
+                report,
+            }),
             Reply::Ends(report) => {
                 self.forget(id);
-                Event::Probed(ProbeEvent { endpoint, link, report })
+                Event::Probed(ProbeEvent {
+                    endpoint,
+                    link,
+                    report,
+                })
             }
             Reply::Followed(result) => {
                 let order = connection.follow.clone().expect("a connection of its own");

@@ -21,7 +21,11 @@ impl World {
         if let Some(pipe) = server.feed() {
             self.pipes.close(pipe);
         }
+        let rewrites = self.plan.rewrites;
         let server = &mut self.servers[index];
+        if rewrites {
+            server.configured = Some(master);
+        }
         server.attempt += 1;
         server.part = Part::Replica {
             master,
@@ -41,6 +45,9 @@ impl World {
             self.pipes.close(pipe);
         }
         self.servers[index].promote(&mut self.random);
+        if self.plan.rewrites {
+            self.servers[index].configured = None;
+        }
         self.drop_feeds(index);
     }
 
@@ -100,8 +107,22 @@ impl World {
             // The state is up only once the answer is there; until then nothing was received.
             let (id, offset) = (history.id, history.offset);
             let replica = index;
-            self.push(pipe, Item::Continue { replica, attempt, id });
-            self.push(pipe, Item::Stream { replica, attempt, offset });
+            self.push(
+                pipe,
+                Item::Continue {
+                    replica,
+                    attempt,
+                    id,
+                },
+            );
+            self.push(
+                pipe,
+                Item::Stream {
+                    replica,
+                    attempt,
+                    offset,
+                },
+            );
             self.tally.partial_copies += 1;
         } else {
             let copy = Copy {
@@ -178,7 +199,14 @@ impl World {
             }
             if let Some(pipe) = self.servers[replica].feed() {
                 let attempt = self.servers[replica].attempt;
-                self.push(pipe, Item::Stream { replica, attempt, offset });
+                self.push(
+                    pipe,
+                    Item::Stream {
+                        replica,
+                        attempt,
+                        offset,
+                    },
+                );
             }
         }
     }

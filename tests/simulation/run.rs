@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::invariants::Violation;
-use super::settled::{self, HOLDS_FOR, SETTLES_WITHIN};
+use super::settled::{self, EXCUSED_AFTER, HOLDS_FOR, SETTLES_WITHIN};
 use super::tally::Tally;
 use super::transcript::Wanted;
 use super::world::World;
@@ -44,33 +44,35 @@ fn carry_on(world: &mut World) {
     let quiet_from = world.plan.faults_until;
     world.run_until(quiet_from);
     let mut settled_at = None;
+    let mut excused_at = None;
     while world.violation.is_none() {
         world.run_until(world.now + 50_000);
-        match settled::check(world) {
+        let why = match settled::check(world) {
             Ok(()) => {
+                excused_at = None;
                 let since = *settled_at.get_or_insert(world.now);
                 if world.now - since >= HOLDS_FOR {
                     world.tally.settled_after.push(since - quiet_from);
                     return;
                 }
+                continue;
             }
-            Err(why) => {
-                settled_at = None;
-                if world.now > quiet_from + SETTLES_WITHIN {
-                    give_up(world, &why);
-                    return;
-                }
+            Err(why) => why,
+        };
+        settled_at = None;
+        if let Some(excuse) = settled::excuse(world) {
+            let since = *excused_at.get_or_insert(world.now);
+            if world.now - since >= EXCUSED_AFTER {
+                world.note(|| format!("not settled ({why}): {excuse}"));
+                let seed = world.seed;
+                world.tally.unsettled.entry(excuse).or_default().push(seed);
+                return;
             }
+        } else {
+            excused_at = None;
         }
-    }
-}
-
-fn give_up(world: &mut World, why: &str) {
-    match settled::excuse(world) {
-        Some(excuse) => {
-            world.note(|| format!("not settled ({why}): {excuse}"));
-            *world.tally.unsettled.entry(excuse).or_default() += 1;
+        if world.now > quiet_from + SETTLES_WITHIN {
+            world.fail(Violation::new("L1 to L4: the cluster settles", why));
         }
-        None => world.fail(Violation::new("L1 to L4: the cluster settles", why)),
     }
 }

@@ -27,8 +27,8 @@ pub struct Tally {
     pub full_copies: u64,
     pub losses_known: u64,
     pub slept: u64,
-    /// Runs that could not settle, and why that is nobody's fault.
-    pub unsettled: BTreeMap<String, u64>,
+    /// Seeds of the runs that could not settle, by why that is nobody's fault.
+    pub unsettled: BTreeMap<String, Vec<u64>>,
     /// Microseconds from the last fault to the settled cluster, of each run.
     pub settled_after: Vec<u64>,
 }
@@ -60,7 +60,9 @@ impl Tally {
         self.full_copies += other.full_copies;
         self.losses_known += other.losses_known;
         self.slept += other.slept;
-        add_all(&mut self.unsettled, other.unsettled);
+        for (why, seeds) in other.unsettled {
+            self.unsettled.entry(why).or_default().extend(seeds);
+        }
         self.settled_after.extend(other.settled_after);
     }
 
@@ -72,7 +74,10 @@ impl Tally {
             (begun(Cause::Restarted), "a failover of a restarted master"),
             (begun(Cause::Gone), "a failover of a master that was gone"),
             (begun(Cause::Silent), "a failover of a silent master"),
-            (begun(Cause::WrongRole), "a failover of a master in the wrong role"),
+            (
+                begun(Cause::WrongRole),
+                "a failover of a master in the wrong role",
+            ),
             (self.done, "a failover that was done"),
             (self.aborted, "an epoch that was aborted"),
             (self.resumed, "an open epoch that another leader carried on"),
@@ -97,20 +102,41 @@ impl Tally {
         println!("epochs begun, by cause: {:?}", self.begun);
         println!(
             "done {}, aborted {}, resumed {}, promotions {}, demotions {}, losses known {}",
-            self.done, self.aborted, self.resumed, self.promotions, self.demotions, self.losses_known
+            self.done,
+            self.aborted,
+            self.resumed,
+            self.promotions,
+            self.demotions,
+            self.losses_known
         );
         println!(
             "torn tails {}, snapshots {}, installed {}, slept {}",
             self.torn_tails, self.snapshots, self.installs, self.slept
         );
-        println!("copies: partial {}, full {}", self.partial_copies, self.full_copies);
-        println!("not settled, with reason: {:?}", self.unsettled);
+        println!(
+            "copies: partial {}, full {}",
+            self.partial_copies, self.full_copies
+        );
+        for (why, seeds) in &self.unsettled {
+            let some = &seeds[..seeds.len().min(5)];
+            println!(
+                "not settled: {} times {why}, as with seeds {some:?}",
+                seeds.len()
+            );
+        }
         self.settled_after.sort_unstable();
         let at = |share: usize| {
             let last = self.settled_after.len().saturating_sub(1);
-            self.settled_after.get(last * share / 100).map_or(0, |span| span / 1000)
+            self.settled_after
+                .get(last * share / 100)
+                .map_or(0, |span| span / 1000)
         };
-        println!("settled after ms: median {}, 99 % {}, longest {}", at(50), at(99), at(100));
+        println!(
+            "settled after ms: median {}, 99 % {}, longest {}",
+            at(50),
+            at(99),
+            at(100)
+        );
     }
 }
 

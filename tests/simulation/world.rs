@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use promoterd::daemon::NodeEvent;
 use promoterd::decision::GroupPolicy;
-use promoterd::model::{
-    GroupName, Incarnation, ReplicationId, ReplicationOffset, SplitMix,
-};
+use promoterd::model::{GroupName, Incarnation, ReplicationId, ReplicationOffset, SplitMix};
 
 use super::faults::{Plan, Undo};
 use super::host::Host;
@@ -30,17 +28,31 @@ pub enum Happens {
     /// A daemon's batch is on its disk.
     Written { node: usize, life: u64 },
     /// Something comes to the daemon of this life.
-    Tell { node: usize, life: u64, event: NodeEvent },
+    Tell {
+        node: usize,
+        life: u64,
+        event: NodeEvent,
+    },
     /// A daemon starts.
     Start { node: usize },
     /// The next item of a pipe may be taken.
     Arrives(PipeId),
     /// A message outside of any stream.
-    Datagram { from: usize, to: usize, incarnation: Incarnation, bytes: Vec<u8> },
+    Datagram {
+        from: usize,
+        to: usize,
+        life: u64,
+        incarnation: Incarnation,
+        bytes: Vec<u8>,
+    },
     /// Two daemons try to connect.
     Dial { one: usize, other: usize },
     /// A session breaks, if it still is the one and its path is still cut.
-    SessionOverdue { one: usize, other: usize, session: u64 },
+    SessionOverdue {
+        one: usize,
+        other: usize,
+        session: u64,
+    },
     /// A daemon's connection attempt reaches the server's host.
     Connects { id: ConnectionId },
     /// A connection is given up, if its path is still cut.
@@ -68,12 +80,35 @@ pub enum Happens {
 /// Something on its way in a pipe.
 #[derive(Debug)]
 pub enum Item {
-    Message { from: usize, to: usize, session: u64, incarnation: Incarnation, bytes: Vec<u8> },
-    Order { id: ConnectionId, order: Order },
-    Reply { id: ConnectionId, reply: Reply },
-    Continue { replica: usize, attempt: u64, id: ReplicationId },
-    Stream { replica: usize, attempt: u64, offset: ReplicationOffset },
-    FeedClosed { replica: usize, attempt: u64 },
+    Message {
+        from: usize,
+        to: usize,
+        session: u64,
+        incarnation: Incarnation,
+        bytes: Vec<u8>,
+    },
+    Order {
+        id: ConnectionId,
+        order: Order,
+    },
+    Reply {
+        id: ConnectionId,
+        reply: Reply,
+    },
+    Continue {
+        replica: usize,
+        attempt: u64,
+        id: ReplicationId,
+    },
+    Stream {
+        replica: usize,
+        attempt: u64,
+        offset: ReplicationOffset,
+    },
+    FeedClosed {
+        replica: usize,
+        attempt: u64,
+    },
 }
 
 /// One group of servers.
@@ -181,7 +216,11 @@ impl World {
     /// Goes on until `end`, or until a promise is broken.
     pub fn run_until(&mut self, end: Micros) {
         while self.violation.is_none() {
-            let Some(first) = self.queue.first_entry().filter(|first| first.key().0 <= end) else {
+            let Some(first) = self
+                .queue
+                .first_entry()
+                .filter(|first| first.key().0 <= end)
+            else {
                 self.now = end;
                 return;
             };
@@ -208,13 +247,24 @@ impl World {
                     self.on_item(item);
                 }
             }
-            Happens::Datagram { from, to, incarnation, bytes } => {
-                if !self.pipes.is_cut(from, to) {
+            // What was meant for an earlier life of the receiver has another key.
+            Happens::Datagram {
+                from,
+                to,
+                life,
+                incarnation,
+                bytes,
+            } => {
+                if !self.pipes.is_cut(from, to) && self.hosts[to].life == life {
                     self.on_message(from, to, incarnation, &bytes);
                 }
             }
             Happens::Dial { one, other } => self.dial(one, other),
-            Happens::SessionOverdue { one, other, session } => {
+            Happens::SessionOverdue {
+                one,
+                other,
+                session,
+            } => {
                 self.on_session_overdue(one, other, session);
             }
             Happens::Connects { id } => self.on_connects(id),
@@ -233,16 +283,37 @@ impl World {
 
     pub fn on_item(&mut self, item: Item) {
         match item {
-            Item::Message { from, to, session, incarnation, bytes } => {
+            Item::Message {
+                from,
+                to,
+                session,
+                incarnation,
+                bytes,
+            } => {
                 let key = (from.min(to), from.max(to));
-                if self.sessions.get(&key).is_some_and(|held| held.number == session) {
+                if self
+                    .sessions
+                    .get(&key)
+                    .is_some_and(|held| held.number == session)
+                {
                     self.on_message(from, to, incarnation, &bytes);
                 }
             }
             Item::Order { id, order } => self.on_order(id, order),
             Item::Reply { id, reply } => self.on_reply(id, reply),
-            Item::Continue { replica, attempt, id } => {
-                if self.stalls(replica, Item::Continue { replica, attempt, id }) {
+            Item::Continue {
+                replica,
+                attempt,
+                id,
+            } => {
+                if self.stalls(
+                    replica,
+                    Item::Continue {
+                        replica,
+                        attempt,
+                        id,
+                    },
+                ) {
                     return;
                 }
                 let server = &mut self.servers[replica];
@@ -250,8 +321,19 @@ impl World {
                     self.drop_feeds(replica);
                 }
             }
-            Item::Stream { replica, attempt, offset } => {
-                if !self.stalls(replica, Item::Stream { replica, attempt, offset }) {
+            Item::Stream {
+                replica,
+                attempt,
+                offset,
+            } => {
+                if !self.stalls(
+                    replica,
+                    Item::Stream {
+                        replica,
+                        attempt,
+                        offset,
+                    },
+                ) {
                     self.on_stream(replica, attempt, offset);
                 }
             }

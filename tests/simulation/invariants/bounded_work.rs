@@ -25,10 +25,16 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
         let what = format!("node {}: {} steps at one moment", step.node, host.busy.1);
         return Err(Violation::new(PROMISE, what));
     }
-    let deadline = host.node.as_ref().and_then(promoterd::daemon::Node::next_deadline);
+    let deadline = host
+        .node
+        .as_ref()
+        .and_then(promoterd::daemon::Node::next_deadline);
     if let Some(deadline) = deadline.filter(|due| step.was_deadline && due.at <= instant) {
         let late = instant.duration_since(deadline.at);
-        let what = format!("node {} was woken and is due at once again: {deadline:?}, {late:?} ago", step.node);
+        let what = format!(
+            "node {} was woken and is due at once again: {deadline:?}, {late:?} ago",
+            step.node
+        );
         return Err(Violation::new(PROMISE, what));
     }
     Ok(())

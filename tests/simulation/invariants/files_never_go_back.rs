@@ -10,7 +10,12 @@ const PROMISE: &str = "S5: files name masters of committed epochs and never go b
 /// What a node publishes was committed, and is no older than what any of its lives published.
 pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
     for action in step.actions {
-        let NodeAction::Publish { group, epoch, master } = action else {
+        let NodeAction::Publish {
+            group,
+            epoch,
+            master,
+        } = action
+        else {
             continue;
         };
         let committed = world.oracle.masters.get(&(group.clone(), *epoch));

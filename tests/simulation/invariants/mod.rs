@@ -79,7 +79,9 @@ impl Oracle {
 
     /// The newest committed state of a group.
     pub fn newest_record(&self, group: &GroupName) -> Option<&GroupRecord> {
-        self.committed.newest().and_then(|records: &Records| records.get(group))
+        self.committed
+            .newest()
+            .and_then(|records: &Records| records.get(group))
     }
 
     pub fn newest_master(&self, group: &GroupName) -> Option<Endpoint> {

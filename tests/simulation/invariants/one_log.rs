@@ -94,7 +94,9 @@ fn commit(
         let decoded = Entry::decode(&entry.payload);
         let decoded = decoded.map_err(|error| Violation::new(PROMISE, error.to_string()))?;
         let group = decoded.group().clone();
-        let before = state.get(&group).map_or(0, |record| record.failovers().len());
+        let before = state
+            .get(&group)
+            .map_or(0, |record| record.failovers().len());
         let fits = state.apply(decoded.clone()) != promoterd::decision::Change::None;
         if let (true, Entry::Begin(begin)) = (fits, &decoded) {
             began = Some(begin.clone());
@@ -119,7 +121,11 @@ fn note(oracle: &mut Oracle, state: &Records, entry: &Entry, fits: bool) {
     let Some(record) = state.get(group).filter(|_| fits) else {
         return;
     };
-    if let Some(open) = record.failovers().back().filter(|last| last.outcome == Outcome::Open) {
+    if let Some(open) = record
+        .failovers()
+        .back()
+        .filter(|last| last.outcome == Outcome::Open)
+    {
         let key = (group.clone(), open.begin.epoch);
         oracle.mandates.insert(key, open.begin.clone());
     }
@@ -141,7 +147,10 @@ fn count(world: &mut World, entry: &Entry) {
 }
 
 fn check_state(world: &World, node: usize, applied: LogIndex) -> Result<(), Violation> {
-    let held = world.hosts[node].node.as_ref().map(|node| node.supervisor().records());
+    let held = world.hosts[node]
+        .node
+        .as_ref()
+        .map(|node| node.supervisor().records());
     if held == world.oracle.committed.states.get(&applied) {
         return Ok(());
     }

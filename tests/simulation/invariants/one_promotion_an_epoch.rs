@@ -19,9 +19,15 @@ pub fn check(
     let named = begin.map(|begin| (begin.candidate.endpoint.clone(), begin.candidate.run_id));
     if named.as_ref() != Some(&process) {
         let what = format!("{group} epoch {epoch} promoted {process:?}, committed is {named:?}");
-        return Err(Violation::new("S2: nothing is promoted without a Begin that names it", what));
+        return Err(Violation::new(
+            "S2: nothing is promoted without a Begin that names it",
+            what,
+        ));
     }
-    let first = oracle.promoted.entry(key).or_insert_with(|| process.clone());
+    let first = oracle
+        .promoted
+        .entry(key)
+        .or_insert_with(|| process.clone());
     if *first != process {
         let what = format!("{group} epoch {epoch} promoted {first:?} and {process:?}");
         return Err(Violation::new(PROMISE, what));
