@@ -71,7 +71,8 @@ fn host(world: &World, node: usize) -> Host {
 }
 
 fn add_group(world: &mut World, group: usize) {
-    let size = usize::try_from(2 + world.random.below(3)).unwrap_or(2);
+    let place = usize::try_from(world.random.below(6)).unwrap_or(0);
+    let size = [2, 3, 3, 3, 4, 4][place];
     let first = world.servers.len();
     let shift = usize::try_from(world.random.below(5)).unwrap_or(0);
     let zero_priority = world.random.below(8) == 0 && size > 2;

@@ -104,7 +104,7 @@ impl Plan {
             rewrites: random.below(2) == 0,
             faults_from,
             faults_until: faults_from + 2_000_000 + random.below(10_000_000),
-            pause_max: 200_000 + random.below(4_000_000),
+            pause_max: 400_000 + random.below(6_000_000),
             kinds,
             is_over: false,
         }
@@ -203,7 +203,11 @@ impl World {
     }
 
     fn restart(&mut self) -> Restart {
-        [Restart::Empty, Restart::Complete, Restart::Stale][self.pick(3)]
+        match self.random.below(5) {
+            0 => Restart::Empty,
+            1 => Restart::Stale,
+            _ => Restart::Complete,
+        }
     }
 
     fn bounce_node(&mut self, node: usize) {
