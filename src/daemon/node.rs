@@ -88,6 +88,7 @@ pub struct Node {
     /// The committed index that a leader named, until it is applied here.
     confirm_at: Option<LogIndex>,
     compacted_at: LogIndex,
+    compact_after: u64,
 }
 
 impl Node {
@@ -124,7 +125,15 @@ impl Node {
             told: None,
             confirm_at: None,
             compacted_at,
+            compact_after: COMPACT_AFTER,
         })
+    }
+
+    /// Compacts the log after so many entries instead of the usual number.
+    #[must_use]
+    pub fn compacting_after(mut self, entries: u64) -> Self {
+        self.compact_after = entries;
+        self
     }
 
     /// Takes in one event at `now` and returns what to do about it, in order.
@@ -138,6 +147,7 @@ impl Node {
             pending: VecDeque::new(),
         };
         self.engine.advance_to(now);
+        self.note_deposed(&mut turn);
         match event {
             NodeEvent::Core(event) => turn.pending.extend(self.supervisor.handle(event, now)),
             NodeEvent::Persisted => self.on_persisted(&mut turn)?,
@@ -227,8 +237,9 @@ impl Node {
                 }
             }
             PeerMessage::Report(PeerReport { report, committed }) => {
-                if let Some(committed) = committed {
-                    self.confirm_at = Some(committed);
+                // One that was deposed and has not heard of it names an index of the past.
+                if self.engine.status().leader.as_ref() == Some(&peer) && committed.is_some() {
+                    self.confirm_at = committed;
                 }
                 let event = Event::PeerReported {
                     peer,
@@ -246,6 +257,7 @@ impl Node {
             while let Some(action) = turn.pending.pop_front() {
                 self.carry_out(action, turn);
             }
+            self.note_deposed(turn);
             if let Some(ready) = self.engine.take_ready() {
                 turn.send(ready.send);
                 for committed in ready.committed {
@@ -304,6 +316,15 @@ impl Node {
         turn.pending.extend(self.supervisor.handle(event, turn.now));
     }
 
+    /// Whoever leads no longer must know it before it hears anything else: while it slept, another
+    /// may have carried its mandate on.
+    fn note_deposed(&mut self, turn: &mut Turn) {
+        let was_leading = self.told.as_ref().is_some_and(|(_, _, leading)| *leading);
+        if was_leading && !self.engine.status().established {
+            self.note_leadership(turn);
+        }
+    }
+
     fn note_leadership(&mut self, turn: &mut Turn) {
         let status = self.engine.status();
         let told = (status.leader.clone(), status.term, status.established);
@@ -340,7 +361,7 @@ impl Node {
     /// Replaces applied entries by their outcome; true when that made something to write.
     fn compact(&mut self) -> bool {
         let applied = self.engine.status().applied;
-        if applied.0 < self.compacted_at.0 + COMPACT_AFTER {
+        if applied.0 < self.compacted_at.0 + self.compact_after {
             return false;
         }
         self.compacted_at = applied;

@@ -1,0 +1,174 @@
+//! The cluster that a seed names, as it is at the first moment.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use promoterd::consensus::{EngineSettings, Identity};
+use promoterd::decision::GroupPolicy;
+use promoterd::model::{
+    Endpoint, Incarnation, LogIndex, NodeId, ReplicationHistory, ReplicationOffset,
+};
+
+use super::disk::Disk;
+use super::host::Host;
+use super::server::{Part, Process, Server, Upstream, draw_id, draw_run_id};
+use super::world::{Happens, SimulatedGroup, World};
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// Makes hosts and servers, and starts them all.
+pub fn populate(world: &mut World) {
+    for node in 0..world.plan.nodes {
+        let host = host(world, node);
+        world.hosts.push(host);
+    }
+    for group in 0..world.plan.groups {
+        add_group(world, group);
+    }
+    for node in 0..world.plan.nodes {
+        let delay = world.random.below(200_000);
+        world.later(delay, Happens::Start { node });
+    }
+    let faults_from = world.plan.faults_from;
+    world.at(faults_from, Happens::Fault);
+    let faults_until = world.plan.faults_until;
+    world.at(faults_until, Happens::FaultsEnd);
+}
+
+fn name(node: usize) -> NodeId {
+    NAMES[node].parse().expect("a letter is a name")
+}
+
+fn host(world: &World, node: usize) -> Host {
+    let voters: BTreeSet<NodeId> = (0..world.plan.nodes).map(name).collect();
+    let milliseconds = Duration::from_millis;
+    Host {
+        id: name(node),
+        node: None,
+        life: 0,
+        incarnation: Incarnation(0),
+        disk: Disk::new(Identity {
+            node: name(node),
+            voters: voters.clone(),
+        }),
+        settings: EngineSettings {
+            node: name(node),
+            voters,
+            election_timeout_min: milliseconds(150),
+            election_timeout_max: milliseconds(300),
+            heartbeat_interval: milliseconds(50),
+            seed: world.seed,
+        },
+        paused: false,
+        inbox: VecDeque::new(),
+        wake_number: 0,
+        log: BTreeMap::new(),
+        applied: LogIndex(0),
+        published: BTreeMap::new(),
+        busy: (0, 0),
+        slow_disk_until: 0,
+    }
+}
+
+fn add_group(world: &mut World, group: usize) {
+    let place = usize::try_from(world.random.below(6)).unwrap_or(0);
+    let size = [2, 3, 3, 3, 4, 4][place];
+    let first = world.servers.len();
+    let shift = usize::try_from(world.random.below(5)).unwrap_or(0);
+    let zero_priority = world.random.below(8) == 0 && size > 2;
+    let history = ReplicationHistory {
+        id: draw_id(&mut world.random),
+        offset: ReplicationOffset(1000),
+        continues: None,
+    };
+    for place in 0..size {
+        let index = first + place;
+        let host = (place + shift) % world.host_count;
+        let port = 6379 + u16::try_from(group * 10 + place).unwrap_or(0);
+        let endpoint = Endpoint::new(&format!("10.0.0.{}", host + 1), port);
+        let upstream = Upstream::Down { since: None };
+        let part = match place {
+            0 => Part::Master,
+            _ => Part::Replica {
+                master: first,
+                upstream,
+            },
+        };
+        let server = Server {
+            endpoint: endpoint.expect("an address and a port"),
+            host,
+            group,
+            process: Process::Running,
+            life: 1,
+            run_id: draw_run_id(&mut world.random),
+            process_id: 100 + u32::try_from(index).unwrap_or(0),
+            part,
+            history: match place {
+                0 => history,
+                _ => ReplicationHistory {
+                    id: draw_id(&mut world.random),
+                    offset: ReplicationOffset(0),
+                    continues: None,
+                },
+            },
+            backlog_from: ReplicationOffset(0),
+            has_keys: place == 0,
+            priority: match place {
+                1 if zero_priority => 0,
+                _ => 100,
+            },
+            reading: None,
+            denies: false,
+            attempt: 0,
+            stalled: Vec::new(),
+            configured: (place > 0).then_some(first),
+        };
+        world.servers.push(server);
+        world.try_to_follow(index, 1_000);
+    }
+    let servers: Vec<usize> = (first..first + size).collect();
+    let policy = policy(world, &servers);
+    let name = format!("group-{group}").parse().expect("a valid name");
+    world.groups.push(SimulatedGroup {
+        name,
+        policy,
+        servers,
+    });
+    world.later(10_000, Happens::ClientWrites { group });
+}
+
+fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
+    let milliseconds = Duration::from_millis;
+    // Any instance will do in the list: sometimes only some are listed.
+    let listed = servers
+        .iter()
+        .filter(|index| world.servers[**index].is_master());
+    let all = servers.iter();
+    let endpoint = |index: &usize| world.servers[*index].endpoint.clone();
+    let instances = if world.seed % 7 == 0 {
+        listed.map(endpoint).collect()
+    } else {
+        all.map(endpoint).collect()
+    };
+    GroupPolicy {
+        instances,
+        quorum: world.plan.nodes / 2 + 1,
+        down_after: milliseconds(1000),
+        gone_after: milliseconds(20),
+        exited: world.random.below(4) != 0,
+        replica_veto_max: milliseconds(10_000),
+        promote_timeout: milliseconds(if world.random.below(2) == 0 {
+            5000
+        } else {
+            1000
+        }),
+        parallel_syncs: 1,
+        lag_max: None,
+        cooldown: milliseconds(if world.random.below(2) == 0 {
+            10_000
+        } else {
+            0
+        }),
+        excluded: BTreeSet::new(),
+    }
+}

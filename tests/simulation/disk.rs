@@ -1,0 +1,131 @@
+//! A simulated disk: the real bytes of log and snapshot, and what a crash leaves of them.
+
+use promoterd::consensus::{Batch, Identity, Position, RecoverError, Recovered};
+use promoterd::consensus::{begin, encode, encode_snapshot, recover};
+use promoterd::model::SplitMix;
+
+/// The two files of one node.
+#[derive(Debug)]
+pub struct Disk {
+    identity: Identity,
+    log: Vec<u8>,
+    snapshot: Option<Vec<u8>>,
+    /// On its way: whatever of it is there after a crash is chance.
+    writing: Option<Batch>,
+}
+
+impl Disk {
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            log: Vec::new(),
+            snapshot: None,
+            writing: None,
+        }
+    }
+
+    /// Starts to write; [`finish`](Self::finish) makes it durable.
+    pub fn start(&mut self, batch: Batch) {
+        assert!(self.writing.is_none(), "one batch is outstanding at most");
+        self.writing = Some(batch);
+    }
+
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    pub fn finish(&mut self) {
+        match self.writing.take() {
+            Some(Batch::Append {
+                hard_state,
+                entries,
+            }) => encode(&mut self.log, hard_state.as_ref(), &entries),
+            Some(replace @ Batch::Replace { .. }) => {
+                self.replace_snapshot(&replace);
+                self.replace_log(&replace);
+            }
+            None => {}
+        }
+    }
+
+    /// Cuts the power: of what is being written, anything may have reached the disk.
+    pub fn crash(&mut self, random: &mut SplitMix) {
+        match self.writing.take() {
+            Some(Batch::Append {
+                hard_state,
+                entries,
+            }) => {
+                let mut bytes = Vec::new();
+                encode(&mut bytes, hard_state.as_ref(), &entries);
+                self.tear(bytes, random);
+            }
+            // The files are replaced one after the other, each by a rename.
+            Some(replace @ Batch::Replace { .. }) => {
+                let steps = random.below(3);
+                if steps >= 1 {
+                    self.replace_snapshot(&replace);
+                }
+                if steps >= 2 {
+                    self.replace_log(&replace);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A part of the frame: its beginning, or all but a hole; zeros were written ahead of it.
+    fn tear(&mut self, mut bytes: Vec<u8>, random: &mut SplitMix) {
+        let place = |random: &mut SplitMix, length: usize| {
+            usize::try_from(random.below(length as u64 + 1)).expect("a length")
+        };
+        if random.below(2) == 0 {
+            bytes.truncate(place(random, bytes.len()));
+        } else {
+            let from = place(random, bytes.len());
+            let to = from + place(random, bytes.len() - from);
+            bytes[from..to].fill(0);
+        }
+        self.log.extend(bytes);
+        if random.below(2) == 0 {
+            self.log.extend([0; 512]);
+        }
+    }
+
+    /// Reads what is there, as a daemon does when it starts, and cuts off what is torn.
+    pub fn recover(&mut self) -> Result<Recovered, RecoverError> {
+        let recovered = recover(&self.identity, &self.log, self.snapshot.as_deref())?;
+        self.log.truncate(recovered.valid_length);
+        if self.log.is_empty() {
+            self.log = begin(&self.identity, Position::default());
+        }
+        // After a crash between the two renames the log still is the one before the snapshot: what
+        // is written behind it now would be lost, or refused, at the next start.
+        if let Some(snapshot) = &recovered.snapshot {
+            self.log = begin(&self.identity, snapshot.position);
+            encode(
+                &mut self.log,
+                Some(&recovered.hard_state),
+                &recovered.entries,
+            );
+        }
+        Ok(recovered)
+    }
+
+    fn replace_snapshot(&mut self, batch: &Batch) {
+        if let Batch::Replace { snapshot, .. } = batch {
+            self.snapshot = Some(encode_snapshot(snapshot));
+        }
+    }
+
+    fn replace_log(&mut self, batch: &Batch) {
+        if let Batch::Replace {
+            snapshot,
+            hard_state,
+            entries,
+        } = batch
+        {
+            self.log = begin(&self.identity, snapshot.position);
+            encode(&mut self.log, Some(hard_state), entries);
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! What goes wrong, and when: drawn from the seed, a different mix for each.
+
+use promoterd::decision::Begin;
+use promoterd::model::{ReplicationOffset, SplitMix};
+
+use super::pipes::Micros;
+use super::server::{Process, Restart, draw_id};
+use super::world::{Happens, World};
+
+/// The kinds of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    CrashNode,
+    CrashLeader,
+    CrashAllNodes,
+    PauseNode,
+    PauseLeader,
+    SlowDisk,
+    CutOneWay,
+    CutBothWays,
+    IsolateHost,
+    SplitHosts,
+    BreakLink,
+    CrashMaster,
+    CrashServer,
+    HangMaster,
+    HangServer,
+    BounceMaster,
+    DenyRoleChanges,
+    Meddle,
+    RenameHistory,
+    /// When an epoch begins: its candidate or its leader is hit.
+    Sabotage,
+}
+
+const ALL: [Fault; 20] = [
+    Fault::CrashNode,
+    Fault::CrashLeader,
+    Fault::CrashAllNodes,
+    Fault::PauseNode,
+    Fault::PauseLeader,
+    Fault::SlowDisk,
+    Fault::CutOneWay,
+    Fault::CutBothWays,
+    Fault::IsolateHost,
+    Fault::SplitHosts,
+    Fault::BreakLink,
+    Fault::CrashMaster,
+    Fault::CrashServer,
+    Fault::HangMaster,
+    Fault::HangServer,
+    Fault::BounceMaster,
+    Fault::DenyRoleChanges,
+    Fault::Meddle,
+    Fault::RenameHistory,
+    Fault::Sabotage,
+];
+
+/// The end of a fault.
+#[derive(Debug)]
+pub enum Undo {
+    ResumeNode(usize),
+    Heal(Vec<(usize, usize)>),
+    ResumeServer(usize),
+    RestartServer(usize, Restart),
+    Allow(usize),
+    CrashServer(usize),
+    HangServer(usize),
+    CrashNode(usize),
+    PauseNode(usize),
+}
+
+/// The shape of one run.
+#[derive(Debug)]
+pub struct Plan {
+    pub nodes: usize,
+    pub other_hosts: usize,
+    pub groups: usize,
+    /// Messages between daemons are lost, repeated and overtaken.
+    pub datagrams: bool,
+    /// Servers keep their roles over a restart.
+    pub rewrites: bool,
+    pub faults_from: Micros,
+    pub faults_until: Micros,
+    pause_max: Micros,
+    kinds: Vec<Fault>,
+    pub is_over: bool,
+}
+
+impl Plan {
+    pub fn draw(random: &mut SplitMix) -> Self {
+        let nodes = [1, 3, 3, 3, 3, 5][usize::try_from(random.below(6)).unwrap_or(0)];
+        // Each run knows about half of the kinds, so that rare ones are not drowned by the others.
+        let mut kinds: Vec<Fault> = ALL.into_iter().filter(|_| random.below(2) == 0).collect();
+        if kinds.is_empty() {
+            kinds.push(Fault::CrashMaster);
+        }
+        let faults_from = random.below(4_000_000);
+        Self {
+            nodes,
+            other_hosts: usize::try_from(random.below(3)).unwrap_or(0),
+            groups: 1 + usize::from(random.below(3) == 0),
+            datagrams: random.below(3) == 0,
+            rewrites: random.below(2) == 0,
+            faults_from,
+            faults_until: faults_from + 2_000_000 + random.below(10_000_000),
+            pause_max: 400_000 + random.below(6_000_000),
+            kinds,
+            is_over: false,
+        }
+    }
+}
+
+impl World {
+    fn pick(&mut self, count: usize) -> usize {
+        usize::try_from(self.random.below(count as u64)).unwrap_or(0)
+    }
+
+    /// How long a fault lasts: most are short, some outlast every timeout.
+    fn span(&mut self) -> Micros {
+        let longest = [20_000, 300_000, 1_500_000, 6_000_000][self.pick(4)];
+        1_000 + self.random.below(longest)
+    }
+
+    pub fn on_fault(&mut self) {
+        if self.plan.is_over {
+            return;
+        }
+        let kind = self.pick(self.plan.kinds.len());
+        let fault = self.plan.kinds[kind];
+        if fault != Fault::Sabotage {
+            *self.tally.faults.entry(fault).or_default() += 1;
+            self.note(|| format!("fault: {fault:?}"));
+            self.inject(fault);
+        }
+        let pause = self.random.below(self.plan.pause_max);
+        self.later(pause, Happens::Fault);
+    }
+
+    fn inject(&mut self, fault: Fault) {
+        let node = self.pick(self.hosts.len());
+        let host = self.pick(self.host_count);
+        let server = self.pick(self.servers.len());
+        let master = self.some_master();
+        match fault {
+            Fault::CrashNode => self.bounce_node(node),
+            Fault::CrashLeader => self.bounce_node(self.leader().unwrap_or(node)),
+            Fault::CrashAllNodes => (0..self.hosts.len()).for_each(|node| self.bounce_node(node)),
+            Fault::PauseNode => self.pause_node(node),
+            Fault::PauseLeader => self.pause_node(self.leader().unwrap_or(node)),
+            Fault::SlowDisk => {
+                let span = self.span();
+                self.hosts[node].slow_disk_until = self.now + span;
+            }
+            Fault::CutOneWay => self.cut_for_a_while(vec![(host, node)]),
+            Fault::CutBothWays => self.cut_for_a_while(vec![(host, node), (node, host)]),
+            Fault::IsolateHost => {
+                let paths = (0..self.host_count).flat_map(|other| [(host, other), (other, host)]);
+                let paths = paths.collect();
+                self.cut_for_a_while(paths);
+            }
+            Fault::SplitHosts => self.split_hosts(),
+            Fault::BreakLink => {
+                let other = self.pick(self.hosts.len());
+                self.break_session(node.min(other), node.max(other));
+            }
+            Fault::CrashMaster => self.crash_for_a_while(master),
+            Fault::CrashServer => self.crash_for_a_while(server),
+            Fault::HangMaster => self.hang_for_a_while(master),
+            Fault::HangServer => self.hang_for_a_while(server),
+            Fault::BounceMaster => {
+                self.crash_server(master);
+                let restart = self.restart();
+                let span = 1_000 + self.random.below(30_000);
+                self.later(span, Happens::Undo(Undo::RestartServer(master, restart)));
+            }
+            Fault::DenyRoleChanges => {
+                self.servers[server].denies = true;
+                let span = self.span();
+                self.later(span, Happens::Undo(Undo::Allow(server)));
+            }
+            Fault::Meddle => self.meddle(server),
+            Fault::RenameHistory => self.rename_history(master),
+            Fault::Sabotage => {}
+        }
+    }
+
+    pub fn leader(&self) -> Option<usize> {
+        self.hosts.iter().position(|host| {
+            host.node
+                .as_ref()
+                .is_some_and(|node| node.engine_status().established)
+        })
+    }
+
+    fn some_master(&mut self) -> usize {
+        let group = self.pick(self.groups.len());
+        let name = &self.groups[group].name;
+        let logged = self.oracle.newest_master(name);
+        logged
+            .and_then(|master| self.server_at(&master))
+            .unwrap_or(self.groups[group].servers[0])
+    }
+
+    fn restart(&mut self) -> Restart {
+        match self.random.below(5) {
+            0 => Restart::Empty,
+            1 => Restart::Stale,
+            _ => Restart::Complete,
+        }
+    }
+
+    fn bounce_node(&mut self, node: usize) {
+        self.crash_node(node);
+        let span = self.span();
+        self.later(span, Happens::Start { node });
+    }
+
+    fn pause_node(&mut self, node: usize) {
+        if self.hosts[node].node.is_some() {
+            self.hosts[node].paused = true;
+            let span = self.span();
+            self.later(span, Happens::Undo(Undo::ResumeNode(node)));
+        }
+    }
+
+    fn crash_for_a_while(&mut self, server: usize) {
+        self.crash_server(server);
+        let span = self.span();
+        let restart = self.restart();
+        self.later(span, Happens::Undo(Undo::RestartServer(server, restart)));
+    }
+
+    fn hang_for_a_while(&mut self, server: usize) {
+        self.hang_server(server);
+        let span = self.span();
+        self.later(span, Happens::Undo(Undo::ResumeServer(server)));
+    }
+
+    fn split_hosts(&mut self) {
+        let sides: Vec<bool> = (0..self.host_count)
+            .map(|_| self.random.below(2) == 0)
+            .collect();
+        let one_way = self.random.below(4) == 0;
+        let mut paths = Vec::new();
+        for from in 0..self.host_count {
+            for to in 0..self.host_count {
+                if sides[from] != sides[to] && (!one_way || sides[from]) {
+                    paths.push((from, to));
+                }
+            }
+        }
+        self.cut_for_a_while(paths);
+    }
+
+    fn cut_for_a_while(&mut self, paths: Vec<(usize, usize)>) {
+        self.note(|| format!("cut: {paths:?}"));
+        for (from, to) in &paths {
+            self.pipes.cut(*from, *to);
+            self.let_time_out(*from, *to);
+        }
+        let span = self.span();
+        self.later(span, Happens::Undo(Undo::Heal(paths)));
+    }
+
+    /// What goes over a path that was cut ends some time later, if it still is.
+    fn let_time_out(&mut self, from: usize, to: usize) {
+        let (one, other) = (from.min(to), from.max(to));
+        if let Some(session) = self.sessions.get(&(one, other)) {
+            let session = session.number;
+            let lasts = 300_000 + self.random.below(2_500_000);
+            self.later(
+                lasts,
+                Happens::SessionOverdue {
+                    one,
+                    other,
+                    session,
+                },
+            );
+        }
+        for id in self.connections_between(one, other) {
+            let lasts = 1_500_000 + self.random.below(8_000_000);
+            self.later(lasts, Happens::ConnectionOverdue { id });
+        }
+        for index in 0..self.servers.len() {
+            let attempt = self.servers[index].attempt;
+            self.later(
+                super::replication::STUCK_MAX,
+                Happens::StreamOverdue { index, attempt },
+            );
+        }
+    }
+
+    fn heal(&mut self, paths: &[(usize, usize)]) {
+        for (from, to) in paths {
+            for (pipe, count) in self.pipes.heal(*from, *to) {
+                // What was lost is sent again when its timer says so.
+                let lasts = 1_000 + self.random.below(400_000);
+                for _ in 0..count {
+                    self.later(lasts, Happens::Arrives(pipe));
+                }
+            }
+        }
+    }
+
+    /// Somebody changes roles by hand.
+    fn meddle(&mut self, server: usize) {
+        let group = self.servers[server].group;
+        let place = self.pick(self.groups[group].servers.len());
+        let other = self.groups[group].servers[place];
+        if !self.servers[server].is_running() || self.servers[server].is_loading() {
+            return;
+        }
+        if self.random.below(2) == 0 {
+            self.note(|| format!("somebody promotes server {server}"));
+            self.become_master(server);
+        } else if other != server {
+            self.note(|| format!("somebody has server {server} follow server {other}"));
+            self.follow(server, other);
+        }
+    }
+
+    /// A master without replicas drops its history's id after a while (`repl-backlog-ttl`).
+    fn rename_history(&mut self, master: usize) {
+        let is_alone = self
+            .servers
+            .iter()
+            .all(|server| server.follows() != Some(master) || server.feed().is_none());
+        if is_alone && self.servers[master].is_writable() {
+            let id = draw_id(&mut self.random);
+            let server = &mut self.servers[master];
+            server.history.id = id;
+            server.history.continues = None;
+            server.backlog_from = ReplicationOffset(server.history.offset.0 + 1);
+            self.note(|| format!("server {master} renames its history"));
+        }
+    }
+
+    /// An epoch began: the worst moment for whoever takes part.
+    pub fn on_begun(&mut self, begin: &Begin) {
+        if self.plan.is_over || !self.plan.kinds.contains(&Fault::Sabotage) {
+            return;
+        }
+        let Some(candidate) = self.server_at(&begin.candidate.endpoint) else {
+            return;
+        };
+        let leader = self.hosts.iter().position(|host| host.id == begin.leader);
+        let leader = leader.unwrap_or(0);
+        let choice = self.random.below(8);
+        let soon = self.random.below(2_000);
+        let undo = match choice {
+            0 => Undo::CrashServer(candidate),
+            1 => Undo::HangServer(candidate),
+            2 => Undo::CrashNode(leader),
+            3 => Undo::PauseNode(leader),
+            _ => return,
+        };
+        *self.tally.faults.entry(Fault::Sabotage).or_default() += 1;
+        self.later(soon, Happens::Undo(undo));
+    }
+
+    pub fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::ResumeNode(node) => self.resume_node(node),
+            Undo::Heal(paths) => {
+                self.note(|| format!("healed: {paths:?}"));
+                self.heal(&paths);
+            }
+            Undo::ResumeServer(server) => self.resume_server(server),
+            Undo::RestartServer(server, restart) => self.restart_server(server, restart),
+            Undo::Allow(server) => self.servers[server].denies = false,
+            _ if self.plan.is_over => {}
+            Undo::CrashServer(server) => self.crash_for_a_while(server),
+            Undo::HangServer(server) => self.hang_for_a_while(server),
+            Undo::CrashNode(node) => self.bounce_node(node),
+            Undo::PauseNode(node) => self.pause_node(node),
+        }
+    }
+
+    /// From here on everything works: what was down starts, what was cut heals.
+    pub fn end_faults(&mut self) {
+        self.plan.is_over = true;
+        self.note(|| "all faults end".to_owned());
+        while let Some(path) = self.pipes.cut_paths().first().copied() {
+            self.heal(&[path]);
+        }
+        for node in 0..self.hosts.len() {
+            self.hosts[node].slow_disk_until = 0;
+            self.resume_node(node);
+            self.start_node(node);
+        }
+        for server in 0..self.servers.len() {
+            self.servers[server].denies = false;
+            match self.servers[server].process {
+                Process::Running => {}
+                Process::Hung => self.resume_server(server),
+                Process::Gone => {
+                    let restart = self.restart();
+                    self.restart_server(server, restart);
+                }
+            }
+        }
+    }
+}

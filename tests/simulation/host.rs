@@ -1,0 +1,261 @@
+//! One daemon: the real [`Node`] on a simulated disk, with what the checks need to know of it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use promoterd::consensus::{Batch, EngineSettings, LogEntry};
+use promoterd::daemon::{Node, NodeAction, NodeEvent};
+use promoterd::decision::{Event, WallClock};
+use promoterd::model::{Endpoint, Epoch, GroupName, Incarnation, LogIndex, NodeId, UnixTime};
+use promoterd::peer::PeerMessage;
+
+use super::disk::Disk;
+use super::invariants::{Step, Violation};
+use super::pipes::Micros;
+use super::world::{Happens, World};
+
+/// Entries after which a simulated daemon compacts its log: a few, so that runs get there.
+const COMPACT_AFTER: u64 = 12;
+
+/// One daemon and its host.
+pub struct Host {
+    pub id: NodeId,
+    pub node: Option<Node>,
+    /// Counts its processes.
+    pub life: u64,
+    pub incarnation: Incarnation,
+    pub disk: Disk,
+    pub settings: EngineSettings,
+    /// It does not run, and what comes to it waits.
+    pub paused: bool,
+    pub inbox: VecDeque<NodeEvent>,
+    pub wake_number: u64,
+    /// What its log holds, by what it handed out to be written.
+    pub log: BTreeMap<LogIndex, LogEntry>,
+    pub applied: LogIndex,
+    /// What it last published of each group, in all its lives.
+    pub published: BTreeMap<GroupName, (Epoch, Endpoint)>,
+    /// Consecutive steps at one moment.
+    pub busy: (Micros, u32),
+    /// Until then its disk is slow.
+    pub slow_disk_until: Micros,
+}
+
+impl Host {
+    pub fn is_running(&self) -> bool {
+        self.node.is_some() && !self.paused
+    }
+
+    /// What its log holds once `batch` is written.
+    fn take_in(&mut self, batch: &Batch) {
+        let entries = match batch {
+            Batch::Append { entries, .. } => {
+                if let Some(first) = entries.first() {
+                    self.log.split_off(&first.index);
+                }
+                entries
+            }
+            Batch::Replace { entries, .. } => {
+                self.log.clear();
+                entries
+            }
+        };
+        let indexed = entries.iter().map(|entry| (entry.index, entry.clone()));
+        self.log.extend(indexed);
+    }
+}
+
+impl World {
+    /// A daemon starts with what its disk holds.
+    pub fn start_node(&mut self, node: usize) {
+        if self.hosts[node].node.is_some() {
+            return;
+        }
+        let wall = WallClock {
+            at: self.instant(),
+            time: UnixTime(1_700_000_000_000 + self.now / 1000),
+        };
+        let policies = self.groups.iter();
+        let policies = policies.map(|group| (group.name.clone(), group.policy.clone()));
+        let policies = policies.collect();
+        let incarnation = Incarnation(self.random.next());
+        let host = &mut self.hosts[node];
+        let recovered = match host.disk.recover() {
+            Ok(recovered) => recovered,
+            Err(error) => return self.fail(Violation::new("recovery", error.to_string())),
+        };
+        if recovered.torn_length > 0 {
+            self.tally.torn_tails += 1;
+        }
+        host.log = recovered
+            .entries
+            .iter()
+            .map(|entry| (entry.index, entry.clone()))
+            .collect();
+        host.life += 1;
+        host.incarnation = incarnation;
+        host.applied = recovered
+            .snapshot
+            .as_ref()
+            .map_or(LogIndex(0), |snapshot| snapshot.position.index);
+        let started = Node::new(host.settings.clone(), policies, recovered, wall);
+        match started {
+            Ok(started) => host.node = Some(started.compacting_after(COMPACT_AFTER)),
+            Err(error) => return self.fail(Violation::new("start", error.to_string())),
+        }
+        self.oracle.node_started(node);
+        self.note(|| format!("node {node} starts"));
+        self.tell(node, NodeEvent::Core(Event::DeadlineReached));
+        for other in 0..self.hosts.len() {
+            if other != node {
+                let delay = self.random.below(20_000);
+                let (one, other) = (node.min(other), node.max(other));
+                self.later(delay, Happens::Dial { one, other });
+            }
+        }
+    }
+
+    /// Power fails, or the process is killed: what was not synced may be lost.
+    pub fn crash_node(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        if host.node.take().is_none() {
+            return;
+        }
+        host.paused = false;
+        host.inbox.clear();
+        host.disk.crash(&mut self.random);
+        self.note(|| format!("node {node} crashes"));
+        self.drop_sessions_of(node);
+        self.drop_connections_of(node);
+    }
+
+    pub fn resume_node(&mut self, node: usize) {
+        if !std::mem::take(&mut self.hosts[node].paused) {
+            return;
+        }
+        self.note(|| format!("node {node} goes on"));
+        let waiting = std::mem::take(&mut self.hosts[node].inbox);
+        for event in waiting {
+            self.tell(node, event);
+        }
+        self.arm(node);
+    }
+
+    pub fn wake(&mut self, node: usize, number: u64) {
+        let host = &self.hosts[node];
+        if host.wake_number == number && host.is_running() {
+            self.tell(node, NodeEvent::Core(Event::DeadlineReached));
+        }
+    }
+
+    pub fn on_written(&mut self, node: usize, life: u64) {
+        let host = &mut self.hosts[node];
+        if host.life != life || !host.disk.is_writing() {
+            return;
+        }
+        host.disk.finish();
+        self.note(|| format!("node {node} has written"));
+        self.tell(node, NodeEvent::Persisted);
+    }
+
+    /// Hands a daemon an event and carries out what it wants.
+    pub fn tell(&mut self, node: usize, event: NodeEvent) {
+        let now = self.instant();
+        let host = &mut self.hosts[node];
+        if host.paused {
+            host.inbox.push_back(event);
+            return;
+        }
+        let Some(running) = &mut host.node else {
+            return;
+        };
+        let was_deadline = matches!(event, NodeEvent::Core(Event::DeadlineReached));
+        let actions = match running.handle(event, now) {
+            Ok(actions) => actions,
+            Err(error) => return self.fail(Violation::new("node", error.to_string())),
+        };
+        let step = Step {
+            node,
+            was_deadline,
+            actions: &actions,
+        };
+        if let Err(violation) = super::invariants::check(self, &step) {
+            return self.fail(violation);
+        }
+        for action in actions {
+            self.carry_out(node, action);
+        }
+        self.arm(node);
+    }
+
+    fn arm(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        host.wake_number += 1;
+        let number = host.wake_number;
+        let deadline = host.node.as_ref().and_then(Node::next_deadline);
+        if let Some(deadline) = deadline {
+            let at = self.micros(deadline.at);
+            self.at(at, Happens::Wake { node, number });
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, action: NodeAction) {
+        match action {
+            NodeAction::Probe(order) => self.probe(node, order),
+            NodeAction::Follow(order) => self.order_to_follow(node, order),
+            NodeAction::Send(peer, message) => self.send(node, &peer, &message),
+            NodeAction::Persist(batch) => self.persist(node, batch),
+            NodeAction::Publish {
+                group,
+                epoch,
+                master,
+            } => {
+                self.note(|| format!("node {node} publishes {group} {epoch} {master}"));
+                let host = &mut self.hosts[node];
+                host.published.insert(group.clone(), (epoch, master));
+                let life = host.life;
+                let event = NodeEvent::Core(Event::FilesRewritten { group, epoch });
+                let delay = 500 + self.random.below(20_000);
+                self.later(delay, Happens::Tell { node, life, event });
+            }
+            NodeAction::Announce(happening) => {
+                self.tally.hear(&happening);
+                self.note(|| format!("node {node}: {happening:?}"));
+            }
+        }
+    }
+
+    fn persist(&mut self, node: usize, batch: Batch) {
+        let longest = if self.random.below(10) == 0 {
+            5_000
+        } else {
+            500
+        };
+        let fast = 50 + self.random.below(longest);
+        let slow = 20_000 + self.random.below(400_000);
+        let host = &mut self.hosts[node];
+        if matches!(batch, Batch::Replace { .. }) {
+            self.tally.snapshots += 1;
+        }
+        host.take_in(&batch);
+        self.transcript
+            .note(self.now, || format!("node {node} writes {batch:?}"));
+        host.disk.start(batch);
+        let life = host.life;
+        let lasts = if host.slow_disk_until > self.now {
+            slow
+        } else {
+            fast
+        };
+        self.later(lasts, Happens::Written { node, life });
+    }
+
+    fn send(&mut self, node: usize, peer: &NodeId, message: &PeerMessage) {
+        let to = self.hosts.iter().position(|host| host.id == *peer);
+        let Some(to) = to else {
+            return self.fail(Violation::new("send", format!("{peer} is no node")));
+        };
+        let bytes = message.encode();
+        self.transcript.mix_bytes(&bytes);
+        self.send_bytes(node, to, bytes);
+    }
+}

@@ -1,0 +1,101 @@
+//! What must hold after every step, one promise a file.
+
+mod bounded_work;
+mod epochs_only_grow;
+mod files_never_go_back;
+mod mandate_before_promotion;
+mod one_log;
+mod one_promotion_an_epoch;
+mod only_the_leader_acts;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use promoterd::daemon::NodeAction;
+use promoterd::decision::{Begin, GroupRecord, Records};
+use promoterd::model::{Endpoint, Epoch, GroupName, RunId};
+
+use super::world::World;
+use one_log::CommittedLog;
+
+/// A promise that was broken.
+#[derive(Debug, Clone)]
+pub struct Violation {
+    promise: &'static str,
+    what: String,
+}
+
+impl Violation {
+    pub fn new(promise: &'static str, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self { promise, what }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.promise, self.what)
+    }
+}
+
+/// One event that a node took in, and what it made of it.
+pub struct Step<'a> {
+    pub node: usize,
+    pub was_deadline: bool,
+    pub actions: &'a [NodeAction],
+}
+
+/// What nobody in the cluster knows for certain, and the checks do.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    committed: CommittedLog,
+    /// Every epoch that began, as committed.
+    mandates: BTreeMap<(GroupName, Epoch), Begin>,
+    /// Every master that was committed, by epoch.
+    masters: BTreeMap<(GroupName, Epoch), Endpoint>,
+    /// Which process accepted the promotion of an epoch.
+    promoted: BTreeMap<(GroupName, Epoch), (Endpoint, RunId)>,
+    /// The epochs that each node has had in this life.
+    epochs: BTreeMap<(usize, GroupName), (Epoch, Epoch)>,
+    /// Which nodes carried an epoch on that another one began.
+    resumed: BTreeMap<(GroupName, Epoch), usize>,
+}
+
+impl Oracle {
+    /// What a node had in its last life it may have to learn again.
+    pub fn node_started(&mut self, node: usize) {
+        self.epochs.retain(|(of, _), _| *of != node);
+    }
+
+    /// A server accepted a promotion.
+    pub fn promoted(
+        &mut self,
+        group: &GroupName,
+        epoch: Epoch,
+        process: (Endpoint, RunId),
+    ) -> Result<(), Violation> {
+        one_promotion_an_epoch::check(self, group, epoch, process)
+    }
+
+    /// The newest committed state of a group.
+    pub fn newest_record(&self, group: &GroupName) -> Option<&GroupRecord> {
+        self.committed
+            .newest()
+            .and_then(|records: &Records| records.get(group))
+    }
+
+    pub fn newest_master(&self, group: &GroupName) -> Option<Endpoint> {
+        let record = self.newest_record(group)?;
+        Some(record.master().endpoint.clone())
+    }
+}
+
+/// Checks all promises after a step.
+pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
+    one_log::check(world, step.node)?;
+    epochs_only_grow::check(world, step.node)?;
+    mandate_before_promotion::check(world, step)?;
+    only_the_leader_acts::check(world, step)?;
+    files_never_go_back::check(world, step)?;
+    bounded_work::check(world, step)
+}

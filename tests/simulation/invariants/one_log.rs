@@ -1,0 +1,159 @@
+//! S3: a decision once committed survives, and all nodes agree on every one.
+
+use std::collections::BTreeMap;
+
+use promoterd::consensus::LogEntry;
+use promoterd::decision::{Begin, Entry, Outcome, Records};
+use promoterd::model::LogIndex;
+
+use super::{Oracle, Violation, World};
+
+const PROMISE: &str = "S3: what is committed stays, and is the same everywhere";
+
+/// Everything that any node ever applied, and the state it leads to.
+#[derive(Debug, Default)]
+pub struct CommittedLog {
+    entries: BTreeMap<LogIndex, LogEntry>,
+    states: BTreeMap<LogIndex, Records>,
+}
+
+impl CommittedLog {
+    pub fn newest(&self) -> Option<&Records> {
+        self.states.values().next_back()
+    }
+}
+
+/// What the node applied in this step is what everybody applied there, across all restarts; and its
+/// state is the one that these entries lead to, also where it came as a snapshot.
+pub fn check(world: &mut World, node: usize) -> Result<(), Violation> {
+    let Some(running) = &world.hosts[node].node else {
+        return Ok(());
+    };
+    let applied = running.engine_status().applied;
+    let before = std::mem::replace(&mut world.hosts[node].applied, applied);
+    if applied < before {
+        let what = format!("node {node} went back from entry {before} to {applied}");
+        return Err(Violation::new(PROMISE, what));
+    }
+    if applied == before {
+        return Ok(());
+    }
+    let mut begun = Vec::new();
+    for index in (before.0 + 1..=applied.0).map(LogIndex) {
+        let entry = world.hosts[node].log.get(&index).cloned();
+        if let Some(begin) = agree(world, node, index, entry)? {
+            begun.push(begin);
+        }
+    }
+    check_state(world, node, applied)?;
+    for begin in begun {
+        world.on_begun(&begin);
+    }
+    Ok(())
+}
+
+fn agree(
+    world: &mut World,
+    node: usize,
+    index: LogIndex,
+    entry: Option<LogEntry>,
+) -> Result<Option<Begin>, Violation> {
+    let known = world.oracle.committed.entries.get(&index);
+    match (known, entry) {
+        (Some(known), Some(entry)) if *known == entry => Ok(None),
+        (Some(known), Some(entry)) => {
+            let what = format!("entry {index}: node {node} applied {entry:?}, others {known:?}");
+            Err(Violation::new(PROMISE, what))
+        }
+        // It came within a snapshot, and the state will be compared.
+        (Some(_), None) => {
+            if world.hosts[node].log.range(..index).next().is_none() {
+                world.tally.installs += 1;
+            }
+            Ok(None)
+        }
+        (None, None) => {
+            let what = format!("node {node} applied entry {index}, which nobody has");
+            Err(Violation::new(PROMISE, what))
+        }
+        (None, Some(entry)) => commit(world, node, index, entry),
+    }
+}
+
+/// The first node that applies an entry decides what it is.
+fn commit(
+    world: &mut World,
+    node: usize,
+    index: LogIndex,
+    entry: LogEntry,
+) -> Result<Option<Begin>, Violation> {
+    let oracle = &mut world.oracle;
+    let mut state = oracle.committed.newest().cloned().unwrap_or_default();
+    let mut began = None;
+    if !entry.payload.is_empty() {
+        let decoded = Entry::decode(&entry.payload);
+        let decoded = decoded.map_err(|error| Violation::new(PROMISE, error.to_string()))?;
+        let group = decoded.group().clone();
+        let before = state
+            .get(&group)
+            .map_or(0, |record| record.failovers().len());
+        let fits = state.apply(decoded.clone()) != promoterd::decision::Change::None;
+        if let (true, Entry::Begin(begin)) = (fits, &decoded) {
+            began = Some(begin.clone());
+        }
+        note(oracle, &state, &decoded, fits);
+        let now = world.now;
+        world.transcript.note(now, || {
+            format!("entry {index} first applied by node {node}, fits: {fits}, {before} failovers before: {decoded:?}")
+        });
+        if fits {
+            count(world, &decoded);
+        }
+    }
+    let committed = &mut world.oracle.committed;
+    committed.entries.insert(index, entry);
+    committed.states.insert(index, state);
+    Ok(began)
+}
+
+fn note(oracle: &mut Oracle, state: &Records, entry: &Entry, fits: bool) {
+    let group = entry.group();
+    let Some(record) = state.get(group).filter(|_| fits) else {
+        return;
+    };
+    if let Some(open) = record
+        .failovers()
+        .back()
+        .filter(|last| last.outcome == Outcome::Open)
+    {
+        let key = (group.clone(), open.begin.epoch);
+        oracle.mandates.insert(key, open.begin.clone());
+    }
+    let key = (group.clone(), record.epoch());
+    oracle.masters.insert(key, record.master().endpoint.clone());
+}
+
+fn count(world: &mut World, entry: &Entry) {
+    match entry {
+        Entry::Begin(begin) => *world.tally.begun.entry(begin.evidence.cause).or_default() += 1,
+        Entry::Done { .. } => world.tally.done += 1,
+        Entry::Abort { .. } => world.tally.aborted += 1,
+        Entry::Register { .. }
+        | Entry::Members { .. }
+        | Entry::Identify { .. }
+        | Entry::Settled { .. }
+        | Entry::Returned { .. } => {}
+    }
+}
+
+fn check_state(world: &World, node: usize, applied: LogIndex) -> Result<(), Violation> {
+    let held = world.hosts[node]
+        .node
+        .as_ref()
+        .map(|node| node.supervisor().records());
+    if held == world.oracle.committed.states.get(&applied) {
+        return Ok(());
+    }
+    let what = format!("node {node} at entry {applied}: its state is not what the entries lead to");
+    Err(Violation::new(PROMISE, what))
+}

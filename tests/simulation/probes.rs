@@ -1,0 +1,449 @@
+//! The daemons' connections to the servers, and the commands on them.
+
+use std::time::Instant;
+
+use promoterd::daemon::NodeEvent;
+use promoterd::decision::{
+    CommandFailure, ConnectFailure, Event, FollowOrder, FollowOutcome, LinkId, ProbeCommand,
+    ProbeEvent, ProbeOrder, ProbeReport,
+};
+use promoterd::model::{Epoch, PingReply};
+
+use super::pipes::{PipeId, delay};
+use super::server::{Process, info};
+use super::world::{Happens, Item, World};
+
+/// Follow orders have connections of their own, numbered from here.
+const FOLLOW_FROM: u64 = 1 << 40;
+
+/// One connection of one life of a daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionId {
+    pub node: usize,
+    life: u64,
+    number: u64,
+}
+
+#[derive(Debug)]
+pub struct Connection {
+    pub server: usize,
+    /// The process at its other end; none until it is up.
+    server_life: Option<u64>,
+    up: PipeId,
+    down: PipeId,
+    /// The daemon still has its end.
+    is_open: bool,
+    /// The daemon would hear of the exit of the process.
+    is_watched: bool,
+    /// Nobody answers any more, and a child of the dead process holds the socket.
+    is_orphaned: bool,
+    follow: Option<FollowOrder>,
+}
+
+/// A command on its way to a server.
+#[derive(Debug)]
+pub enum Order {
+    Ping { sent_at: Instant },
+    Info { sent_at: Instant },
+    Promote { epoch: Epoch },
+    Follow,
+}
+
+/// An answer on its way to a daemon.
+#[derive(Debug)]
+pub enum Reply {
+    Report(ProbeReport),
+    /// The connection did not come up, or ended.
+    Ends(ProbeReport),
+    Followed(Result<(), CommandFailure>),
+}
+
+impl World {
+    pub fn probe(&mut self, node: usize, order: ProbeOrder) {
+        let life = self.hosts[node].life;
+        let id = ConnectionId {
+            node,
+            life,
+            number: order.link.0,
+        };
+        match order.command {
+            ProbeCommand::Connect => {
+                let Some(server) = self.server_at(&order.endpoint) else {
+                    return;
+                };
+                self.open(id, server, None);
+                let lasts = delay(node, self.servers[server].host, &mut self.random);
+                self.later(lasts, Happens::Connects { id });
+            }
+            ProbeCommand::Disconnect => self.disconnect(id),
+            ProbeCommand::Ping => {
+                let sent_at = self.instant();
+                self.send_order(id, Order::Ping { sent_at });
+            }
+            ProbeCommand::AskInfo => {
+                let sent_at = self.instant();
+                self.send_order(id, Order::Info { sent_at });
+            }
+            ProbeCommand::WatchProcess(process_id) => self.watch_process(id, process_id),
+            ProbeCommand::Promote(promotion) => {
+                let epoch = promotion.epoch();
+                self.send_order(id, Order::Promote { epoch });
+            }
+        }
+    }
+
+    fn open(&mut self, id: ConnectionId, server: usize, follow: Option<FollowOrder>) {
+        let host = self.servers[server].host;
+        let connection = Connection {
+            server,
+            server_life: None,
+            up: self.pipes.open(id.node, host),
+            down: self.pipes.open(host, id.node),
+            is_open: true,
+            is_watched: false,
+            is_orphaned: false,
+            follow,
+        };
+        self.connections.insert(id, connection);
+    }
+
+    fn send_order(&mut self, id: ConnectionId, order: Order) {
+        if let Some(connection) = self.connections.get(&id) {
+            let up = connection.up;
+            self.push(up, Item::Order { id, order });
+        }
+    }
+
+    fn watch_process(&mut self, id: ConnectionId, process_id: u32) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let server = &self.servers[connection.server];
+            connection.is_watched = server.host == id.node
+                && server.process_id == process_id
+                && server.process != Process::Gone;
+        }
+    }
+
+    /// The connection attempt reaches the other host.
+    pub fn on_connects(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let server = &self.servers[connection.server];
+        if !self.pipes.is_open_both_ways(id.node, server.host) {
+            self.later(1_000_000, Happens::ConnectionOverdue { id });
+            return;
+        }
+        let reply = match server.process {
+            Process::Gone => Reply::Ends(ProbeReport::ConnectFailed(ConnectFailure::Refused)),
+            // The kernel accepts for a process that hangs.
+            Process::Running | Process::Hung => {
+                connection.server_life = Some(server.life);
+                let same_host = server.host == id.node;
+                Reply::Report(ProbeReport::Connected { same_host })
+            }
+        };
+        let down = connection.down;
+        self.push(down, Item::Reply { id, reply });
+    }
+
+    /// The daemon lets go. What it has sent is still on its way.
+    fn disconnect(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.is_open = false;
+            self.forget_if_over(id);
+        }
+    }
+
+    fn forget_if_over(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        let is_over = !connection.is_open
+            && (connection.server_life.is_none() || self.pipes.is_empty(connection.up));
+        if is_over {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.remove(&id) {
+            self.pipes.close(connection.up);
+            self.pipes.close(connection.down);
+        }
+    }
+
+    pub fn drop_connections_of(&mut self, node: usize) {
+        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for id in ids.into_iter().filter(|id| id.node == node) {
+            self.disconnect(id);
+        }
+    }
+
+    /// A command reaches a server.
+    pub fn on_order(&mut self, id: ConnectionId, order: Order) {
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        let index = connection.server;
+        let server = &mut self.servers[index];
+        if connection.server_life != Some(server.life) || server.process == Process::Gone {
+            return;
+        }
+        if server.process == Process::Hung {
+            server.stalled.push(Item::Order { id, order });
+            return;
+        }
+        let reply = self.execute(id, index, order);
+        if let Some(connection) = self.connections.get(&id) {
+            let down = connection.down;
+            self.push(down, Item::Reply { id, reply });
+        }
+        self.forget_if_over(id);
+    }
+
+    fn execute(&mut self, id: ConnectionId, index: usize, order: Order) -> Reply {
+        match order {
+            Order::Ping { sent_at } => {
+                let reply = if self.servers[index].is_loading() {
+                    PingReply::Loading
+                } else {
+                    PingReply::Pong
+                };
+                Reply::Report(ProbeReport::PingReplied { sent_at, reply })
+            }
+            Order::Info { sent_at } => {
+                let result = Ok(info(&self.servers, index, self.now));
+                Reply::Report(ProbeReport::InfoReplied { sent_at, result })
+            }
+            Order::Promote { epoch } => {
+                let result = self.promote(id.node, index, epoch);
+                Reply::Report(ProbeReport::PromoteReplied { epoch, result })
+            }
+            Order::Follow => Reply::Followed(self.execute_follow(id, index)),
+        }
+    }
+
+    fn may_change_role(&self, index: usize) -> Result<(), CommandFailure> {
+        let server = &self.servers[index];
+        if server.is_loading() {
+            return Err(CommandFailure::Loading);
+        }
+        if server.denies {
+            return Err(CommandFailure::Denied("NOPERM".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn promote(&mut self, node: usize, index: usize, epoch: Epoch) -> Result<(), CommandFailure> {
+        self.may_change_role(index)?;
+        self.become_master(index);
+        self.note(|| format!("server {index} promoted by node {node} in epoch {epoch}"));
+        self.tally.promotions += 1;
+        let server = &self.servers[index];
+        let group = self.groups[server.group].name.clone();
+        let promoted = (server.endpoint.clone(), server.run_id);
+        if let Err(violation) = self.oracle.promoted(&group, epoch, promoted) {
+            self.fail(violation);
+        }
+        Ok(())
+    }
+
+    fn execute_follow(&mut self, id: ConnectionId, index: usize) -> Result<(), CommandFailure> {
+        let order = self
+            .connections
+            .get(&id)
+            .and_then(|held| held.follow.clone());
+        let order = order.expect("a connection of its own");
+        if order.run_id != self.servers[index].run_id {
+            return Err(CommandFailure::OtherProcess(self.servers[index].run_id));
+        }
+        self.may_change_role(index)?;
+        let master = self.server_at(&order.master);
+        let master = master.ok_or_else(|| CommandFailure::Refused("no such host".to_owned()))?;
+        if self.servers[index].is_master() {
+            self.tally.demotions += 1;
+        }
+        self.note(|| {
+            let epoch = order.epoch;
+            format!(
+                "server {index} follows server {master} by order of node {} in epoch {epoch}",
+                id.node
+            )
+        });
+        self.follow(index, master);
+        if order.demotes {
+            self.kill_clients(index);
+        }
+        Ok(())
+    }
+
+    /// `CLIENT KILL TYPE normal`: all probe connections of all daemons are among them.
+    fn kill_clients(&mut self, index: usize) {
+        let life = self.servers[index].life;
+        for id in self.connections_to(index, life) {
+            let connection = &self.connections[&id];
+            if connection.follow.is_none() {
+                let down = connection.down;
+                let reply = Reply::Ends(ProbeReport::Closed("killed".to_owned()));
+                self.push(down, Item::Reply { id, reply });
+            }
+        }
+    }
+
+    fn connections_to(&self, index: usize, life: u64) -> Vec<ConnectionId> {
+        self.connections
+            .iter()
+            .filter(|(_, held)| held.server == index && held.server_life == Some(life))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The process is gone: its connections close, and whoever watches it is told.
+    pub fn close_connections_to(&mut self, index: usize) {
+        let life = self.servers[index].life;
+        let is_held = self.random.below(6) == 0;
+        for id in self.connections_to(index, life) {
+            if self.connections[&id].is_watched && self.connections[&id].is_open {
+                self.tell_probe(id, ProbeReport::ProcessExited, 3_000);
+            }
+            let connection = self.connections.get_mut(&id).expect("listed just now");
+            self.pipes.close(connection.up);
+            let down = connection.down;
+            if connection.follow.is_some() {
+                let reply = Reply::Followed(Err(CommandFailure::Lost("reset".to_owned())));
+                self.push(down, Item::Reply { id, reply });
+            } else if is_held {
+                connection.is_orphaned = true;
+                let lasts = 100_000 + self.random.below(4_000_000);
+                self.later(lasts, Happens::ConnectionOverdue { id });
+            } else {
+                let reply = Reply::Ends(ProbeReport::Closed("reset".to_owned()));
+                self.push(down, Item::Reply { id, reply });
+            }
+        }
+    }
+
+    fn tell_probe(&mut self, id: ConnectionId, report: ProbeReport, within: u64) {
+        let endpoint = self.servers[self.connections[&id].server].endpoint.clone();
+        let link = LinkId(id.number);
+        let event = NodeEvent::Core(Event::Probed(ProbeEvent {
+            endpoint,
+            link,
+            report,
+        }));
+        let lasts = self.random.below(within + 1);
+        let (node, life) = (id.node, id.life);
+        self.later(lasts, Happens::Tell { node, life, event });
+    }
+
+    pub fn on_reply(&mut self, id: ConnectionId, reply: Reply) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if !connection.is_open {
+            return;
+        }
+        let endpoint = self.servers[connection.server].endpoint.clone();
+        let link = LinkId(id.number);
+        let event = match reply {
+            Reply::Report(report) => Event::Probed(ProbeEvent {
+                endpoint,
+                link,
+                report,
+            }),
+            Reply::Ends(report) => {
+                self.forget(id);
+                Event::Probed(ProbeEvent {
+                    endpoint,
+                    link,
+                    report,
+                })
+            }
+            Reply::Followed(result) => {
+                let order = connection.follow.clone().expect("a connection of its own");
+                self.forget(id);
+                Event::Followed(FollowOutcome { order, result })
+            }
+        };
+        if self.hosts[id.node].life == id.life {
+            self.tell(id.node, NodeEvent::Core(event));
+        }
+    }
+
+    pub fn on_connection_overdue(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let host = self.servers[connection.server].host;
+        let is_cut = !self.pipes.is_open_both_ways(id.node, host);
+        if connection.follow.is_some() || !connection.is_open {
+            return;
+        }
+        let report = match connection.server_life {
+            None => ProbeReport::ConnectFailed(ConnectFailure::TimedOut),
+            Some(_) if is_cut || connection.is_orphaned => {
+                ProbeReport::Closed("timed out".to_owned())
+            }
+            Some(_) => return,
+        };
+        self.tell_probe(id, report, 0);
+        self.disconnect(id);
+    }
+
+    /// A follow order goes out, on a connection of its own or a pooled one.
+    pub fn order_to_follow(&mut self, node: usize, order: FollowOrder) {
+        let Some(server) = self.server_at(&order.endpoint) else {
+            return;
+        };
+        self.connection_drawn += 1;
+        let life = self.hosts[node].life;
+        let number = FOLLOW_FROM + self.connection_drawn;
+        let id = ConnectionId { node, life, number };
+        self.open(id, server, Some(order));
+        let (host, process) = (self.servers[server].host, self.servers[server].process);
+        let is_pooled = self.random.below(2) == 0;
+        let can_connect = is_pooled || self.pipes.is_open_both_ways(node, host);
+        let overdue = if can_connect { 3_000_000 } else { 1_000_000 };
+        self.later(overdue, Happens::FollowOverdue { id });
+        if process == Process::Gone {
+            let down = self.connections[&id].down;
+            let reply = Reply::Followed(Err(CommandFailure::Lost("refused".to_owned())));
+            self.push(down, Item::Reply { id, reply });
+        } else if can_connect {
+            let life = self.servers[server].life;
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.server_life = Some(life);
+            }
+            self.send_order(id, Order::Follow);
+        }
+    }
+
+    /// Nobody waits any longer. What was sent may still be carried out.
+    pub fn on_follow_overdue(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        if !connection.is_open {
+            return;
+        }
+        let order = connection.follow.clone().expect("a connection of its own");
+        let result = Err(CommandFailure::TimedOut);
+        let event = NodeEvent::Core(Event::Followed(FollowOutcome { order, result }));
+        self.disconnect(id);
+        if self.hosts[id.node].life == id.life {
+            self.tell(id.node, event);
+        }
+    }
+
+    /// Connections that a cut between two hosts will end.
+    pub fn connections_between(&self, one: usize, other: usize) -> Vec<ConnectionId> {
+        self.connections
+            .iter()
+            .filter(|(id, held)| {
+                let host = self.servers[held.server].host;
+                (id.node, host) == (one, other) || (id.node, host) == (other, one)
+            })
+            .map(|(id, _)| *id)
+            .collect()
+    }
+}

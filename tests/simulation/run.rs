@@ -1,0 +1,78 @@
+//! One schedule from its seed to its end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::invariants::Violation;
+use super::settled::{self, EXCUSED_AFTER, HOLDS_FOR, SETTLES_WITHIN};
+use super::tally::Tally;
+use super::transcript::Wanted;
+use super::world::World;
+
+/// How a run ended.
+pub struct Outcome {
+    pub hash: u64,
+    pub tally: Tally,
+    pub lines: Vec<String>,
+    /// The promise that was broken, if one was.
+    pub broken: Option<String>,
+}
+
+/// Runs the schedule that `seed` names.
+pub fn run(seed: u64, wanted: Wanted) -> Outcome {
+    let mut world = World::new(seed, wanted);
+    let ended = catch_unwind(AssertUnwindSafe(|| carry_on(&mut world)));
+    let broken = match ended {
+        Ok(()) => world.violation.as_ref().map(ToString::to_string),
+        Err(panic) => Some(format!("S7: nothing panics: {}", message(&*panic))),
+    };
+    world.tally.schedules = 1;
+    Outcome {
+        hash: world.transcript.hash(),
+        tally: world.tally,
+        lines: world.transcript.into_lines(),
+        broken,
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+fn carry_on(world: &mut World) {
+    let quiet_from = world.plan.faults_until;
+    world.run_until(quiet_from);
+    let mut settled_at = None;
+    let mut excused_at = None;
+    while world.violation.is_none() {
+        world.run_until(world.now + 50_000);
+        let why = match settled::check(world) {
+            Ok(()) => {
+                excused_at = None;
+                let since = *settled_at.get_or_insert(world.now);
+                if world.now - since >= HOLDS_FOR {
+                    world.tally.settled_after.push(since - quiet_from);
+                    return;
+                }
+                continue;
+            }
+            Err(why) => why,
+        };
+        settled_at = None;
+        if let Some(excuse) = settled::excuse(world) {
+            let since = *excused_at.get_or_insert(world.now);
+            if world.now - since >= EXCUSED_AFTER {
+                world.note(|| format!("not settled ({why}): {excuse}"));
+                let seed = world.seed;
+                world.tally.unsettled.entry(excuse).or_default().push(seed);
+                return;
+            }
+        } else {
+            excused_at = None;
+        }
+        if world.now > quiet_from + SETTLES_WITHIN {
+            world.fail(Violation::new("L1 to L4: the cluster settles", why));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! When a cluster has settled, and the few reasons for which a group honestly cannot.
+
+use promoterd::decision::GroupRecord;
+
+use super::server::{Process, Server};
+use super::world::{SimulatedGroup, World};
+
+/// Longest time from the last fault to a settled cluster, in microseconds.
+pub const SETTLES_WITHIN: u64 = 60_000_000;
+/// It must have held for so long.
+pub const HOLDS_FOR: u64 = 1_000_000;
+/// So must a reason why it cannot settle, before it is taken for one.
+pub const EXCUSED_AFTER: u64 = 8_000_000;
+
+/// Checks the liveness promises.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub fn check(world: &World) -> Result<(), String> {
+    let leaders = world.hosts.iter().filter(|host| {
+        let status = host.node.as_ref().map(|node| node.engine_status());
+        status.is_some_and(|status| status.established)
+    });
+    let leaders = leaders.count();
+    if leaders != 1 {
+        return Err(format!("{leaders} leaders"));
+    }
+    world
+        .groups
+        .iter()
+        .try_for_each(|group| check_group(world, group))
+}
+
+fn check_group(world: &World, group: &SimulatedGroup) -> Result<(), String> {
+    let name = &group.name;
+    let newest = world.oracle.newest_record(name);
+    let record = newest.ok_or_else(|| format!("{name} is not registered"))?;
+    if record.mandate().is_some() {
+        return Err(format!("{name} has an open epoch"));
+    }
+    for (node, host) in world.hosts.iter().enumerate() {
+        let held = host
+            .node
+            .as_ref()
+            .and_then(|node| node.supervisor().records().get(name));
+        if held != Some(record) {
+            return Err(format!(
+                "node {node} has not applied the newest state of {name}"
+            ));
+        }
+        let wanted = (record.epoch(), record.master().endpoint.clone());
+        if host.published.get(name) != Some(&wanted) {
+            return Err(format!("node {node} has not published {wanted:?}"));
+        }
+    }
+    check_servers(world, group, record)
+}
+
+fn check_servers(
+    world: &World,
+    group: &SimulatedGroup,
+    record: &GroupRecord,
+) -> Result<(), String> {
+    let master = world.server_at(&record.master().endpoint);
+    let master = master.ok_or_else(|| "the master is no server".to_owned())?;
+    let held = &world.servers[master];
+    if !held.is_writable() || held.run_id != record.master().run_id {
+        return Err(format!(
+            "server {master} is not the master that it should be"
+        ));
+    }
+    for index in group
+        .servers
+        .iter()
+        .copied()
+        .filter(|index| *index != master)
+    {
+        let server = &world.servers[index];
+        assert_eq!(server.process, Process::Running, "all faults have ended");
+        // One that is not listed, and died before its master was asked about it, nobody knows of.
+        let is_known = record.members().contains(&server.endpoint);
+        if is_known && (server.follows() != Some(master) || !server.is_fed()) {
+            return Err(format!("server {index} does not follow server {master}"));
+        }
+    }
+    Ok(())
+}
+
+/// Nobody is left that holds the logged history and may be promoted: what there is instead.
+fn without_data<'a>(
+    world: &World,
+    record: &GroupRecord,
+    mut servers: impl Iterator<Item = &'a Server>,
+) -> String {
+    let master = world.server_at(&record.master().endpoint);
+    let has_its_data = |index: usize| record.master().shares(&world.servers[index].history);
+    if master.is_some_and(has_its_data) {
+        // `Begin` may name the old master itself once reinstatement is built.
+        return "the master restarted with the data and nobody else has them".to_owned();
+    }
+    let restarted = master.is_some_and(|index| world.servers[index].is_writable());
+    let followed = servers.all(|server| server.is_master() || server.follows() == master);
+    match (restarted, followed) {
+        (true, true) => "the master restarted, and all copied it before it could be replaced",
+        (true, false) => "the master restarted, and nobody has its data",
+        (false, _) => "the master is none any more, and nobody has its data",
+    }
+    .to_owned()
+}
+
+/// Why this cluster need not settle, if there is such a reason; each is a state in which only an
+/// operator can know what is right.
+pub fn excuse(world: &World) -> Option<String> {
+    world
+        .groups
+        .iter()
+        .find_map(|group| excuse_group(world, group))
+}
+
+fn excuse_group(world: &World, group: &SimulatedGroup) -> Option<String> {
+    let servers = || group.servers.iter().map(|index| &world.servers[*index]);
+    let Some(record) = world.oracle.newest_record(&group.name) else {
+        let masters = servers().filter(|server| server.is_master()).count();
+        return (masters != 1)
+            .then(|| format!("never registered: {masters} masters at first start"));
+    };
+    let lives = servers().any(|server| {
+        server.run_id == record.master().run_id
+            && server.endpoint == record.master().endpoint
+            && server.is_master()
+    });
+    let eligible = servers().any(|server| {
+        server.endpoint != record.master().endpoint
+            && server.priority > 0
+            && record.master().shares(&server.history)
+    });
+    if !lives && !eligible {
+        return Some(without_data(world, record, servers()));
+    }
+    let is_known = |server: &Server| {
+        let continues = server.history.continues.map(|(id, _)| id);
+        let ids = [Some(server.history.id), continues];
+        ids.iter().flatten().any(|id| record.knows_history(id))
+    };
+    let stranger = servers().any(|server| {
+        let listed = group.policy.instances.contains(&server.endpoint);
+        server.is_master()
+            && server.endpoint != record.master().endpoint
+            && !is_known(server)
+            && (server.has_keys || !listed)
+    });
+    stranger.then(|| "a stranger: a master with data of its own, or not listed".to_owned())
+}

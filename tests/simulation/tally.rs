@@ -1,0 +1,147 @@
+//! What happened over all runs: for the report, and to notice what never did.
+
+use std::collections::BTreeMap;
+
+use promoterd::decision::{Cause, Happening};
+
+use super::faults::Fault;
+
+/// Counts of one run, or of many.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub schedules: u64,
+    pub steps: u64,
+    pub faults: BTreeMap<Fault, u64>,
+    /// Epochs that began, by the strongest cause.
+    pub begun: BTreeMap<Cause, u64>,
+    pub done: u64,
+    pub aborted: u64,
+    /// Open epochs that another leader, or another life of it, carried on.
+    pub resumed: u64,
+    pub promotions: u64,
+    pub demotions: u64,
+    pub torn_tails: u64,
+    pub snapshots: u64,
+    pub installs: u64,
+    pub partial_copies: u64,
+    pub full_copies: u64,
+    pub losses_known: u64,
+    pub slept: u64,
+    /// Seeds of the runs that could not settle, by why that is nobody's fault.
+    pub unsettled: BTreeMap<String, Vec<u64>>,
+    /// Microseconds from the last fault to the settled cluster, of each run.
+    pub settled_after: Vec<u64>,
+}
+
+impl Tally {
+    /// Counts what a node tells people.
+    pub fn hear(&mut self, happening: &Happening) {
+        if matches!(happening, Happening::LossKnown { .. }) {
+            self.losses_known += 1;
+        } else if matches!(happening, Happening::Slept { .. }) {
+            self.slept += 1;
+        }
+    }
+
+    pub fn add(&mut self, other: Self) {
+        self.schedules += other.schedules;
+        self.steps += other.steps;
+        add_all(&mut self.faults, other.faults);
+        add_all(&mut self.begun, other.begun);
+        self.done += other.done;
+        self.aborted += other.aborted;
+        self.resumed += other.resumed;
+        self.promotions += other.promotions;
+        self.demotions += other.demotions;
+        self.torn_tails += other.torn_tails;
+        self.snapshots += other.snapshots;
+        self.installs += other.installs;
+        self.partial_copies += other.partial_copies;
+        self.full_copies += other.full_copies;
+        self.losses_known += other.losses_known;
+        self.slept += other.slept;
+        for (why, seeds) in other.unsettled {
+            self.unsettled.entry(why).or_default().extend(seeds);
+        }
+        self.settled_after.extend(other.settled_after);
+    }
+
+    /// What a large number of runs must have seen, or they prove less than they claim.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let begun = |cause| self.begun.get(&cause).copied().unwrap_or(0);
+        [
+            (begun(Cause::Exited), "a failover of an exited master"),
+            (begun(Cause::Restarted), "a failover of a restarted master"),
+            (begun(Cause::Gone), "a failover of a master that was gone"),
+            (begun(Cause::Silent), "a failover of a silent master"),
+            (
+                begun(Cause::WrongRole),
+                "a failover of a master in the wrong role",
+            ),
+            (self.done, "a failover that was done"),
+            (self.aborted, "an epoch that was aborted"),
+            (self.resumed, "an open epoch that another leader carried on"),
+            (self.demotions, "an old master that was demoted"),
+            (self.torn_tails, "a torn log that was recovered"),
+            (self.snapshots, "a log that was compacted"),
+            (self.installs, "a snapshot that a follower installed"),
+            (self.partial_copies, "a replica that went on without a copy"),
+            (self.full_copies, "a replica that took a full copy"),
+            (self.losses_known, "a loss that became known"),
+            (self.slept, "a node that noticed that it had slept"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count == 0)
+        .map(|(_, what)| what)
+        .collect()
+    }
+
+    pub fn print(&mut self) {
+        println!("schedules {}, steps {}", self.schedules, self.steps);
+        println!("faults {:?}", self.faults);
+        println!("epochs begun, by cause: {:?}", self.begun);
+        println!(
+            "done {}, aborted {}, resumed {}, promotions {}, demotions {}, losses known {}",
+            self.done,
+            self.aborted,
+            self.resumed,
+            self.promotions,
+            self.demotions,
+            self.losses_known
+        );
+        println!(
+            "torn tails {}, snapshots {}, installed {}, slept {}",
+            self.torn_tails, self.snapshots, self.installs, self.slept
+        );
+        println!(
+            "copies: partial {}, full {}",
+            self.partial_copies, self.full_copies
+        );
+        for (why, seeds) in &self.unsettled {
+            let some = &seeds[..seeds.len().min(5)];
+            println!(
+                "not settled: {} times {why}, as with seeds {some:?}",
+                seeds.len()
+            );
+        }
+        self.settled_after.sort_unstable();
+        let at = |share: usize| {
+            let last = self.settled_after.len().saturating_sub(1);
+            self.settled_after
+                .get(last * share / 100)
+                .map_or(0, |span| span / 1000)
+        };
+        println!(
+            "settled after ms: median {}, 99 % {}, longest {}",
+            at(50),
+            at(99),
+            at(100)
+        );
+    }
+}
+
+fn add_all<Key: Ord>(sum: &mut BTreeMap<Key, u64>, other: BTreeMap<Key, u64>) {
+    for (key, count) in other {
+        *sum.entry(key).or_default() += count;
+    }
+}
