@@ -105,6 +105,8 @@ pub fn choose(
             assess(endpoint, info, lost, policy).map(|candidate| (info, candidate))
         });
         match assessed {
+            // The lost master itself, under another name.
+            Ok((info, _)) if info.run_id == lost.identity.run_id => {}
             Ok((info, candidate)) => {
                 let reach = lost.identity.reach(&info.history);
                 eligible.push((info.priority, reach, candidate));

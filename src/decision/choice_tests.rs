@@ -238,6 +238,13 @@ fn identity_of_a_at(name: &str, info: &InstanceInfo) -> Identity {
 }
 
 #[test]
+fn the_lost_master_is_not_chosen_under_another_name() {
+    let registered = records([register()]);
+    let itself = [("a-alias", master_info(1, 1, 1000))];
+    assert_eq!(chosen(&itself, &registered), None);
+}
+
+#[test]
 fn only_answers_to_this_question_count() {
     let asked_at = Instant::now();
     let before = asked_at - milliseconds(1);

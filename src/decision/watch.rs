@@ -169,6 +169,19 @@ impl Watch {
         }
     }
 
+    /// All its connections, and those on their way.
+    pub fn links(&self) -> impl Iterator<Item = LinkId> {
+        let main = match &self.link {
+            Link::Open(OpenLink { link, .. }) | Link::Connecting { link } => Some(*link),
+            Link::Waiting { .. } => None,
+        };
+        let spare = match self.spare {
+            Spare::Open { link, .. } | Spare::Connecting { link } => Some(link),
+            Spare::None | Spare::Waiting { .. } => None,
+        };
+        main.into_iter().chain(spare)
+    }
+
     /// The process that was seen to exit, and when.
     #[must_use]
     pub fn exited(&self) -> Option<(RunId, Instant)> {
