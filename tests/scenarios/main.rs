@@ -46,7 +46,7 @@ fn play(name: &str) {
         std::fs::write(&path, format!("{script}\n\n{DASHES}\n{transcript}")).unwrap();
         return;
     }
-    let expected = expected.trim_start();
+    let expected = expected.strip_prefix('\n').unwrap_or(expected);
     for (expected, actual) in expected.lines().zip(transcript.lines()) {
         assert_eq!(actual, expected, "{name}; all of it:\n{transcript}");
     }
