@@ -18,7 +18,12 @@ impl Bench {
     }
 
     /// The instance of this name is connected, and says this.
-    fn hear(&mut self, name: &str, info: InstanceInfo, record: Option<&GroupRecord>) -> Vec<Action> {
+    fn hear(
+        &mut self,
+        name: &str,
+        info: InstanceInfo,
+        record: Option<&GroupRecord>,
+    ) -> Vec<Action> {
         let (watch, link) = watch_connected(name, self.now);
         self.group.watches.insert(endpoint(name), watch);
         let event = ProbeEvent {
@@ -37,7 +42,9 @@ impl Bench {
     fn names(&self) -> (Vec<&str>, Vec<(&str, &str)>) {
         let watched = self.group.watches.keys().map(Endpoint::host).collect();
         let aliases = self.group.aliases.iter();
-        let aliases = aliases.map(|(name, kept)| (name.host(), kept.host())).collect();
+        let aliases = aliases
+            .map(|(name, kept)| (name.host(), kept.host()))
+            .collect();
         (watched, aliases)
     }
 }
@@ -45,11 +52,12 @@ impl Bench {
 fn disconnects(actions: &[Action]) -> Vec<(&str, u64)> {
     actions
         .iter()
-        .map(|action| match action {
-            Action::Probe(order) if order.command == ProbeCommand::Disconnect => {
-                (order.endpoint.host(), order.link.0)
-            }
-            other => panic!("unexpected: {other:?}"),
+        .map(|action| {
+            let Action::Probe(order) = action else {
+                panic!("unexpected: {action:?}");
+            };
+            assert_eq!(order.command, ProbeCommand::Disconnect);
+            (order.endpoint.host(), order.link.0)
         })
         .collect()
 }

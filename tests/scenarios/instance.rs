@@ -137,11 +137,14 @@ impl Instance {
         let follows_us = |other: &&Instance| {
             other.follows.as_deref() == Some(&self.name) && other.process == Process::Running
         };
-        let replicas = all.iter().filter(follows_us).map(|replica| AnnouncedReplica {
-            endpoint: endpoint(&replica.name),
-            online: true,
-            offset: ReplicationOffset(replica.offset),
-        });
+        let replicas = all
+            .iter()
+            .filter(follows_us)
+            .map(|replica| AnnouncedReplica {
+                endpoint: endpoint(&replica.name),
+                online: true,
+                offset: ReplicationOffset(replica.offset),
+            });
         Role::Master {
             replicas: replicas.collect(),
         }

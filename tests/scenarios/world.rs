@@ -300,7 +300,11 @@ impl World {
         self.note("log", &transcript::entry(&entry));
         self.log.note(&entry);
         for node in 0..self.nodes.len() {
-            let after = if self.log.leader == Some(node) { 0 } else { ONE_WAY };
+            let after = if self.log.leader == Some(node) {
+                0
+            } else {
+                ONE_WAY
+            };
             self.deliver(node, after, Event::Committed(entry.clone()));
         }
     }
