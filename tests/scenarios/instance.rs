@@ -28,6 +28,7 @@ pub struct Instance {
     pub lags: bool,
     pub denies_promotion: bool,
     pub denies_following: bool,
+    pub denies_info: bool,
     pub loses_promotion: bool,
 }
 
@@ -46,6 +47,7 @@ impl Instance {
             lags: false,
             denies_promotion: false,
             denies_following: false,
+            denies_info: false,
             loses_promotion: false,
         }
     }
