@@ -127,8 +127,18 @@ fn views_come_to_these_verdicts() {
     use Cause::{Exited, Gone, Restarted, Silent, WrongRole};
     use Seen::{Answered, Down, DownMoving, Suspected, Unknown, Up, UpMoving};
     let cases: &[(&str, &[Seen], u64, &str)] = &[
-        ("nothing is known", &[Unknown, Unknown, Unknown], 5, "not down"),
-        ("a suspicion is no view", &[Suspected(1), Suspected(1), Down(Gone, 1)], 30, "1 of 2"),
+        (
+            "nothing is known",
+            &[Unknown, Unknown, Unknown],
+            5,
+            "not down",
+        ),
+        (
+            "a suspicion is no view",
+            &[Suspected(1), Suspected(1), Down(Gone, 1)],
+            30,
+            "1 of 2",
+        ),
         (
             "one proof is enough, whatever the others say",
             &[Down(Exited, 4), Answered(9), UpMoving(9)],
@@ -173,7 +183,13 @@ fn views_come_to_these_verdicts() {
         ),
         (
             "the answer speaks against the older evidence alone",
-            &[Down(Gone, 10), Down(Gone, 20), Down(Gone, 21), Answered(15), Up],
+            &[
+                Down(Gone, 10),
+                Down(Gone, 20),
+                Down(Gone, 21),
+                Answered(15),
+                Up,
+            ],
             40,
             "gone since 20, 2 views, 2 needed",
         ),
@@ -255,12 +271,20 @@ fn a_cooldown_lets_proofs_and_gone_act_and_nothing_else() {
     table.cooldown_until = Some(5000);
     for (cause, now, expected) in [
         (Cause::Exited, 4999, "exited since 10, 2 views, 1 needed"),
-        (Cause::Restarted, 4999, "restarted since 10, 2 views, 1 needed"),
+        (
+            Cause::Restarted,
+            4999,
+            "restarted since 10, 2 views, 1 needed",
+        ),
         (Cause::Gone, 4999, "gone since 10, 2 views, 2 needed"),
         (Cause::Silent, 4999, "vetoed: Cooldown until 5000"),
         (Cause::Silent, 5000, "silent since 10, 2 views, 2 needed"),
         (Cause::WrongRole, 4999, "vetoed: Cooldown until 5000"),
-        (Cause::WrongRole, 5000, "wrong role since 10, 2 views, 2 needed"),
+        (
+            Cause::WrongRole,
+            5000,
+            "wrong role since 10, 2 views, 2 needed",
+        ),
     ] {
         let views = [Seen::Down(cause, 10), Seen::Down(cause, 10), Seen::Up];
         assert_eq!(table.judge(&views, now), expected, "{cause} at {now}");

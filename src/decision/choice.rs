@@ -105,6 +105,8 @@ pub fn choose(
             assess(endpoint, info, lost, policy).map(|candidate| (info, candidate))
         });
         match assessed {
+            // The lost master itself, under another name.
+            Ok((info, _)) if info.run_id == lost.identity.run_id => {}
             Ok((info, candidate)) => {
                 let reach = lost.identity.reach(&info.history);
                 eligible.push((info.priority, reach, candidate));
@@ -144,6 +146,7 @@ pub fn is_complete(
             watch
                 .sample()
                 .is_some_and(|sample| sample.asked_at >= asked_at)
+                || watch.info_failure(asked_at).is_some()
         })
 }
 
@@ -152,6 +155,10 @@ fn fresh_info(watch: &Watch, asked_at: Instant, now: Instant) -> Result<&Instanc
         let why = watch
             .trouble()
             .map_or_else(|| "connection refused".to_owned(), ToString::to_string);
+        return Err(Ineligible::Unreachable { why });
+    }
+    if let Some(failure) = watch.info_failure(asked_at) {
+        let why = format!("INFO failed: {failure}");
         return Err(Ineligible::Unreachable { why });
     }
     match watch.sample() {

@@ -238,6 +238,13 @@ fn identity_of_a_at(name: &str, info: &InstanceInfo) -> Identity {
 }
 
 #[test]
+fn the_lost_master_is_not_chosen_under_another_name() {
+    let registered = records([register()]);
+    let itself = [("a-alias", master_info(1, 1, 1000))];
+    assert_eq!(chosen(&itself, &registered), None);
+}
+
+#[test]
 fn only_answers_to_this_question_count() {
     let asked_at = Instant::now();
     let before = asked_at - milliseconds(1);
@@ -283,12 +290,32 @@ fn a_history_reaches_as_far_as_it_is_the_masters() {
     let master = Identity::of(endpoint("a"), &continuing(master_info(1, 2, 500), 1, 101));
     for (name, info, reach) in [
         ("its own", replica_info(3, 2, 450, "a"), Some(450)),
-        ("parted behind", continuing(master_info(3, 3, 600), 2, 401), Some(400)),
-        ("parted, and not there yet", continuing(master_info(3, 3, 300), 2, 401), Some(300)),
-        ("before the last failover", replica_info(3, 1, 100, "z"), Some(100)),
-        ("beyond the last failover", replica_info(3, 1, 101, "z"), None),
+        (
+            "parted behind",
+            continuing(master_info(3, 3, 600), 2, 401),
+            Some(400),
+        ),
+        (
+            "parted, and not there yet",
+            continuing(master_info(3, 3, 300), 2, 401),
+            Some(300),
+        ),
+        (
+            "before the last failover",
+            replica_info(3, 1, 100, "z"),
+            Some(100),
+        ),
+        (
+            "beyond the last failover",
+            replica_info(3, 1, 101, "z"),
+            None,
+        ),
         ("a stranger", master_info(3, 9, 600), None),
-        ("parted at the very start", continuing(master_info(3, 3, 600), 2, 0), Some(0)),
+        (
+            "parted at the very start",
+            continuing(master_info(3, 3, 600), 2, 0),
+            Some(0),
+        ),
     ] {
         let expected = reach.map(ReplicationOffset);
         assert_eq!(master.reach(&info.history), expected, "{name}");

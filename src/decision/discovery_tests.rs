@@ -39,30 +39,51 @@ fn announcing(info: InstanceInfo, names: &[&str]) -> InstanceInfo {
 fn a_group_is_a_master_and_all_that_belongs_to_it_or_a_reason_to_wait() {
     let now = Instant::now();
     let replica = |life, master: &str| replica_info(life, 1, 10, master);
-    type Case<'a> = (&'a str, Vec<(&'a str, InstanceInfo)>, &'a [(&'a str, &'a str)], &'a str);
+    type Case<'a> = (
+        &'a str,
+        Vec<(&'a str, InstanceInfo)>,
+        &'a [(&'a str, &'a str)],
+        &'a str,
+    );
     let cases: Vec<Case<'_>> = vec![
         (
             "one master, two replicas",
-            vec![("a", master_info(1, 1, 10)), ("b", replica(2, "a")), ("c", replica(3, "a"))],
+            vec![
+                ("a", master_info(1, 1, 10)),
+                ("b", replica(2, "a")),
+                ("c", replica(3, "a")),
+            ],
             &[],
             "a of a b c",
         ),
         (
             "nobody is a master",
-            vec![("a", replica(1, "b")), ("b", replica(2, "a")), ("c", replica(3, "a"))],
+            vec![
+                ("a", replica(1, "b")),
+                ("b", replica(2, "a")),
+                ("c", replica(3, "a")),
+            ],
             &[],
             "none of a:6379, b:6379, c:6379 is a master: promote the right one with REPLICAOF NO ONE",
         ),
         (
             "two masters",
-            vec![("a", master_info(1, 1, 10)), ("b", master_info(2, 2, 10)), ("c", replica(3, "a"))],
+            vec![
+                ("a", master_info(1, 1, 10)),
+                ("b", master_info(2, 2, 10)),
+                ("c", replica(3, "a")),
+            ],
             &[],
             "a:6379, b:6379 all claim to be the master: make the wrong ones follow the right one with \
              REPLICAOF, or list them as groups of their own",
         ),
         (
             "a listed replica follows a stranger that does not answer",
-            vec![("a", master_info(1, 1, 10)), ("b", replica(2, "z")), ("c", replica(3, "a"))],
+            vec![
+                ("a", master_info(1, 1, 10)),
+                ("b", replica(2, "z")),
+                ("c", replica(3, "a")),
+            ],
             &[],
             "b:6379 follows z:6379 and not a:6379: repoint it, or list it elsewhere",
         ),
@@ -80,7 +101,11 @@ fn a_group_is_a_master_and_all_that_belongs_to_it_or_a_reason_to_wait() {
         ),
         (
             "a replica of a replica",
-            vec![("a", master_info(1, 1, 10)), ("b", replica(2, "a")), ("c", replica(3, "b"))],
+            vec![
+                ("a", master_info(1, 1, 10)),
+                ("b", replica(2, "a")),
+                ("c", replica(3, "b")),
+            ],
             &[],
             "a of a b c",
         ),
@@ -108,7 +133,10 @@ fn a_group_is_a_master_and_all_that_belongs_to_it_or_a_reason_to_wait() {
         (
             "replicas that know the master by another name",
             vec![
-                ("a", announcing(master_info(1, 1, 10), &["b-announced", "c"])),
+                (
+                    "a",
+                    announcing(master_info(1, 1, 10), &["b-announced", "c"]),
+                ),
                 ("b", replica(2, "a-address")),
                 ("c", replica(3, "a-address")),
             ],

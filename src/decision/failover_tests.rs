@@ -30,11 +30,19 @@ fn a_candidate_is_promoted_only_as_it_was_chosen() {
     };
     let cases = [
         ("as it was", chosen(), "promote".to_owned()),
-        ("with more data", replica_info(2, 1, 901, "a"), "promote".to_owned()),
+        (
+            "with more data",
+            replica_info(2, 1, 901, "a"),
+            "promote".to_owned(),
+        ),
         (
             "restarted, with all its data",
             replica_info(3, 1, 900, "a"),
-            format!("{changed}: it restarted (run id {}, was {})", run_id(3), run_id(2)),
+            format!(
+                "{changed}: it restarted (run id {}, was {})",
+                run_id(3),
+                run_id(2)
+            ),
         ),
         (
             "with less data",
@@ -44,7 +52,11 @@ fn a_candidate_is_promoted_only_as_it_was_chosen() {
         (
             "with another history",
             replica_info(2, 9, 900, "a"),
-            format!("{changed}: its replication history is {}, was {}", history_id(9), history_id(1)),
+            format!(
+                "{changed}: its replication history is {}, was {}",
+                history_id(9),
+                history_id(1)
+            ),
         ),
         (
             "loading",
@@ -69,7 +81,11 @@ fn a_candidate_is_promoted_only_as_it_was_chosen() {
         (
             "a master with another history",
             master_info(2, 9, 900),
-            format!("{changed}: its replication history is {}, was {}", history_id(9), history_id(1)),
+            format!(
+                "{changed}: its replication history is {}, was {}",
+                history_id(9),
+                history_id(1)
+            ),
         ),
     ];
     for (name, info, expected) in cases {
@@ -80,9 +96,8 @@ fn a_candidate_is_promoted_only_as_it_was_chosen() {
 #[test]
 fn the_first_abort_is_followed_at_once_and_later_ones_after_longer_and_longer_rests() {
     let mut records = records([register()]);
-    let rest = |records: &Records| {
-        rest_after_aborts(records.get(&group_name()).unwrap()).as_millis()
-    };
+    let rest =
+        |records: &Records| rest_after_aborts(records.get(&group_name()).unwrap()).as_millis();
     assert_eq!(rest(&records), 0);
     let expected = [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000];
     for (epoch, expected) in (2..).zip(expected) {

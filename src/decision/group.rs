@@ -11,7 +11,7 @@ use super::event::{Action, Deadline, DeadlineReason};
 use super::failover::Failover;
 use super::happening::Happening;
 use super::health::{Cause, Health};
-use super::instance_event::{FollowOutcome, ProbeEvent, ProbeOrder, ProbeReport};
+use super::instance_event::{FollowOutcome, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport};
 use super::policy::GroupPolicy;
 use super::record::{Change, GroupRecord};
 use super::repair::{self, Repair, Standing};
@@ -343,6 +343,9 @@ impl Group {
         let mut wanted: BTreeSet<Endpoint> = self.policy.instances.clone();
         if let Some(record) = record {
             wanted.extend(record.members().iter().cloned());
+            // Whatever name this node knew it by, it is watched by the one that is logged.
+            self.aliases.remove(&record.master().endpoint);
+            wanted.insert(record.master().endpoint.clone());
         }
         for (endpoint, watch) in &self.watches {
             let Some(sample) = watch.sample() else {
@@ -392,13 +395,12 @@ impl Group {
             doubles.push((dropped, kept));
         }
         for (dropped, kept) in doubles {
-            if let Some(link) = self
-                .watches
-                .remove(&dropped)
-                .and_then(|watch| watch.open_link())
-            {
-                let orders = vec![(link, super::instance_event::ProbeCommand::Disconnect)];
-                self.send(&dropped, orders, actions);
+            if let Some(watch) = self.watches.remove(&dropped) {
+                let orders = watch.links().map(|link| (link, ProbeCommand::Disconnect));
+                self.send(&dropped, orders.collect(), actions);
+            }
+            for other in self.aliases.values_mut().filter(|other| **other == dropped) {
+                other.clone_from(&kept);
             }
             self.aliases.insert(dropped, kept);
         }
@@ -588,6 +590,10 @@ impl Group {
             })
             .filter_map(|(endpoint, watch)| {
                 let info = &watch.sample()?.info;
+                if info.run_id == record.master().run_id {
+                    // The master itself, under a name that is not known as such yet.
+                    return None;
+                }
                 let real = |endpoint: &Endpoint| self.real(endpoint);
                 let standing = repair::standing(endpoint, info, record, &self.policy, real);
                 Some((endpoint.clone(), (standing, watch)))
@@ -685,3 +691,7 @@ impl Group {
         self.policy.ping_interval().max(Duration::from_millis(50))
     }
 }
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;

@@ -393,6 +393,7 @@ impl Group {
                     && watch
                         .sample()
                         .is_none_or(|sample| sample.asked_at < asked_at)
+                    && watch.info_failure(asked_at).is_none()
             })
             .map(|(endpoint, _)| endpoint.clone())
             .collect();
@@ -451,6 +452,10 @@ impl Group {
                 asked: Some((link, now)),
             };
         };
+        if let Some(failure) = watch.info_failure(asked_at) {
+            let failure = failure.clone();
+            return self.abort(run, AbortReason::Refused(failure), actions);
+        }
         let Some(sample) = watch.sample().filter(|sample| sample.asked_at >= asked_at) else {
             // Another reading may have been on its way.
             self.ask_info(&endpoint, now, actions);

@@ -33,17 +33,40 @@ fn only_the_entry_that_is_waited_for_ends_the_wait() {
         epoch: Epoch(2),
         timeline: timeline(),
     };
-    let master = || Identity::of(crate::model::Endpoint::new("b", 6379).unwrap(), &master_info(2, 2, 900));
+    let master = || {
+        Identity::of(
+            crate::model::Endpoint::new("b", 6379).unwrap(),
+            &master_info(2, 2, 900),
+        )
+    };
     let idle = records([register(), begin_b(2), abort(2)]);
     let open = records([register(), begin_b(2)]);
     for (name, failover, entry, records, expected) in [
         ("our begin", beginning(), begin_b(3), &idle, "watching"),
-        ("an older begin", beginning(), begin_b(2), &idle, "beginning"),
-        ("other instances", beginning(), members(), &idle, "beginning"),
+        (
+            "an older begin",
+            beginning(),
+            begin_b(2),
+            &idle,
+            "beginning",
+        ),
+        (
+            "other instances",
+            beginning(),
+            members(),
+            &idle,
+            "beginning",
+        ),
         ("an older abort", beginning(), abort(2), &idle, "beginning"),
         ("our abort", ending(), abort(2), &open, "checking"),
         ("our done", ending(), done(2, master()), &open, "checking"),
-        ("an abort that came second", ending(), abort(2), &idle, "watching"),
+        (
+            "an abort that came second",
+            ending(),
+            abort(2),
+            &idle,
+            "watching",
+        ),
         ("our begin, again", ending(), begin_b(2), &open, "ending"),
         ("other instances", ending(), members(), &open, "ending"),
     ] {

@@ -79,8 +79,18 @@ fn an_entry_changes_what_it_fits_and_nothing_else() {
         ("a first begin", vec![register()], begin_b(2), Begun),
         ("the epoch that is", vec![register()], begin_b(1), None),
         ("an epoch left out", vec![register()], begin_b(3), None),
-        ("begin while one is open", vec![register(), begin_b(2)], begin_b(3), None),
-        ("the same begin again", vec![register(), begin_b(2)], begin_b(2), None),
+        (
+            "begin while one is open",
+            vec![register(), begin_b(2)],
+            begin_b(3),
+            None,
+        ),
+        (
+            "the same begin again",
+            vec![register(), begin_b(2)],
+            begin_b(2),
+            None,
+        ),
         (
             "begin from a master that is not",
             vec![register(), begin_b(2), done(2, promoted_b())],
@@ -93,13 +103,48 @@ fn an_entry_changes_what_it_fits_and_nothing_else() {
             begin_from_b,
             Begun,
         ),
-        ("begin after an abort", vec![register(), begin_b(2), abort(2)], begin_b(3), Begun),
-        ("the aborted epoch again", vec![register(), begin_b(2), abort(2)], begin_b(2), None),
-        ("done", vec![register(), begin_b(2)], done(2, promoted_b()), Done),
-        ("done of nothing", vec![register()], done(2, promoted_b()), None),
-        ("done of another epoch", vec![register(), begin_b(2)], done(3, promoted_b()), None),
-        ("done by another process", vec![register(), begin_b(2)], done(2, other_process), None),
-        ("done elsewhere", vec![register(), begin_b(2)], done(2, other_place), None),
+        (
+            "begin after an abort",
+            vec![register(), begin_b(2), abort(2)],
+            begin_b(3),
+            Begun,
+        ),
+        (
+            "the aborted epoch again",
+            vec![register(), begin_b(2), abort(2)],
+            begin_b(2),
+            None,
+        ),
+        (
+            "done",
+            vec![register(), begin_b(2)],
+            done(2, promoted_b()),
+            Done,
+        ),
+        (
+            "done of nothing",
+            vec![register()],
+            done(2, promoted_b()),
+            None,
+        ),
+        (
+            "done of another epoch",
+            vec![register(), begin_b(2)],
+            done(3, promoted_b()),
+            None,
+        ),
+        (
+            "done by another process",
+            vec![register(), begin_b(2)],
+            done(2, other_process),
+            None,
+        ),
+        (
+            "done elsewhere",
+            vec![register(), begin_b(2)],
+            done(2, other_place),
+            None,
+        ),
         (
             "done twice",
             vec![register(), begin_b(2), done(2, promoted_b())],
@@ -113,31 +158,91 @@ fn an_entry_changes_what_it_fits_and_nothing_else() {
             None,
         ),
         ("abort", vec![register(), begin_b(2)], abort(2), Aborted),
-        ("abort of another epoch", vec![register(), begin_b(2)], abort(1), None),
-        ("abort twice", vec![register(), begin_b(2), abort(2)], abort(2), None),
+        (
+            "abort of another epoch",
+            vec![register(), begin_b(2)],
+            abort(1),
+            None,
+        ),
+        (
+            "abort twice",
+            vec![register(), begin_b(2), abort(2)],
+            abort(2),
+            None,
+        ),
         (
             "abort after done",
             vec![register(), begin_b(2), done(2, promoted_b())],
             abort(2),
             None,
         ),
-        ("a new history", vec![register()], identify(1, renamed_a()), Master),
-        ("the same one", vec![register()], identify(1, identity_of_a()), None),
-        ("in another epoch", vec![register()], identify(2, renamed_a()), None),
-        ("of another instance", vec![register()], identify(1, promoted_b()), None),
-        ("while an epoch is open", vec![register(), begin_b(2)], identify(1, renamed_a()), None),
-        ("a new instance", vec![register()], members(&["a", "b", "c", "d"]), Members),
+        (
+            "a new history",
+            vec![register()],
+            identify(1, renamed_a()),
+            Master,
+        ),
+        (
+            "the same one",
+            vec![register()],
+            identify(1, identity_of_a()),
+            None,
+        ),
+        (
+            "in another epoch",
+            vec![register()],
+            identify(2, renamed_a()),
+            None,
+        ),
+        (
+            "of another instance",
+            vec![register()],
+            identify(1, promoted_b()),
+            None,
+        ),
+        (
+            "while an epoch is open",
+            vec![register(), begin_b(2)],
+            identify(1, renamed_a()),
+            None,
+        ),
+        (
+            "a new instance",
+            vec![register()],
+            members(&["a", "b", "c", "d"]),
+            Members,
+        ),
         ("one less", vec![register()], members(&["a", "b"]), Members),
-        ("the same ones", vec![register()], members(&["a", "b", "c"]), None),
-        ("all but the master", vec![register()], members(&["b", "c"]), None),
-        ("settled while open", vec![register(), begin_b(2)], settled(2, 9), None),
+        (
+            "the same ones",
+            vec![register()],
+            members(&["a", "b", "c"]),
+            None,
+        ),
+        (
+            "all but the master",
+            vec![register()],
+            members(&["b", "c"]),
+            None,
+        ),
+        (
+            "settled while open",
+            vec![register(), begin_b(2)],
+            settled(2, 9),
+            None,
+        ),
         (
             "settled",
             vec![register(), begin_b(2), done(2, promoted_b())],
             settled(2, 9),
             History,
         ),
-        ("a loss of an aborted epoch", vec![register(), begin_b(2), abort(2)], returned(2, 9), None),
+        (
+            "a loss of an aborted epoch",
+            vec![register(), begin_b(2), abort(2)],
+            returned(2, 9),
+            None,
+        ),
         (
             "a loss",
             vec![register(), begin_b(2), done(2, promoted_b())],
@@ -229,16 +334,20 @@ fn steps_of_a_settled_epoch_come_once_and_in_order() {
 }
 
 fn any_identity() -> impl Strategy<Value = Identity> {
-    (0u8..3, 1u8..5, 1u8..5, proptest::option::of((1u8..5, 0u64..1000))).prop_map(
-        |(place, life, history, continues)| {
+    (
+        0u8..3,
+        1u8..5,
+        1u8..5,
+        proptest::option::of((1u8..5, 0u64..1000)),
+    )
+        .prop_map(|(place, life, history, continues)| {
             let info = master_info(life, history, 0);
             let info = match continues {
                 Some((earlier, parted_at)) => continuing(info, earlier, parted_at),
                 None => info,
             };
             Identity::of(endpoint(["a", "b", "c"][usize::from(place)]), &info)
-        },
-    )
+        })
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {

@@ -41,31 +41,96 @@ fn each_instance_stands_to_the_master_in_one_way() {
     let replica = || replica_info(3, 2, 950, "b");
     for (name, place, info, expected) in [
         ("a replica with its stream", "c", replica(), Follows),
-        ("one that copies", "c", with_link(replica(), "b", MasterLink::Syncing), Joins),
+        (
+            "one that copies",
+            "c",
+            with_link(replica(), "b", MasterLink::Syncing),
+            Joins,
+        ),
         (
             "one whose link is down",
             "c",
             with_link(replica(), "b", MasterLink::Down { seconds: Some(3) }),
             Joins,
         ),
-        ("one that has the master by another name", "c", replica_info(3, 2, 950, "b-alias"), Follows),
-        ("a replica of the old master", "c", replica_info(3, 1, 900, "a"), Astray),
-        ("a replica of a stranger", "c", replica_info(3, 9, 900, "z"), Astray),
-        ("a chained replica", "d", replica_info(4, 2, 950, "c"), Astray),
-        ("the old master as it was", "a", master_info(1, 1, 950), Rogue),
-        ("the old master, restarted from its AOF", "a", master_info(7, 9, 0), Rogue),
-        ("the old master, restarted empty", "a", empty(master_info(7, 9, 0)), Rogue),
-        ("a listed one, restarted empty", "c", empty(master_info(7, 9, 0)), Rogue),
-        ("a listed one that never was a master, with other data", "c", master_info(7, 9, 0), Stranger),
+        (
+            "one that has the master by another name",
+            "c",
+            replica_info(3, 2, 950, "b-alias"),
+            Follows,
+        ),
+        (
+            "a replica of the old master",
+            "c",
+            replica_info(3, 1, 900, "a"),
+            Astray,
+        ),
+        (
+            "a replica of a stranger",
+            "c",
+            replica_info(3, 9, 900, "z"),
+            Astray,
+        ),
+        (
+            "a chained replica",
+            "d",
+            replica_info(4, 2, 950, "c"),
+            Astray,
+        ),
+        (
+            "the old master as it was",
+            "a",
+            master_info(1, 1, 950),
+            Rogue,
+        ),
+        (
+            "the old master, restarted from its AOF",
+            "a",
+            master_info(7, 9, 0),
+            Rogue,
+        ),
+        (
+            "the old master, restarted empty",
+            "a",
+            empty(master_info(7, 9, 0)),
+            Rogue,
+        ),
+        (
+            "a listed one, restarted empty",
+            "c",
+            empty(master_info(7, 9, 0)),
+            Rogue,
+        ),
+        (
+            "a listed one that never was a master, with other data",
+            "c",
+            master_info(7, 9, 0),
+            Stranger,
+        ),
         (
             "one that somebody promoted by hand",
             "c",
             continuing(master_info(3, 9, 990), 2, 951),
             Rogue,
         ),
-        ("an unlisted one with the group's history", "d", master_info(4, 2, 950), Rogue),
-        ("an unlisted one without data", "d", empty(master_info(4, 9, 0)), Stranger),
-        ("an unlisted one with other data", "d", master_info(4, 9, 0), Stranger),
+        (
+            "an unlisted one with the group's history",
+            "d",
+            master_info(4, 2, 950),
+            Rogue,
+        ),
+        (
+            "an unlisted one without data",
+            "d",
+            empty(master_info(4, 9, 0)),
+            Stranger,
+        ),
+        (
+            "an unlisted one with other data",
+            "d",
+            master_info(4, 9, 0),
+            Stranger,
+        ),
     ] {
         let real = |name: &Endpoint| match name.host() {
             "b-alias" => endpoint("b"),
@@ -213,7 +278,10 @@ fn an_order_is_given_again_when_it_is_done_and_had_no_effect_for_a_while() {
     assert_eq!(bench.names(&astray, 9000), Vec::<String>::new());
     let denied = CommandFailure::Denied("NOPERM".to_owned());
     bench.finish(&order, Err(denied));
-    assert_eq!(bench.repair.error(&endpoint("c")), Some("access denied: NOPERM"));
+    assert_eq!(
+        bench.repair.error(&endpoint("c")),
+        Some("access denied: NOPERM")
+    );
     assert_eq!(bench.names(&astray, 511), Vec::<String>::new());
     assert_eq!(bench.names(&astray, 512), ["c"]);
     assert_eq!(bench.repair.error(&endpoint("c")), None);

@@ -114,13 +114,7 @@ pub(super) fn watch_connected(name: &str, now: Instant) -> (Watch, LinkId) {
     let pace = Pace {
         info_interval: GroupPolicy::INFO_INTERVAL,
     };
-    watch.poll(
-        &policy(),
-        pace,
-        now,
-        &mut LinkIds::default(),
-        &mut orders,
-    );
+    watch.poll(&policy(), pace, now, &mut LinkIds::default(), &mut orders);
     let (link, command) = orders.remove(0);
     assert_eq!(command, ProbeCommand::Connect);
     let connected = ProbeReport::Connected { same_host: false };
@@ -135,13 +129,7 @@ pub(super) fn watch_refused(name: &str, now: Instant) -> Watch {
     let pace = Pace {
         info_interval: GroupPolicy::INFO_INTERVAL,
     };
-    watch.poll(
-        &policy(),
-        pace,
-        now,
-        &mut LinkIds::default(),
-        &mut orders,
-    );
+    watch.poll(&policy(), pace, now, &mut LinkIds::default(), &mut orders);
     let refused = ProbeReport::ConnectFailed(ConnectFailure::Refused);
     watch.observe(orders[0].0, refused, &policy(), now, &mut Vec::new());
     watch

@@ -45,6 +45,8 @@ pub struct Watch {
     process: Option<ProcessWatch>,
     trouble: Option<Trouble>,
     sample: Option<Sample>,
+    /// When the latest `INFO` was sent, if it was answered with an error, and which.
+    info_failed: Option<(Instant, CommandFailure)>,
     stream: StreamWatch,
 }
 
@@ -126,6 +128,7 @@ impl Watch {
             process: None,
             trouble: None,
             sample: None,
+            info_failed: None,
             stream: StreamWatch::default(),
         }
     }
@@ -140,6 +143,15 @@ impl Watch {
     #[must_use]
     pub fn sample(&self) -> Option<&Sample> {
         self.sample.as_ref()
+    }
+
+    /// What it answered instead of the latest `INFO`, if that was sent at `since` or later.
+    #[must_use]
+    pub fn info_failure(&self, since: Instant) -> Option<&CommandFailure> {
+        self.info_failed
+            .as_ref()
+            .filter(|(sent_at, _)| *sent_at >= since)
+            .map(|(_, failure)| failure)
     }
 
     /// What is wrong with it although it lives, as far as known.
@@ -167,6 +179,19 @@ impl Watch {
             Link::Open(open) => Some(open.link),
             Link::Waiting { .. } | Link::Connecting { .. } => None,
         }
+    }
+
+    /// All its connections, and those on their way.
+    pub fn links(&self) -> impl Iterator<Item = LinkId> {
+        let main = match &self.link {
+            Link::Open(OpenLink { link, .. }) | Link::Connecting { link } => Some(*link),
+            Link::Waiting { .. } => None,
+        };
+        let spare = match self.spare {
+            Spare::Open { link, .. } | Spare::Connecting { link } => Some(link),
+            Spare::None | Spare::Waiting { .. } => None,
+        };
+        main.into_iter().chain(spare)
     }
 
     /// The process that was seen to exit, and when.
@@ -444,6 +469,7 @@ impl Watch {
         open.heard = true;
         open.info_asked = None;
         let same_host = open.same_host;
+        self.info_failed = result.as_ref().err().map(|error| (sent_at, error.clone()));
         match result {
             Ok(info) => {
                 self.show_life(now);

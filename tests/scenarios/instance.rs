@@ -28,6 +28,7 @@ pub struct Instance {
     pub lags: bool,
     pub denies_promotion: bool,
     pub denies_following: bool,
+    pub denies_info: bool,
     pub loses_promotion: bool,
 }
 
@@ -46,6 +47,7 @@ impl Instance {
             lags: false,
             denies_promotion: false,
             denies_following: false,
+            denies_info: false,
             loses_promotion: false,
         }
     }
@@ -137,11 +139,14 @@ impl Instance {
         let follows_us = |other: &&Instance| {
             other.follows.as_deref() == Some(&self.name) && other.process == Process::Running
         };
-        let replicas = all.iter().filter(follows_us).map(|replica| AnnouncedReplica {
-            endpoint: endpoint(&replica.name),
-            online: true,
-            offset: ReplicationOffset(replica.offset),
-        });
+        let replicas = all
+            .iter()
+            .filter(follows_us)
+            .map(|replica| AnnouncedReplica {
+                endpoint: endpoint(&replica.name),
+                online: true,
+                offset: ReplicationOffset(replica.offset),
+            });
         Role::Master {
             replicas: replicas.collect(),
         }

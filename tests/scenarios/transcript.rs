@@ -106,9 +106,10 @@ pub fn happening(happening: &Happening) -> Option<String> {
         Happening::AnswersAgain { instance, .. } => {
             Some(format!("says {} answers again", instance.host()))
         }
-        Happening::ObjectivelyDown { evidence, .. } => {
-            Some(format!("says objectively down: {}", self::evidence(evidence)))
-        }
+        Happening::ObjectivelyDown { evidence, .. } => Some(format!(
+            "says objectively down: {}",
+            self::evidence(evidence)
+        )),
         Happening::NobodyEligible { passed_over, .. } => {
             Some(format!("says nobody is eligible: {}", reasons(passed_over)))
         }
@@ -116,7 +117,11 @@ pub fn happening(happening: &Happening) -> Option<String> {
         Happening::Promoted { master, .. } => Some(format!("says {} is promoted", master.host())),
         Happening::Followed {
             instance, master, ..
-        } => Some(format!("says {} follows {}", instance.host(), master.host())),
+        } => Some(format!(
+            "says {} follows {}",
+            instance.host(),
+            master.host()
+        )),
         Happening::FollowFailed { instance, why, .. } => {
             Some(format!("says {} does not follow: {why}", instance.host()))
         }

@@ -300,7 +300,11 @@ impl World {
         self.note("log", &transcript::entry(&entry));
         self.log.note(&entry);
         for node in 0..self.nodes.len() {
-            let after = if self.log.leader == Some(node) { 0 } else { ONE_WAY };
+            let after = if self.log.leader == Some(node) {
+                0
+            } else {
+                ONE_WAY
+            };
             self.deliver(node, after, Event::Committed(entry.clone()));
         }
     }
@@ -401,7 +405,12 @@ impl World {
             },
             ProbeCommand::AskInfo => {
                 let all = self.instances.clone();
-                let result = Ok(self.instance(name).unwrap().info(&all));
+                let instance = self.instance(name).unwrap();
+                let result = if instance.denies_info {
+                    Err(CommandFailure::Denied("NOPERM".to_owned()))
+                } else {
+                    Ok(instance.info(&all))
+                };
                 ProbeReport::InfoReplied { sent_at, result }
             }
             ProbeCommand::Promote(promotion) => {
@@ -516,13 +525,21 @@ impl World {
             ["lag", name] => self.instance(name).unwrap().lags = true,
             ["deny", "promote", name] => self.instance(name).unwrap().denies_promotion = true,
             ["deny", "follow", name] => self.instance(name).unwrap().denies_following = true,
+            ["deny", "info", name] => self.instance(name).unwrap().denies_info = true,
             ["lose", "promote", name] => self.instance(name).unwrap().loses_promotion = true,
             ["heed", name] => {
                 let instance = self.instance(name).unwrap();
-                (instance.denies_promotion, instance.denies_following) = (false, false);
+                instance.denies_promotion = false;
+                instance.denies_following = false;
+                instance.denies_info = false;
             }
             ["priority", name, number] => {
                 self.instance(name).unwrap().priority = number.parse().unwrap();
+            }
+            ["replicaof", name, "none"] => {
+                self.lives += 1;
+                let history = self.lives;
+                self.instance(name).unwrap().promote(history);
             }
             ["replicaof", name, master] => {
                 let source = self.instance(master).cloned();
