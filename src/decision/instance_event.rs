@@ -64,12 +64,6 @@ impl PromoteOrder {
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
-
-    /// An order without a mandate, for tests of whoever carries it out.
-    #[cfg(test)]
-    pub(crate) fn for_test(epoch: Epoch) -> Self {
-        Self { epoch }
-    }
 }
 
 /// What happened on a probe connection.
