@@ -111,6 +111,11 @@ impl Plan {
             is_over: false,
         }
     }
+
+    /// Whether whoever does something important is hit just then.
+    pub fn sabotages(&self) -> bool {
+        !self.is_over && self.kinds.contains(&Fault::Sabotage)
+    }
 }
 
 impl World {
@@ -340,7 +345,7 @@ impl World {
 
     /// An epoch began: the worst moment for whoever takes part.
     pub fn on_begun(&mut self, begin: &Begin) {
-        if self.plan.is_over || !self.plan.kinds.contains(&Fault::Sabotage) {
+        if !self.plan.sabotages() {
             return;
         }
         let Some(candidate) = self.server_at(&begin.candidate.endpoint) else {
