@@ -72,7 +72,8 @@ fn every_promise_holds_in_every_schedule_and_all_of_them_settle() {
         report(seed);
     }
     let unsettled: usize = tally.unsettled.values().map(Vec::len).sum();
-    let allowed = usize::try_from(count * UNSETTLED_PERCENT_MAX / 100).unwrap();
+    // A few say nothing about a share.
+    let allowed = usize::try_from(count.max(SCHEDULES) * UNSETTLED_PERCENT_MAX / 100).unwrap();
     assert!(
         unsettled <= allowed,
         "{unsettled} of {count} did not settle, {allowed} may"
