@@ -145,7 +145,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         .filter(|index| world.servers[**index].is_master());
     let all = servers.iter();
     let endpoint = |index: &usize| world.servers[*index].endpoint.clone();
-    let instances = if world.seed % 7 == 0 {
+    let instances = if world.seed.is_multiple_of(7) {
         listed.map(endpoint).collect()
     } else {
         all.map(endpoint).collect()

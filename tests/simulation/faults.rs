@@ -65,6 +65,7 @@ pub enum Undo {
     RestartServer(usize, Restart),
     Allow(usize),
     CrashServer(usize),
+    BounceServer(usize),
     HangServer(usize),
     CrashNode(usize),
     PauseNode(usize),
@@ -96,6 +97,7 @@ impl Plan {
             kinds.push(Fault::CrashMaster);
         }
         let faults_from = random.below(4_000_000);
+        let is_rough = random.below(2) == 0;
         Self {
             nodes,
             other_hosts: usize::try_from(random.below(3)).unwrap_or(0),
@@ -104,10 +106,15 @@ impl Plan {
             rewrites: random.below(2) == 0,
             faults_from,
             faults_until: faults_from + 2_000_000 + random.below(10_000_000),
-            pause_max: 400_000 + random.below(6_000_000),
+            pause_max: 200_000 + random.below(if is_rough { 2_500_000 } else { 6_000_000 }),
             kinds,
             is_over: false,
         }
+    }
+
+    /// Whether whoever does something important is hit just then.
+    pub fn sabotages(&self) -> bool {
+        !self.is_over && self.kinds.contains(&Fault::Sabotage)
     }
 }
 
@@ -338,7 +345,7 @@ impl World {
 
     /// An epoch began: the worst moment for whoever takes part.
     pub fn on_begun(&mut self, begin: &Begin) {
-        if self.plan.is_over || !self.plan.kinds.contains(&Fault::Sabotage) {
+        if !self.plan.sabotages() {
             return;
         }
         let Some(candidate) = self.server_at(&begin.candidate.endpoint) else {
@@ -347,12 +354,13 @@ impl World {
         let leader = self.hosts.iter().position(|host| host.id == begin.leader);
         let leader = leader.unwrap_or(0);
         let choice = self.random.below(8);
-        let soon = self.random.below(2_000);
+        let soon = self.random.below(1_000);
         let undo = match choice {
             0 => Undo::CrashServer(candidate),
             1 => Undo::HangServer(candidate),
             2 => Undo::CrashNode(leader),
             3 => Undo::PauseNode(leader),
+            4 | 5 => Undo::BounceServer(candidate),
             _ => return,
         };
         *self.tally.faults.entry(Fault::Sabotage).or_default() += 1;
@@ -371,6 +379,19 @@ impl World {
             Undo::Allow(server) => self.servers[server].denies = false,
             _ if self.plan.is_over => {}
             Undo::CrashServer(server) => self.crash_for_a_while(server),
+            // Back before anybody could miss it, under another run id.
+            Undo::BounceServer(server) => {
+                self.crash_server(server);
+                self.restart_server(server, Restart::Complete);
+                let life = self.servers[server].life;
+                self.later(
+                    0,
+                    Happens::Read {
+                        index: server,
+                        life,
+                    },
+                );
+            }
             Undo::HangServer(server) => self.hang_for_a_while(server),
             Undo::CrashNode(node) => self.bounce_node(node),
             Undo::PauseNode(node) => self.pause_node(node),

@@ -9,6 +9,7 @@ use promoterd::model::{Endpoint, Epoch, GroupName, Incarnation, LogIndex, NodeId
 use promoterd::peer::PeerMessage;
 
 use super::disk::Disk;
+use super::faults::Undo;
 use super::invariants::{Step, Violation};
 use super::pipes::Micros;
 use super::world::{Happens, World};
@@ -233,7 +234,8 @@ impl World {
         let fast = 50 + self.random.below(longest);
         let slow = 20_000 + self.random.below(400_000);
         let host = &mut self.hosts[node];
-        if matches!(batch, Batch::Replace { .. }) {
+        let replaces = matches!(batch, Batch::Replace { .. });
+        if replaces {
             self.tally.snapshots += 1;
         }
         host.take_in(&batch);
@@ -246,6 +248,10 @@ impl World {
         } else {
             fast
         };
+        // Between the two renames is the worst moment.
+        if replaces && self.plan.sabotages() && self.random.below(2) == 0 {
+            self.later(lasts / 2, Happens::Undo(Undo::CrashNode(node)));
+        }
         self.later(lasts, Happens::Written { node, life });
     }
 

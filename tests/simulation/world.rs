@@ -22,6 +22,10 @@ use super::transcript::{Transcript, Wanted};
 
 /// Something that stands in the queue.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the largest is the most frequent too"
+)]
 pub enum Happens {
     /// A daemon's deadline; void when its number is no longer the latest.
     Wake { node: usize, number: u64 },
