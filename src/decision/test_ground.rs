@@ -211,7 +211,7 @@ pub(super) fn records(entries: impl IntoIterator<Item = Entry>) -> Records {
 /// `PROMOTERD_REWRITE` is set.
 pub(super) fn assert_transcript(file: &str, actual: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/decision/tests")
+        .join("src/decision")
         .join(file);
     if std::env::var_os("PROMOTERD_REWRITE").is_some() {
         std::fs::write(&path, actual).unwrap();

@@ -11,10 +11,6 @@ const WIDTH_MAX: usize = 110;
 
 /// Files that are longer all the same, with the length that they may not pass. They wait to be split.
 const LONG_FILES: &[(&str, usize)] = &[
-    ("src/consensus/engine.rs", 600),
-    ("src/decision/group.rs", 700),
-    ("src/decision/lead.rs", 700),
-    ("src/decision/watch.rs", 650),
 ];
 
 /// What tells that something was left for later.

@@ -2,6 +2,9 @@
 
 use super::super::test_ground::*;
 use super::*;
+use crate::decision::entry::Identity;
+use crate::decision::failover::Timeline;
+use crate::model::Epoch;
 
 fn group(failover: Failover) -> Group {
     let mut group = Group::new(group_name(), node("n1"), policy(), Instant::now());

@@ -1,26 +1,28 @@
 //! One group as one node sees it: its instances, its peers' views, and what follows from both.
 
+mod members;
+mod notices;
+mod opinion;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::Discriminant;
 use std::time::{Duration, Instant};
 
-use super::agreement::{self, Circumstances, Verdict};
+use super::agreement::Verdict;
 use super::choice::Ineligible;
-use super::discovery::{self, WaitingFor};
+use super::discovery::WaitingFor;
 use super::event::{Action, Deadline, DeadlineReason};
 use super::failover::Failover;
 use super::happening::Happening;
 use super::health::{Cause, Health};
-use super::instance_event::{FollowOutcome, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport};
+use super::instance_event::{FollowOutcome, ProbeEvent, ProbeOrder, ProbeReport};
 use super::policy::GroupPolicy;
 use super::record::{Change, GroupRecord};
-use super::repair::{self, Repair, Standing};
+use super::repair::Repair;
 use super::settling::Settling;
-use super::view::{HeldView, Opinion, View};
+use super::view::{HeldView, View};
 use super::watch::{LinkIds, Orders, Pace, Watch};
-use crate::model::{
-    Endpoint, Epoch, GroupName, Incarnation, NodeId, ReplicationOffset, Role, RunId,
-};
+use crate::model::{Endpoint, Epoch, GroupName, Incarnation, NodeId, RunId};
 
 /// One group as one node sees it.
 #[derive(Debug)]
@@ -338,318 +340,6 @@ impl Group {
         }
     }
 
-    /// Watches all that are listed, logged, announced by the master, or followed by one of these.
-    fn watch_members(&mut self, record: Option<&GroupRecord>, now: Instant) {
-        let mut wanted: BTreeSet<Endpoint> = self.policy.instances.clone();
-        if let Some(record) = record {
-            wanted.extend(record.members().iter().cloned());
-            // Whatever name this node knew it by, it is watched by the one that is logged.
-            self.aliases.remove(&record.master().endpoint);
-            wanted.insert(record.master().endpoint.clone());
-        }
-        for (endpoint, watch) in &self.watches {
-            let Some(sample) = watch.sample() else {
-                continue;
-            };
-            let is_master = record.is_none_or(|record| record.master().endpoint == *endpoint);
-            if is_master {
-                wanted.extend(discovery::announced(&sample.info).cloned());
-            }
-            if let Role::Replica { master, .. } = &sample.info.role {
-                wanted.insert(master.clone());
-            }
-        }
-        for endpoint in wanted {
-            let room = self.watches.len() < GroupPolicy::MEMBERS_MAX;
-            if room
-                && !self.aliases.contains_key(&endpoint)
-                && !self.watches.contains_key(&endpoint)
-            {
-                self.watches
-                    .insert(endpoint.clone(), Watch::new(endpoint, now));
-            }
-        }
-    }
-
-    /// Two endpoints at which one process answers are one instance: the listed name stays.
-    fn find_aliases(&mut self, record: Option<&GroupRecord>, actions: &mut Vec<Action>) {
-        let mut lives: BTreeMap<RunId, Endpoint> = BTreeMap::new();
-        let mut doubles = Vec::new();
-        for (endpoint, watch) in &self.watches {
-            let Some(sample) = watch.sample().filter(|_| watch.open_link().is_some()) else {
-                continue;
-            };
-            let Some(other) = lives.insert(sample.info.run_id, endpoint.clone()) else {
-                continue;
-            };
-            let rank = |endpoint: &Endpoint| {
-                let is_master = record.is_some_and(|record| record.master().endpoint == *endpoint);
-                (is_master, self.policy.instances.contains(endpoint))
-            };
-            let (kept, dropped) = if rank(endpoint) > rank(&other) {
-                (endpoint.clone(), other)
-            } else {
-                (other, endpoint.clone())
-            };
-            lives.insert(sample.info.run_id, kept.clone());
-            doubles.push((dropped, kept));
-        }
-        for (dropped, kept) in doubles {
-            if let Some(watch) = self.watches.remove(&dropped) {
-                let orders = watch.links().map(|link| (link, ProbeCommand::Disconnect));
-                self.send(&dropped, orders.collect(), actions);
-            }
-            for other in self.aliases.values_mut().filter(|other| **other == dropped) {
-                other.clone_from(&kept);
-            }
-            self.aliases.insert(dropped, kept);
-        }
-    }
-
-    pub(super) fn real(&self, endpoint: &Endpoint) -> Endpoint {
-        self.aliases.get(endpoint).unwrap_or(endpoint).clone()
-    }
-
-    fn watch_role(&mut self, record: Option<&GroupRecord>, now: Instant) {
-        let Some(record) = record else { return };
-        let Some(sample) = self
-            .watches
-            .get(&record.master().endpoint)
-            .and_then(|watch| watch.sample())
-        else {
-            return;
-        };
-        let is_wrong = sample.asked_at >= self.identity_since
-            && matches!(sample.info.role, Role::Replica { .. });
-        if is_wrong {
-            self.wrong_role_since.get_or_insert(now);
-        } else {
-            self.wrong_role_since = None;
-        }
-    }
-
-    /// This node's judgement of the logged master.
-    #[must_use]
-    pub fn own_health(&self, record: &GroupRecord, now: Instant) -> Health {
-        let master = record.master();
-        let Some(watch) = self.watches.get(&self.real(&master.endpoint)) else {
-            return Health::Unknown;
-        };
-        if let Some(sample) = watch.sample()
-            && sample.asked_at >= self.identity_since
-            && sample.info.run_id != master.run_id
-            && !self.is_continued(record, &sample.info)
-        {
-            return Health::Down {
-                cause: Cause::Restarted,
-                since: sample.asked_at,
-            };
-        }
-        let health = watch.health(&self.policy, Some(master.run_id), now);
-        match (health, self.wrong_role_since) {
-            (Health::Up, Some(since)) => {
-                if now.saturating_duration_since(since) >= self.policy.down_after {
-                    Health::Down {
-                        cause: Cause::WrongRole,
-                        since,
-                    }
-                } else {
-                    Health::Suspected { since }
-                }
-            }
-            (health, _) => health,
-        }
-    }
-
-    /// Whether a restarted master still has all that the group has: it goes on with the logged
-    /// history, and no replica is ahead of it.
-    pub(super) fn is_continued(
-        &self,
-        record: &GroupRecord,
-        info: &crate::model::InstanceInfo,
-    ) -> bool {
-        let most = self
-            .watches
-            .values()
-            .filter(|watch| *watch.endpoint() != record.master().endpoint)
-            .filter_map(|watch| watch.sample())
-            .filter_map(|sample| record.master().reach(&sample.info.history))
-            .max();
-        record
-            .master()
-            .reach(&info.history)
-            .is_some_and(|reach| most.is_none_or(|most| reach >= most))
-    }
-
-    /// Fresh views of all voters, our own included.
-    pub(super) fn views_now(
-        &self,
-        record: &GroupRecord,
-        now: Instant,
-    ) -> BTreeMap<NodeId, HeldView> {
-        let mut views: BTreeMap<NodeId, HeldView> = self
-            .views
-            .iter()
-            .filter(|(_, view)| view.counts(record.epoch(), record.master().run_id, now))
-            .map(|(node, view)| (node.clone(), view.clone()))
-            .collect();
-        views.insert(self.node.clone(), self.own_view(record, now));
-        views
-    }
-
-    fn own_view(&self, record: &GroupRecord, now: Instant) -> HeldView {
-        let master = &record.master().endpoint;
-        HeldView {
-            incarnation: Incarnation::default(),
-            received_at: now,
-            epoch: record.epoch(),
-            run_id: record.master().run_id,
-            health: self.own_health(record, now),
-            answered: self.watches.get(master).and_then(Watch::answered),
-            moving_since: self.moving_since(record),
-            files_epoch: self.files_epoch,
-        }
-    }
-
-    /// The latest moment after which a replica received more of the master's stream.
-    fn moving_since(&self, record: &GroupRecord) -> Option<Instant> {
-        self.watches
-            .values()
-            .filter(|watch| *watch.endpoint() != record.master().endpoint)
-            .filter_map(|watch| watch.stream().moving_since())
-            .max()
-    }
-
-    /// What the voters' views come to.
-    #[must_use]
-    pub fn verdict(&self, record: &GroupRecord, now: Instant) -> Verdict {
-        let circumstances = Circumstances {
-            cooldown_until: self.cooldown_until,
-            now,
-        };
-        agreement::judge(&self.views_now(record, now), &self.policy, circumstances)
-    }
-
-    /// The last offset seen of the master.
-    #[must_use]
-    pub fn master_offset(&self, record: &GroupRecord) -> Option<ReplicationOffset> {
-        let sample = self.watches.get(&record.master().endpoint)?.sample()?;
-        (sample.info.run_id == record.master().run_id).then_some(sample.info.history.offset)
-    }
-
-    /// This node's view for its peers, and whether it is worth a message at once.
-    pub fn view(&mut self, record: &GroupRecord, now: Instant) -> (View, bool) {
-        let own = self.own_view(record, now);
-        let doubted = own.health != Health::Up
-            || self.views.values().any(|view| match view.health {
-                Health::Suspected { .. } | Health::Down { .. } => {
-                    view.counts(record.epoch(), record.master().run_id, now)
-                }
-                Health::Unknown | Health::Up => false,
-            });
-        let told = Told {
-            epoch: own.epoch,
-            run_id: own.run_id,
-            opinion: Kind::of(own.health),
-            files_epoch: own.files_epoch,
-            signs: doubted.then_some((own.answered, own.moving_since)),
-        };
-        let changed = self.last_told.as_ref() != Some(&told);
-        self.last_told = Some(told);
-        let age = |at: Instant| now.saturating_duration_since(at);
-        let view = View {
-            group: self.name.clone(),
-            epoch: own.epoch,
-            run_id: own.run_id,
-            opinion: Opinion::of(own.health, now),
-            answered_age: own.answered.map(age),
-            moving_age: own.moving_since.map(age),
-            files_epoch: own.files_epoch,
-        };
-        (view, changed)
-    }
-
-    /// How each instance but the master stands to it, of those that answer.
-    pub(super) fn standings(
-        &self,
-        record: &GroupRecord,
-        now: Instant,
-    ) -> BTreeMap<Endpoint, (Standing, &Watch)> {
-        let members: BTreeSet<Endpoint> = record
-            .members()
-            .iter()
-            .map(|member| self.real(member))
-            .collect();
-        self.watches
-            .iter()
-            .filter(|(endpoint, watch)| {
-                **endpoint != record.master().endpoint
-                    && members.contains(*endpoint)
-                    && watch.open_link().is_some()
-                    && watch.health(&self.policy, None, now) == Health::Up
-            })
-            .filter_map(|(endpoint, watch)| {
-                let info = &watch.sample()?.info;
-                if info.run_id == record.master().run_id {
-                    // The master itself, under a name that is not known as such yet.
-                    return None;
-                }
-                let real = |endpoint: &Endpoint| self.real(endpoint);
-                let standing = repair::standing(endpoint, info, record, &self.policy, real);
-                Some((endpoint.clone(), (standing, watch)))
-            })
-            .collect()
-    }
-
-    fn note_down(&mut self, record: Option<&GroupRecord>, now: Instant, actions: &mut Vec<Action>) {
-        for (endpoint, watch) in &self.watches {
-            let is_master = record.is_some_and(|record| record.master().endpoint == *endpoint);
-            let health = match record {
-                Some(record) if is_master => self.own_health(record, now),
-                Some(_) | None => watch.health(&self.policy, None, now),
-            };
-            let happening = match health {
-                Health::Down { cause, .. } if self.down.get(endpoint) != Some(&cause) => {
-                    self.down.insert(endpoint.clone(), cause);
-                    Happening::SubjectivelyDown {
-                        group: self.name.clone(),
-                        instance: endpoint.clone(),
-                        is_master,
-                        cause,
-                    }
-                }
-                Health::Up if self.down.remove(endpoint).is_some() => Happening::AnswersAgain {
-                    group: self.name.clone(),
-                    instance: endpoint.clone(),
-                },
-                Health::Down { .. } | Health::Up | Health::Unknown | Health::Suspected { .. } => {
-                    continue;
-                }
-            };
-            actions.push(Action::Announce(happening));
-        }
-    }
-
-    fn note_strangers(
-        &mut self,
-        record: Option<&GroupRecord>,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        let strangers: BTreeSet<Endpoint> = record
-            .map(|record| self.standings(record, now))
-            .into_iter()
-            .flatten()
-            .filter(|(_, (standing, _))| *standing == Standing::Stranger)
-            .map(|(endpoint, _)| endpoint)
-            .collect();
-        for instance in strangers.difference(&self.strangers) {
-            let (group, instance) = (self.name.clone(), instance.clone());
-            actions.push(Action::Announce(Happening::Stranger { group, instance }));
-        }
-        self.strangers = strangers;
-    }
-
     /// The next moment at which time alone changes something here.
     #[must_use]
     pub fn next_deadline(&self, record: Option<&GroupRecord>, now: Instant) -> Option<Deadline> {
@@ -693,5 +383,4 @@ impl Group {
 }
 
 #[cfg(test)]
-#[path = "group_tests.rs"]
 mod tests;

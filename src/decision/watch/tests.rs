@@ -1,10 +1,12 @@
-//! Sequences of events on the probe connections of one instance, in `tests/watch.txt`: behind each
+//! Sequences of events on the probe connections of one instance, in `tests.txt`: behind each
 //! event, all the orders that it leads to, and the health of the instance from then on.
 
 use super::super::test_ground::{
     assert_transcript, endpoint, master_info, milliseconds, policy, run_id,
 };
 use super::*;
+use crate::decision::{ConnectFailure, ProbeReport};
+use crate::model::PingReply;
 
 const PACE: Pace = Pace {
     info_interval: GroupPolicy::INFO_INTERVAL,
@@ -119,7 +121,7 @@ fn describe((link, command): &(LinkId, ProbeCommand)) -> String {
 
 #[test]
 fn each_sequence_of_events_leads_to_exactly_these_orders_and_judgements() {
-    let script = include_str!("tests/watch.txt");
+    let script = include_str!("tests.txt");
     let mut bench = Bench::new();
     let mut actual = String::new();
     for line in script.lines() {
@@ -132,7 +134,7 @@ fn each_sequence_of_events_leads_to_exactly_these_orders_and_judgements() {
         }
         actual.push('\n');
     }
-    assert_transcript("watch.txt", &actual);
+    assert_transcript("watch/tests.txt", &actual);
 }
 
 #[test]

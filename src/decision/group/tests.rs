@@ -3,6 +3,7 @@
 use super::super::test_ground::*;
 use super::super::{Entry, Identity, LinkId};
 use super::*;
+use crate::decision::ProbeCommand;
 use crate::model::InstanceInfo;
 
 struct Bench {

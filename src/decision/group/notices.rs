@@ -1,0 +1,67 @@
+//! What of a group people hear of as it changes.
+
+use super::Group;
+use crate::decision::event::Action;
+use crate::decision::happening::Happening;
+use crate::decision::health::Health;
+use crate::decision::record::GroupRecord;
+use crate::decision::repair::Standing;
+use crate::model::Endpoint;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+impl Group {
+    pub(super) fn note_down(
+        &mut self,
+        record: Option<&GroupRecord>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        for (endpoint, watch) in &self.watches {
+            let is_master = record.is_some_and(|record| record.master().endpoint == *endpoint);
+            let health = match record {
+                Some(record) if is_master => self.own_health(record, now),
+                Some(_) | None => watch.health(&self.policy, None, now),
+            };
+            let happening = match health {
+                Health::Down { cause, .. } if self.down.get(endpoint) != Some(&cause) => {
+                    self.down.insert(endpoint.clone(), cause);
+                    Happening::SubjectivelyDown {
+                        group: self.name.clone(),
+                        instance: endpoint.clone(),
+                        is_master,
+                        cause,
+                    }
+                }
+                Health::Up if self.down.remove(endpoint).is_some() => Happening::AnswersAgain {
+                    group: self.name.clone(),
+                    instance: endpoint.clone(),
+                },
+                Health::Down { .. } | Health::Up | Health::Unknown | Health::Suspected { .. } => {
+                    continue;
+                }
+            };
+            actions.push(Action::Announce(happening));
+        }
+    }
+
+    pub(super) fn note_strangers(
+        &mut self,
+        record: Option<&GroupRecord>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let strangers: BTreeSet<Endpoint> = record
+            .map(|record| self.standings(record, now))
+            .into_iter()
+            .flatten()
+            .filter(|(_, (standing, _))| *standing == Standing::Stranger)
+            .map(|(endpoint, _)| endpoint)
+            .collect();
+        for instance in strangers.difference(&self.strangers) {
+            let (group, instance) = (self.name.clone(), instance.clone());
+            actions.push(Action::Announce(Happening::Stranger { group, instance }));
+        }
+        self.strangers = strangers;
+    }
+}

@@ -1,0 +1,172 @@
+//! What this node holds of a group's master, tells its peers, and makes of their views.
+
+use super::{Group, Kind, Told};
+use crate::decision::agreement::{self, Circumstances, Verdict};
+use crate::decision::health::{Cause, Health};
+use crate::decision::record::GroupRecord;
+use crate::decision::view::{HeldView, Opinion, View};
+use crate::decision::watch::Watch;
+use crate::model::{Incarnation, NodeId, ReplicationOffset, Role};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+impl Group {
+    pub(super) fn watch_role(&mut self, record: Option<&GroupRecord>, now: Instant) {
+        let Some(record) = record else { return };
+        let Some(sample) = self
+            .watches
+            .get(&record.master().endpoint)
+            .and_then(|watch| watch.sample())
+        else {
+            return;
+        };
+        let is_wrong = sample.asked_at >= self.identity_since
+            && matches!(sample.info.role, Role::Replica { .. });
+        if is_wrong {
+            self.wrong_role_since.get_or_insert(now);
+        } else {
+            self.wrong_role_since = None;
+        }
+    }
+
+    /// This node's judgement of the logged master.
+    #[must_use]
+    pub fn own_health(&self, record: &GroupRecord, now: Instant) -> Health {
+        let master = record.master();
+        let Some(watch) = self.watches.get(&self.real(&master.endpoint)) else {
+            return Health::Unknown;
+        };
+        if let Some(sample) = watch.sample()
+            && sample.asked_at >= self.identity_since
+            && sample.info.run_id != master.run_id
+            && !self.is_continued(record, &sample.info)
+        {
+            return Health::Down {
+                cause: Cause::Restarted,
+                since: sample.asked_at,
+            };
+        }
+        let health = watch.health(&self.policy, Some(master.run_id), now);
+        match (health, self.wrong_role_since) {
+            (Health::Up, Some(since)) => {
+                if now.saturating_duration_since(since) >= self.policy.down_after {
+                    Health::Down {
+                        cause: Cause::WrongRole,
+                        since,
+                    }
+                } else {
+                    Health::Suspected { since }
+                }
+            }
+            (health, _) => health,
+        }
+    }
+
+    /// Whether a restarted master still has all that the group has: it goes on with the logged
+    /// history, and no replica is ahead of it.
+    pub(in crate::decision) fn is_continued(
+        &self,
+        record: &GroupRecord,
+        info: &crate::model::InstanceInfo,
+    ) -> bool {
+        let most = self
+            .watches
+            .values()
+            .filter(|watch| *watch.endpoint() != record.master().endpoint)
+            .filter_map(|watch| watch.sample())
+            .filter_map(|sample| record.master().reach(&sample.info.history))
+            .max();
+        record
+            .master()
+            .reach(&info.history)
+            .is_some_and(|reach| most.is_none_or(|most| reach >= most))
+    }
+
+    /// Fresh views of all voters, our own included.
+    pub(in crate::decision) fn views_now(
+        &self,
+        record: &GroupRecord,
+        now: Instant,
+    ) -> BTreeMap<NodeId, HeldView> {
+        let mut views: BTreeMap<NodeId, HeldView> = self
+            .views
+            .iter()
+            .filter(|(_, view)| view.counts(record.epoch(), record.master().run_id, now))
+            .map(|(node, view)| (node.clone(), view.clone()))
+            .collect();
+        views.insert(self.node.clone(), self.own_view(record, now));
+        views
+    }
+
+    pub(super) fn own_view(&self, record: &GroupRecord, now: Instant) -> HeldView {
+        let master = &record.master().endpoint;
+        HeldView {
+            incarnation: Incarnation::default(),
+            received_at: now,
+            epoch: record.epoch(),
+            run_id: record.master().run_id,
+            health: self.own_health(record, now),
+            answered: self.watches.get(master).and_then(Watch::answered),
+            moving_since: self.moving_since(record),
+            files_epoch: self.files_epoch,
+        }
+    }
+
+    /// The latest moment after which a replica received more of the master's stream.
+    pub(super) fn moving_since(&self, record: &GroupRecord) -> Option<Instant> {
+        self.watches
+            .values()
+            .filter(|watch| *watch.endpoint() != record.master().endpoint)
+            .filter_map(|watch| watch.stream().moving_since())
+            .max()
+    }
+
+    /// What the voters' views come to.
+    #[must_use]
+    pub fn verdict(&self, record: &GroupRecord, now: Instant) -> Verdict {
+        let circumstances = Circumstances {
+            cooldown_until: self.cooldown_until,
+            now,
+        };
+        agreement::judge(&self.views_now(record, now), &self.policy, circumstances)
+    }
+
+    /// The last offset seen of the master.
+    #[must_use]
+    pub fn master_offset(&self, record: &GroupRecord) -> Option<ReplicationOffset> {
+        let sample = self.watches.get(&record.master().endpoint)?.sample()?;
+        (sample.info.run_id == record.master().run_id).then_some(sample.info.history.offset)
+    }
+
+    /// This node's view for its peers, and whether it is worth a message at once.
+    pub fn view(&mut self, record: &GroupRecord, now: Instant) -> (View, bool) {
+        let own = self.own_view(record, now);
+        let doubted = own.health != Health::Up
+            || self.views.values().any(|view| match view.health {
+                Health::Suspected { .. } | Health::Down { .. } => {
+                    view.counts(record.epoch(), record.master().run_id, now)
+                }
+                Health::Unknown | Health::Up => false,
+            });
+        let told = Told {
+            epoch: own.epoch,
+            run_id: own.run_id,
+            opinion: Kind::of(own.health),
+            files_epoch: own.files_epoch,
+            signs: doubted.then_some((own.answered, own.moving_since)),
+        };
+        let changed = self.last_told.as_ref() != Some(&told);
+        self.last_told = Some(told);
+        let age = |at: Instant| now.saturating_duration_since(at);
+        let view = View {
+            group: self.name.clone(),
+            epoch: own.epoch,
+            run_id: own.run_id,
+            opinion: Opinion::of(own.health, now),
+            answered_age: own.answered.map(age),
+            moving_age: own.moving_since.map(age),
+            files_epoch: own.files_epoch,
+        };
+        (view, changed)
+    }
+}

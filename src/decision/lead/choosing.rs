@@ -1,0 +1,207 @@
+//! From the agreement that a master is lost to the proposal that names its successor.
+
+use super::REST_WITHOUT_CANDIDATE;
+use crate::decision::agreement::Verdict;
+use crate::decision::choice::{self, LostMaster};
+use crate::decision::entry::{Begin, Candidate, Entry, StepName};
+use crate::decision::event::Action;
+use crate::decision::failover::{Failover, Timeline};
+use crate::decision::group::Group;
+use crate::decision::happening::Happening;
+use crate::decision::policy::GroupPolicy;
+use crate::decision::record::GroupRecord;
+use crate::model::{Endpoint, UnixTime};
+use std::time::Instant;
+
+impl Group {
+    pub(super) fn watch_master(
+        &mut self,
+        record: &GroupRecord,
+        rest_until: Option<Instant>,
+        passed_over: Vec<(Endpoint, choice::Ineligible)>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) -> Failover {
+        let (evidence, since) = match self.verdict(record, now) {
+            Verdict::Down { evidence, since } => (evidence, since),
+            Verdict::NotDown => {
+                self.nobody_told = None;
+                return Failover::watching();
+            }
+            Verdict::Short { .. } | Verdict::Vetoed { .. } => {
+                return Failover::Watching {
+                    rest_until,
+                    passed_over,
+                };
+            }
+        };
+        if rest_until.is_some_and(|until| until > now) {
+            return Failover::Watching {
+                rest_until,
+                passed_over,
+            };
+        }
+        let mut timeline = Timeline::new(since);
+        timeline.note(StepName::Agreed, now);
+        if self.nobody_told.is_none() {
+            actions.push(Action::Announce(Happening::ObjectivelyDown {
+                group: self.name.clone(),
+                epoch: record.epoch(),
+                master: record.master().endpoint.clone(),
+                evidence: evidence.clone(),
+            }));
+        }
+        self.ask_all(record, now, actions);
+        let gives_up_at = now + GroupPolicy::CHOICE_TIMEOUT;
+        Failover::Choosing {
+            evidence,
+            timeline,
+            asked_at: now,
+            gives_up_at,
+        }
+    }
+
+    /// Asks every instance but the lost master what it has.
+    ///
+    /// A reading that is already on its way was asked for a moment ago; it does not count as an
+    /// answer, so the next one is asked for as soon as it is there.
+    pub(super) fn ask_all(
+        &mut self,
+        record: &GroupRecord,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let others: Vec<Endpoint> = self
+            .watches
+            .keys()
+            .filter(|endpoint| **endpoint != record.master().endpoint)
+            .cloned()
+            .collect();
+        for endpoint in others {
+            self.ask_info(&endpoint, now, actions);
+        }
+    }
+
+    pub(super) fn choose(
+        &mut self,
+        record: &GroupRecord,
+        choosing: Failover,
+        wall: UnixTime,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) -> Failover {
+        let Failover::Choosing {
+            evidence,
+            mut timeline,
+            asked_at,
+            gives_up_at,
+        } = choosing
+        else {
+            return choosing;
+        };
+        if !matches!(self.verdict(record, now), Verdict::Down { .. }) {
+            return Failover::watching();
+        }
+        let master = &record.master().endpoint;
+        if now < gives_up_at && !choice::is_complete(&self.watches, master, asked_at) {
+            self.ask_stragglers(record, asked_at, now, actions);
+            return Failover::Choosing {
+                evidence,
+                timeline,
+                asked_at,
+                gives_up_at,
+            };
+        }
+        let lost = LostMaster {
+            identity: record.master(),
+            offset: self.master_offset(record),
+        };
+        let mut found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
+        let Some(candidate) = found.chosen.take() else {
+            self.tell_nobody_eligible(&found.passed_over, actions);
+            let rest_until = Some(now + REST_WITHOUT_CANDIDATE);
+            return Failover::Watching {
+                rest_until,
+                passed_over: found.passed_over,
+            };
+        };
+        self.nobody_told = None;
+        timeline.note(StepName::Chosen, now);
+        let epoch = record.last_begun().next();
+        let begin = Begin {
+            group: self.name.clone(),
+            epoch,
+            from: record.master().clone(),
+            loss_estimate: self.loss_estimate(record, &candidate, now),
+            candidate,
+            evidence,
+            passed_over: found.passed_over,
+            leader: self.node.clone(),
+            at: wall,
+        };
+        actions.push(Action::Propose(Entry::Begin(begin)));
+        Failover::Beginning { epoch, timeline }
+    }
+
+    /// Tells people why nobody can be promoted, once for each set of reasons.
+    pub(super) fn tell_nobody_eligible(
+        &mut self,
+        passed_over: &[(Endpoint, choice::Ineligible)],
+        actions: &mut Vec<Action>,
+    ) {
+        let reasons = passed_over
+            .iter()
+            .map(|(endpoint, reason)| (endpoint.clone(), std::mem::discriminant(reason)))
+            .collect();
+        if self.nobody_told.as_ref() == Some(&reasons) {
+            return;
+        }
+        self.nobody_told = Some(reasons);
+        actions.push(Action::Announce(Happening::NobodyEligible {
+            group: self.name.clone(),
+            passed_over: passed_over.to_vec(),
+        }));
+    }
+
+    pub(super) fn ask_stragglers(
+        &mut self,
+        record: &GroupRecord,
+        asked_at: Instant,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let late: Vec<Endpoint> = self
+            .watches
+            .iter()
+            .filter(|(endpoint, watch)| {
+                **endpoint != record.master().endpoint
+                    && watch
+                        .sample()
+                        .is_none_or(|sample| sample.asked_at < asked_at)
+                    && watch.info_failure(asked_at).is_none()
+            })
+            .map(|(endpoint, _)| endpoint.clone())
+            .collect();
+        for endpoint in late {
+            self.ask_info(&endpoint, now, actions);
+        }
+    }
+
+    /// Bytes that the candidate may lack: what was seen of the master, and what it may have written
+    /// since, at its peak rate, until it was last known to live.
+    pub(super) fn loss_estimate(
+        &self,
+        record: &GroupRecord,
+        candidate: &Candidate,
+        now: Instant,
+    ) -> u64 {
+        let Some(seen) = self.master_offset(record) else {
+            return 0;
+        };
+        let unseen = self
+            .watches
+            .get(&record.master().endpoint)
+            .map_or(0, |watch| watch.stream().unseen(now));
+        (seen.0 + unseen).saturating_sub(candidate.offset.0)
+    }
+}

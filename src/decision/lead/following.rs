@@ -1,0 +1,166 @@
+//! What follows the master: the books, the other instances, the end of a failover.
+
+use crate::decision::discovery::{self};
+use crate::decision::entry::{Entry, Identity};
+use crate::decision::event::Action;
+use crate::decision::group::Group;
+use crate::decision::health::Health;
+use crate::decision::policy::GroupPolicy;
+use crate::decision::record::{GroupRecord, Outcome};
+use crate::decision::repair::{self, Standing};
+use crate::decision::watch::{Orders, Watch};
+use crate::model::{Endpoint, Role};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+impl Group {
+    /// Logs what was learnt of the group's instances.
+    pub(super) fn keep_books(
+        &mut self,
+        record: &GroupRecord,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let master = record.master();
+        let Some(watch) = self.watches.get(&master.endpoint) else {
+            return;
+        };
+        let is_up = watch.health(&self.policy, Some(master.run_id), now) == Health::Up;
+        let Some(sample) = watch.sample().filter(|_| is_up) else {
+            return;
+        };
+        let Role::Master { .. } = &sample.info.role else {
+            return;
+        };
+        if sample.asked_at < self.identity_since {
+            return;
+        }
+        let same_life = sample.info.run_id == master.run_id;
+        let identity = Identity::of(master.endpoint.clone(), &sample.info);
+        if !self.bookkeeping.identity
+            && identity != *master
+            && (same_life || self.is_continued(record, &sample.info))
+        {
+            self.bookkeeping.identity = true;
+            actions.push(Action::Propose(Entry::Identify {
+                group: self.name.clone(),
+                epoch: record.epoch(),
+                master: identity,
+            }));
+        }
+        let mut members: BTreeSet<Endpoint> = self.policy.instances.clone();
+        members.extend(record.members().iter().cloned());
+        members.extend(discovery::announced(&sample.info).cloned());
+        let members: BTreeSet<Endpoint> = members.iter().map(|member| self.real(member)).collect();
+        let fits = members.len() <= GroupPolicy::MEMBERS_MAX;
+        if !self.bookkeeping.members && same_life && fits && members != *record.members() {
+            self.bookkeeping.members = true;
+            let group = self.name.clone();
+            actions.push(Action::Propose(Entry::Members { group, members }));
+        }
+    }
+
+    /// Has every instance follow the master, once it is known to be one.
+    pub(super) fn keep_following(
+        &mut self,
+        record: &GroupRecord,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let master = record.master();
+        let is_ready = self.own_health(record, now) == Health::Up
+            && self
+                .watches
+                .get(&master.endpoint)
+                .and_then(|watch| watch.sample())
+                .is_some_and(|sample| {
+                    sample.info.run_id == master.run_id
+                        && matches!(sample.info.role, Role::Master { .. })
+                });
+        if !is_ready {
+            return;
+        }
+        self.look_at_rogues(record, now, actions);
+        let mut repair = std::mem::take(&mut self.repair);
+        let mut standings = self.standings(record, now);
+        standings.retain(|_, (standing, watch)| !self.is_outdated(*standing, watch));
+        let orders = repair.poll(&self.name, record, &self.policy, &standings, now);
+        let returned = self.find_loss(record, &standings);
+        self.repair = repair;
+        if let Some(entry) = returned.filter(|_| !self.bookkeeping.returned) {
+            self.bookkeeping.returned = true;
+            actions.push(Action::Propose(entry));
+        }
+        actions.extend(orders.into_iter().map(Action::Follow));
+    }
+
+    /// What a master said before it was replaced, or long ago, tells neither whether it still is one
+    /// nor how much it has.
+    pub(super) fn is_outdated(&self, standing: Standing, watch: &Watch) -> bool {
+        let since = self.identity_since.max(self.leading_since);
+        let asked_at = watch.sample().map(|sample| sample.asked_at);
+        standing == Standing::Rogue && asked_at.is_none_or(|at| at < since)
+    }
+
+    pub(super) fn look_at_rogues(
+        &mut self,
+        record: &GroupRecord,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let outdated: Vec<Endpoint> = self
+            .standings(record, now)
+            .into_iter()
+            .filter(|(_, (standing, watch))| self.is_outdated(*standing, watch))
+            .map(|(endpoint, _)| endpoint)
+            .collect();
+        let since = self.identity_since.max(self.leading_since);
+        for endpoint in outdated {
+            let mut orders = Orders::new();
+            if let Some(watch) = self.watches.get_mut(&endpoint) {
+                watch.refresh_info(since, now, &mut orders);
+            }
+            self.send(&endpoint, orders, actions);
+        }
+    }
+
+    /// The old master of the last failover, if it is back with what the new one never got.
+    pub(super) fn find_loss(
+        &self,
+        record: &GroupRecord,
+        standings: &BTreeMap<Endpoint, (Standing, &Watch)>,
+    ) -> Option<Entry> {
+        let last = record
+            .failovers()
+            .iter()
+            .rev()
+            .find(|past| past.outcome == Outcome::Done)
+            .filter(|past| past.loss.is_none() && past.begin.epoch == record.epoch())?;
+        let (_, watch) = standings.get(&last.begin.from.endpoint)?;
+        let lost_bytes = repair::loss(record.master(), &last.begin.from, &watch.sample()?.info)?;
+        Some(Entry::Returned {
+            group: self.name.clone(),
+            epoch: last.begin.epoch,
+            lost_bytes,
+        })
+    }
+
+    pub(super) fn settle(&mut self, record: &GroupRecord, now: Instant, actions: &mut Vec<Action>) {
+        let Some(mut settling) = self.settling.take() else {
+            return;
+        };
+        if settling.epoch() != record.epoch() {
+            return;
+        }
+        let views = self.views_now(record, now);
+        let standings = self.standings(record, now);
+        match settling.observe(&views, &standings, now) {
+            Some(steps) => actions.push(Action::Propose(Entry::Settled {
+                group: self.name.clone(),
+                epoch: settling.epoch(),
+                steps,
+            })),
+            None => self.settling = Some(settling),
+        }
+    }
+}

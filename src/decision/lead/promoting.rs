@@ -1,0 +1,236 @@
+//! From a committed `Begin` to the proposal of `Done` or `Abort`.
+
+use crate::decision::entry::{AbortReason, Entry, Identity, StepName};
+use crate::decision::event::Action;
+use crate::decision::failover::{self, Check, Failover, Run};
+use crate::decision::group::Group;
+use crate::decision::happening::Happening;
+use crate::decision::health::Health;
+use crate::decision::instance_event::{CommandFailure, LinkId, ProbeCommand, PromoteOrder};
+use crate::decision::record::GroupRecord;
+use crate::model::{Epoch, Role};
+use std::time::Instant;
+
+impl Group {
+    pub(super) fn check(
+        &mut self,
+        record: &GroupRecord,
+        mut run: Run,
+        asked: Option<(LinkId, Instant)>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) -> Failover {
+        let Some(mandate) = record.mandate() else {
+            return Failover::watching();
+        };
+        let endpoint = mandate.begin().candidate.endpoint.clone();
+        if now >= run.gives_up_at {
+            return self.abort(
+                run,
+                AbortReason::TimedOut(self.policy.promote_timeout),
+                actions,
+            );
+        }
+        let Some(watch) = self.watches.get(&endpoint) else {
+            let lost = CommandFailure::Lost("the instance is not watched".to_owned());
+            return self.abort(run, AbortReason::Refused(lost), actions);
+        };
+        if let Health::Down { cause, .. } = watch.health(&self.policy, None, now) {
+            let lost = CommandFailure::Lost(cause.to_string());
+            return self.abort(run, AbortReason::Refused(lost), actions);
+        }
+        let Some(link) = watch.open_link() else {
+            return Failover::Checking { run, asked: None };
+        };
+        let Some((_, asked_at)) = asked.filter(|(on, _)| *on == link) else {
+            self.ask_info(&endpoint, now, actions);
+            return Failover::Checking {
+                run,
+                asked: Some((link, now)),
+            };
+        };
+        if let Some(failure) = watch.info_failure(asked_at) {
+            let failure = failure.clone();
+            return self.abort(run, AbortReason::Refused(failure), actions);
+        }
+        let Some(sample) = watch.sample().filter(|sample| sample.asked_at >= asked_at) else {
+            // Another reading may have been on its way.
+            self.ask_info(&endpoint, now, actions);
+            return Failover::Checking { run, asked };
+        };
+        match failover::check(&mandate, &sample.info) {
+            Check::Unfit(why) => self.abort(run, why, actions),
+            Check::Promoted(master) => {
+                run.timeline.note(StepName::Promoted, now);
+                self.finish(record, run, master, actions)
+            }
+            Check::AsChosen => {
+                let order = PromoteOrder::under(&mandate);
+                self.send(
+                    &endpoint,
+                    vec![(link, ProbeCommand::Promote(order))],
+                    actions,
+                );
+                // Sent right behind it: the history that the promotion begins.
+                self.ask_info(&endpoint, now, actions);
+                Failover::Promoting {
+                    run,
+                    link,
+                    sent_at: now,
+                    promoted: false,
+                }
+            }
+        }
+    }
+
+    /// The answer to a promotion.
+    pub(in crate::decision) fn on_promote_replied(
+        &mut self,
+        link: LinkId,
+        epoch: Epoch,
+        result: Result<(), CommandFailure>,
+        record: Option<&GroupRecord>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let before = std::mem::replace(&mut self.failover, Failover::watching());
+        let Failover::Promoting {
+            mut run,
+            link: sent_on,
+            sent_at,
+            promoted,
+        } = before
+        else {
+            self.failover = before;
+            return;
+        };
+        if run.epoch != epoch || sent_on != link {
+            self.failover = Failover::Promoting {
+                run,
+                link: sent_on,
+                sent_at,
+                promoted,
+            };
+            return;
+        }
+        self.failover = match result {
+            Ok(()) => {
+                run.timeline.note(StepName::Promoted, now);
+                if let Some(mandate) = record.and_then(GroupRecord::mandate) {
+                    actions.push(Action::Announce(Happening::Promoted {
+                        group: self.name.clone(),
+                        epoch,
+                        master: mandate.begin().candidate.endpoint.clone(),
+                    }));
+                }
+                Failover::Promoting {
+                    run,
+                    link,
+                    sent_at,
+                    promoted: true,
+                }
+            }
+            // Whether it was carried out is not known: look again.
+            Err(
+                CommandFailure::Lost(_) | CommandFailure::TimedOut | CommandFailure::Malformed(_),
+            ) => Failover::Checking { run, asked: None },
+            Err(
+                failure @ (CommandFailure::Loading
+                | CommandFailure::Busy
+                | CommandFailure::Denied(_)
+                | CommandFailure::Refused(_)
+                | CommandFailure::OtherProcess(_)
+                | CommandFailure::WrongRole(_)),
+            ) => self.abort(run, AbortReason::Refused(failure), actions),
+        };
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the fields of the phase, and its surroundings"
+    )]
+    pub(super) fn await_promotion(
+        &mut self,
+        record: &GroupRecord,
+        run: Run,
+        link: LinkId,
+        sent_at: Instant,
+        promoted: bool,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) -> Failover {
+        let Some(mandate) = record.mandate() else {
+            return Failover::watching();
+        };
+        if now >= run.gives_up_at {
+            return self.abort(
+                run,
+                AbortReason::TimedOut(self.policy.promote_timeout),
+                actions,
+            );
+        }
+        let endpoint = mandate.begin().candidate.endpoint.clone();
+        let watch = self.watches.get(&endpoint);
+        if watch.and_then(|watch| watch.open_link()) != Some(link) {
+            return Failover::Checking { run, asked: None };
+        }
+        let promotion = Failover::Promoting {
+            run,
+            link,
+            sent_at,
+            promoted,
+        };
+        let Some(sample) = watch
+            .and_then(|watch| watch.sample())
+            .filter(|sample| promoted && sample.asked_at >= sent_at)
+        else {
+            return promotion;
+        };
+        let Failover::Promoting { run, .. } = promotion else {
+            return promotion;
+        };
+        match &sample.info.role {
+            Role::Master { .. } => {
+                let master = Identity::of(endpoint, &sample.info);
+                self.finish(record, run, master, actions)
+            }
+            // Read before the promotion, or turned back by somebody since: look again.
+            Role::Replica { .. } => Failover::Checking { run, asked: None },
+        }
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        record: &GroupRecord,
+        run: Run,
+        master: Identity,
+        actions: &mut Vec<Action>,
+    ) -> Failover {
+        let Some(mandate) = record.mandate() else {
+            return Failover::watching();
+        };
+        let done = Failover::done(mandate.begin(), master, &run.timeline);
+        actions.push(Action::Propose(done));
+        Failover::Ending {
+            epoch: run.epoch,
+            timeline: run.timeline,
+        }
+    }
+
+    pub(super) fn abort(
+        &mut self,
+        run: Run,
+        why: AbortReason,
+        actions: &mut Vec<Action>,
+    ) -> Failover {
+        actions.push(Action::Propose(Entry::Abort {
+            group: self.name.clone(),
+            epoch: run.epoch,
+            why,
+        }));
+        Failover::Ending {
+            epoch: run.epoch,
+            timeline: run.timeline,
+        }
+    }
+}
