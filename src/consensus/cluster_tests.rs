@@ -141,6 +141,41 @@ fn a_leader_that_slept_for_an_hour_does_not_act_when_it_wakes() {
 }
 
 #[test]
+fn a_voter_remembers_its_vote_across_a_restart() {
+    let mut cluster = Cluster::new(3, 1);
+    let (voter, first, second) = (name("a"), name("b"), name("c"));
+    let request = Message {
+        term: Term(5),
+        body: Body::RequestVote {
+            last: Position::default(),
+            committed: Position::default(),
+            handover: true,
+        },
+    };
+    let answer = |cluster: &mut Cluster, from: &NodeId| {
+        cluster.network.clear();
+        let engine = cluster.engine(&voter);
+        engine.receive(from, request.clone()).unwrap();
+        cluster.drain(&voter);
+        cluster.run_until_within(milliseconds(5), |cluster| !cluster.network.is_empty());
+        let mut sent = cluster.network.values();
+        let granted = |granted| Message {
+            term: Term(5),
+            body: Body::Vote {
+                granted,
+                committed: Position::default(),
+            },
+        };
+        sent.any(|(_, to, message)| to == from && *message == granted(true))
+    };
+    assert!(answer(&mut cluster, &first));
+    cluster.crash(&voter);
+    cluster.restart(&voter);
+    assert!(!answer(&mut cluster, &second));
+    assert!(answer(&mut cluster, &first));
+}
+
+#[test]
 fn leadership_goes_where_it_is_sent_without_an_election_timeout() {
     let (mut cluster, leader) = elected(3, 8);
     let heir = others(&cluster, &leader)[1].clone();

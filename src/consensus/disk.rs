@@ -128,6 +128,11 @@ impl LogFile {
             _lock: lock,
         };
         log_file.start_at(length as u64)?;
+        // A crash between the two files of a replacement leaves a log that is older than its snapshot.
+        // Nothing may be written behind it: the next start would not know what that continues.
+        if let Some(snapshot) = &recovered.snapshot {
+            log_file.replace_log(snapshot, &recovered.hard_state, &recovered.entries)?;
+        }
         log_file.prepare()?;
         if recovered.torn_length > 0 {
             let torn_length = recovered.torn_length;

@@ -156,6 +156,29 @@ fn a_compaction_interrupted_after_any_step_loses_nothing() {
 }
 
 #[test]
+fn what_is_written_after_an_interrupted_install_is_there_after_the_next_restart() {
+    for snapshot_index in [3, 5, 8] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let (mut log, _) = LogFile::open(path, &identity()).unwrap();
+        for index in 1..=5 {
+            log.write(&append(index)).unwrap();
+        }
+        // The power goes between the two files.
+        log.replace_snapshot(&snapshot(snapshot_index)).unwrap();
+        drop(log);
+        let (mut log, recovered) = LogFile::open(path, &identity()).unwrap();
+        let next = indexes(&recovered).last().copied().unwrap_or(snapshot_index) + 1;
+        log.write(&append(next)).unwrap();
+        drop(log);
+        let recovered = reopen(path);
+        assert_eq!(recovered.snapshot, Some(snapshot(snapshot_index)));
+        let expected: Vec<u64> = (snapshot_index + 1..=next).collect();
+        assert_eq!(indexes(&recovered), expected, "snapshot at {snapshot_index}");
+    }
+}
+
+#[test]
 fn writing_goes_on_when_the_zeros_ahead_run_out() {
     let directory = tempfile::tempdir().unwrap();
     let (mut log, _) = LogFile::open(directory.path(), &identity()).unwrap();

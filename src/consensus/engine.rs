@@ -3,18 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use raft::eraftpb::Snapshot as RaftSnapshot;
-use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
-use thiserror::Error;
+use raft::{Config, RawNode, SnapshotStatus, StateRole};
 
-use super::entry::{Batch, CommittedEntry, HardState, LogEntry, SnapshotData};
+use super::entry::HardState;
 use super::guard::{Refused, View};
 use super::log::Recovered;
 use super::message::{Body, Message, PAYLOAD_LENGTH_MAX, STATE_LENGTH_MAX};
-use super::raft::{
-    Voters, entry_from_raft, entry_to_raft, logger, message_from_raft, position, snapshot_from_raft,
-};
+use super::raft::{Voters, entry_to_raft, logger, position};
 use super::settings::{EngineSettings, InvalidSettings, ticks};
+use super::status::{BACKLOG_MAX, CompactError, Progress, ProposeError, Ready, Role, Status};
 use super::storage::Storage;
 use crate::model::{LogIndex, NodeId, SplitMix, Term};
 
@@ -24,134 +21,31 @@ const APPEND_LENGTH_MAX: u64 = 512 * 1024;
 /// Most messages with entries on their way to one follower.
 const IN_FLIGHT_MAX: usize = 64;
 
-/// Most bytes proposed and not yet committed; beyond it proposals are turned away.
-const BACKLOG_MAX: u64 = 4 * 1024 * 1024;
-
 /// One voter's part in the agreement. It owns no clock, socket, file or random source.
 ///
 /// After each call that may have changed something, drain [`Engine::take_ready`].
 pub struct Engine {
-    settings: EngineSettings,
-    voters: Voters,
-    number: u64,
-    raft: RawNode<Storage>,
+    pub(super) settings: EngineSettings,
+    pub(super) voters: Voters,
+    pub(super) number: u64,
+    pub(super) raft: RawNode<Storage>,
     /// The moment of the last tick that ran; one follows each millisecond.
-    clock: Instant,
+    pub(super) clock: Instant,
     /// The hard state in the newest batch, and the newest that is known to be durable.
-    written: HardState,
-    durable: HardState,
-    outstanding: Option<Outstanding>,
-    compacted: bool,
+    pub(super) written: HardState,
+    pub(super) durable: HardState,
+    pub(super) outstanding: Option<Outstanding>,
+    pub(super) compacted: bool,
     /// When each follower that we await an answer from was sent a snapshot.
-    snapshots_sent: BTreeMap<u64, Instant>,
+    pub(super) snapshots_sent: BTreeMap<u64, Instant>,
 }
 
 /// A batch on its way to the disk, and what may happen once it is there.
 #[derive(Debug)]
-struct Outstanding {
-    ready: u64,
-    hard_state: HardState,
-    progress: Progress,
-}
-
-/// A message and the voter it is for.
-pub type Outgoing = (NodeId, Message);
-
-/// What to do now. Apply `committed` before asking for the [`Status`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[must_use]
-pub struct Ready {
-    /// May leave before the disk has anything.
-    pub send: Vec<Outgoing>,
-    /// To be made durable; then call [`Engine::persisted`]. None when nothing needs the disk.
-    pub persist: Option<Batch>,
-    /// Committed and durable: apply these. The empty entries of new leaders are left out.
-    pub committed: Vec<CommittedEntry>,
-}
-
-/// What a finished write permits.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[must_use]
-pub struct Progress {
-    /// These answers promised that it is written.
-    pub send: Vec<Outgoing>,
-    /// The state that takes the place of the present one.
-    pub install: Option<SnapshotData>,
-}
-
-/// What a voter is in its term.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Follows a leader, or waits for one.
-    Follower,
-    /// Stands for election, or asks whether it should.
-    Candidate,
-    /// Was elected.
-    Leader,
-}
-
-/// Where this voter stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// The newest term it knows.
-    pub term: Term,
-    /// That term's leader, if it knows one.
-    pub leader: Option<NodeId>,
-    /// Its own part.
-    pub role: Role,
-    /// Everything up to here is committed.
-    pub committed: LogIndex,
-    /// Everything up to here was handed out to be applied.
-    pub applied: LogIndex,
-    /// It leads, and an entry of its own term was handed out: it has seen all that was ever committed
-    /// before, so it may act.
-    pub established: bool,
-}
-
-/// Why a proposal was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ProposeError {
-    /// Only the leader proposes.
-    #[error("this node does not lead: propose where the leader is")]
-    NotLeader {
-        /// Who does, if it is known.
-        leader: Option<NodeId>,
-    },
-    /// Leadership is on its way to another node.
-    #[error("this node is handing its leadership over: propose again when there is a leader")]
-    HandingOver,
-    /// Too much is proposed and not yet committed.
-    #[error("more than {BACKLOG_MAX} bytes wait to be committed: propose again later")]
-    Backlogged,
-    /// Empty, or longer than an entry may be.
-    #[error("a proposal of {length} bytes: it must have 1 to {PAYLOAD_LENGTH_MAX}")]
-    Length {
-        /// How long it is.
-        length: usize,
-    },
-}
-
-/// Why the log was not compacted.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum CompactError {
-    /// The state is not one that entries which were handed out lead to.
-    #[error("cannot compact up to entry {index}: only {first} to {applied} are there and applied")]
-    NotApplied {
-        /// Where the state was said to stand.
-        index: LogIndex,
-        /// The first entry that is still there.
-        first: LogIndex,
-        /// The last that was handed out.
-        applied: LogIndex,
-    },
-    /// A peer could not take it in one frame.
-    #[error(
-        "the state has {length} bytes, at most {STATE_LENGTH_MAX} can be sent: watch fewer groups"
-    )]
-    StateTooLong {
-        /// How long it is.
-        length: usize,
-    },
+pub(super) struct Outstanding {
+    pub(super) ready: u64,
+    pub(super) hard_state: HardState,
+    pub(super) progress: Progress,
 }
 
 impl Engine {
@@ -380,129 +274,6 @@ impl Engine {
             committed: LogIndex(raft.raft_log.committed),
             applied: LogIndex(raft.raft_log.applied),
             established: role == Role::Leader && raft.apply_to_current_term(),
-        }
-    }
-
-    fn next_ready(&mut self) -> Ready {
-        let mut ready = self.raft.ready();
-        let (number, must_sync) = (ready.number(), ready.must_sync());
-        // raft-rs lets a leader's messages go ahead of the disk, and puts all others into a second list.
-        let mut send = self.outgoing(ready.take_messages());
-        let mut withheld = self.outgoing(ready.take_persisted_messages());
-        let committed = ready.take_committed_entries();
-        let applied = committed.last().map(|entry| entry.index);
-
-        if let Some(hard_state) = ready.hs() {
-            self.raft.mut_store().set_hard_state(hard_state.clone());
-        }
-        let install = (!ready.snapshot().is_empty()).then(|| ready.snapshot().clone());
-        let persist = self.batch(install.as_ref(), ready.take_entries(), must_sync);
-        self.raft.advance_append_async(ready);
-        if let Some(index) = applied {
-            self.raft.advance_apply_to(index);
-        }
-
-        if !must_sync {
-            send.append(&mut withheld);
-        }
-        if persist.is_some() {
-            self.outstanding = Some(Outstanding {
-                ready: number,
-                hard_state: self.written.clone(),
-                progress: Progress {
-                    send: withheld,
-                    install: install.as_ref().map(snapshot_from_raft),
-                },
-            });
-        } else {
-            self.raft.on_persist_ready(number);
-        }
-        Ready {
-            send,
-            persist,
-            committed: committed
-                .into_iter()
-                .filter(|entry| !entry.data.is_empty())
-                .map(entry_from_raft)
-                .collect(),
-        }
-    }
-
-    /// Brings the log in memory up to date, and says what the disk needs to be so too.
-    fn batch(
-        &mut self,
-        install: Option<&RaftSnapshot>,
-        entries: Vec<raft::eraftpb::Entry>,
-        must_sync: bool,
-    ) -> Option<Batch> {
-        let store = self.raft.mut_store();
-        if let Some(snapshot) = install {
-            store.install(snapshot.clone());
-        }
-        let replace = std::mem::take(&mut self.compacted) || install.is_some();
-        if !replace && !must_sync {
-            return None;
-        }
-        let hard_state = self.voters.hard_state_from_raft(store.hard_state());
-        let changed = (hard_state != self.written).then(|| hard_state.clone());
-        self.written = hard_state.clone();
-        if !replace {
-            let written: Vec<LogEntry> = entries.iter().cloned().map(entry_from_raft).collect();
-            store.append(entries);
-            return Some(Batch::Append {
-                hard_state: changed,
-                entries: written,
-            });
-        }
-        store.append(entries);
-        Some(Batch::Replace {
-            snapshot: snapshot_from_raft(store.latest_snapshot()),
-            hard_state,
-            entries: store
-                .all_entries()
-                .iter()
-                .cloned()
-                .map(entry_from_raft)
-                .collect(),
-        })
-    }
-
-    /// In the order of the voters' names: raft-rs walks a hash map.
-    fn outgoing(&mut self, mut messages: Vec<raft::eraftpb::Message>) -> Vec<Outgoing> {
-        messages.sort_by_key(|message| message.to);
-        let mut outgoing = Vec::with_capacity(messages.len());
-        for message in messages {
-            let number = message.to;
-            let Some(to) = self.voters.name(number).cloned() else {
-                continue;
-            };
-            let Some(message) = message_from_raft(message) else {
-                continue;
-            };
-            if matches!(message.body, Body::Snapshot { .. }) {
-                self.snapshots_sent.insert(number, self.clock);
-            }
-            outgoing.push((to, message));
-        }
-        outgoing
-    }
-
-    /// raft-rs sends nothing more to a follower until it is told what became of a snapshot. One that
-    /// answers heartbeats but not the snapshot has not got it.
-    fn repeat_lost_snapshot(&mut self, number: u64) {
-        let progress = self.raft.raft.prs().get(number);
-        if progress.is_none_or(|progress| progress.state != ProgressState::Snapshot) {
-            self.snapshots_sent.remove(&number);
-            return;
-        }
-        let patience = self.settings.election_timeout_max;
-        let is_overdue = self
-            .snapshots_sent
-            .get(&number)
-            .is_none_or(|sent| self.clock.saturating_duration_since(*sent) >= patience);
-        if is_overdue {
-            self.snapshots_sent.remove(&number);
-            self.raft.report_snapshot(number, SnapshotStatus::Failure);
         }
     }
 

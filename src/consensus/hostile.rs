@@ -269,6 +269,39 @@ fn a_vote_does_not_count_before_the_request_for_it_is_durable() {
 }
 
 #[test]
+fn nothing_is_taken_in_while_a_leaders_snapshot_is_on_its_way_to_the_disk() {
+    let mut engine = engine(false, 1);
+    let Status {
+        term,
+        leader,
+        committed,
+        ..
+    } = engine.status();
+    let leader = leader.unwrap();
+    let position = Position {
+        index: LogIndex(committed.0 + 50),
+        term,
+    };
+    let state: Payload = vec![1].into();
+    let snapshot = Body::Snapshot {
+        position,
+        state: state.clone(),
+    };
+    admit(&mut engine, leader.as_str(), term, snapshot).unwrap();
+    let batch = engine.take_ready().unwrap().persist;
+    assert!(matches!(batch, Some(Batch::Replace { .. })), "{batch:?}");
+    let turned_away = admit(&mut engine, leader.as_str(), term, Body::StandNow);
+    assert_eq!(turned_away, Err(Refused::Installing));
+    let progress = engine.persisted();
+    assert_eq!(progress.install, Some(SnapshotData { position, state }));
+    assert_eq!(engine.status().applied, position.index);
+    assert_eq!(
+        admit(&mut engine, leader.as_str(), term, Body::StandNow),
+        Ok(())
+    );
+}
+
+#[test]
 fn an_acknowledgement_of_what_was_never_sent_does_not_count() {
     let mut engine = engine(true, 1);
     let Status {

@@ -12,17 +12,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::entry::{HardState, LogEntry, Position, SnapshotData};
+use super::frame::{push_frame, torn_length, whole_frame, without_zeros};
 use crate::model::{LogIndex, NodeId};
 
 /// Seven bytes that name the kind of file, and the version of its format.
 const LOG_MAGIC: [u8; 8] = *b"promlog\x01";
 const SNAPSHOT_MAGIC: [u8; 8] = *b"promsnp\x01";
-
-/// Length and CRC before each body.
-const FRAME_HEAD: usize = 8;
-
-/// Most bytes to look at for a whole frame behind a damaged one; whoever needs more is refused.
-const SEARCH_MAX: usize = 1 << 30;
 
 /// Whose log it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -313,6 +308,13 @@ fn position_of(entry: &LogEntry) -> Position {
     }
 }
 
+fn decode<T: DeserializeOwned>(body: &[u8], end: usize) -> Result<T, RecoverError> {
+    postcard::from_bytes(body).map_err(|_| RecoverError::Inconsistent {
+        offset: end,
+        what: "a frame holds what this version does not know",
+    })
+}
+
 fn check_magic(bytes: &[u8], magic: [u8; 8]) -> Result<(), RecoverError> {
     if bytes.starts_with(&magic) {
         Ok(())
@@ -340,74 +342,6 @@ fn check_identity(expected: &Identity, found: Identity) -> Result<(), RecoverErr
 fn join(voters: &BTreeSet<NodeId>) -> String {
     let names: Vec<&str> = voters.iter().map(NodeId::as_str).collect();
     names.join(",")
-}
-
-fn push_frame(bytes: &mut Vec<u8>, body: &impl Serialize) {
-    let start = bytes.len();
-    let mut framed = std::mem::take(bytes);
-    framed.extend([0; FRAME_HEAD]);
-    *bytes = postcard::to_extend(body, framed).expect("our own types are always encodable");
-    let length = bytes.len() - start - FRAME_HEAD;
-    let length = u32::try_from(length).expect("a batch is far below 4 GiB");
-    let length = length.to_le_bytes();
-    let checksum = checksum(length, &bytes[start + FRAME_HEAD..]);
-    bytes[start..start + 4].copy_from_slice(&length);
-    bytes[start + 4..start + FRAME_HEAD].copy_from_slice(&checksum.to_le_bytes());
-}
-
-fn checksum(length: [u8; 4], body: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&length);
-    hasher.update(body);
-    hasher.finalize()
-}
-
-/// The body of the frame at `offset` and where it ends; none unless it is whole.
-fn whole_frame(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
-    let (length, body) = frame_body(bytes, offset)?;
-    let stored = bytes.get(offset + 4..offset + FRAME_HEAD)?;
-    let is_whole = stored == checksum(length, body).to_le_bytes();
-    is_whole.then_some((body, offset + FRAME_HEAD + body.len()))
-}
-
-fn decode<T: DeserializeOwned>(body: &[u8], end: usize) -> Result<T, RecoverError> {
-    postcard::from_bytes(body).map_err(|_| RecoverError::Inconsistent {
-        offset: end,
-        what: "a frame holds what this version does not know",
-    })
-}
-
-/// What the frame at `offset` claims to be its body.
-fn frame_body(bytes: &[u8], offset: usize) -> Option<([u8; 4], &[u8])> {
-    let length: [u8; 4] = bytes.get(offset..offset + 4)?.try_into().ok()?;
-    let body_length = usize::try_from(u32::from_le_bytes(length)).ok()?;
-    if body_length == 0 {
-        return None;
-    }
-    let start = offset + FRAME_HEAD;
-    let body = bytes.get(start..start.checked_add(body_length)?)?;
-    Some((length, body))
-}
-
-/// How long the remains of an interrupted write are that follow `offset`.
-fn torn_length(bytes: &[u8], offset: usize) -> Result<usize, RecoverError> {
-    let length = without_zeros(&bytes[offset..]).len();
-    let mut searched = 0;
-    for next in offset + 1..offset + length {
-        let Some((_, body)) = frame_body(bytes, next) else {
-            continue;
-        };
-        searched += body.len();
-        if searched > SEARCH_MAX || whole_frame(bytes, next).is_some() {
-            return Err(RecoverError::Damaged { offset, next });
-        }
-    }
-    Ok(length)
-}
-
-fn without_zeros(bytes: &[u8]) -> &[u8] {
-    let last = bytes.iter().rposition(|byte| *byte != 0);
-    &bytes[..last.map_or(0, |last| last + 1)]
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What recovery makes of each way in which a file can be cut, flipped or mixed up.
 
+use super::super::frame::FRAME_HEAD;
 use super::*;
 use crate::model::Term;
 

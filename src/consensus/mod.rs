@@ -15,11 +15,14 @@
 mod disk;
 mod engine;
 mod entry;
+mod frame;
 mod guard;
 mod log;
 mod message;
 mod raft;
+mod ready;
 mod settings;
+mod status;
 mod storage;
 mod writer;
 
@@ -29,7 +32,7 @@ mod cluster;
 mod hostile;
 
 pub use disk::{LogError, LogFile};
-pub use engine::{CompactError, Engine, Outgoing, Progress, ProposeError, Ready, Role, Status};
+pub use engine::Engine;
 pub use entry::{Batch, CommittedEntry, HardState, LogEntry, Payload, Position, SnapshotData};
 pub use guard::Refused;
 pub use log::{
@@ -37,4 +40,5 @@ pub use log::{
 };
 pub use message::{Absurd, Body, Message, PAYLOAD_LENGTH_MAX, STATE_LENGTH_MAX};
 pub use settings::{EngineSettings, InvalidSettings};
+pub use status::{CompactError, Outgoing, Progress, ProposeError, Ready, Role, Status};
 pub use writer::{LogWriter, WriterStopped};

@@ -10,8 +10,7 @@ const LINES_MAX: usize = 500;
 const WIDTH_MAX: usize = 110;
 
 /// Files that are longer all the same, with the length that they may not pass. They wait to be split.
-const LONG_FILES: &[(&str, usize)] = &[
-];
+const LONG_FILES: &[(&str, usize)] = &[];
 
 /// What tells that something was left for later.
 const LEFTOVERS: &[&str] = &["todo!", "unimplemented!", "TODO", "FIXME", "XXX", "HACK"];
