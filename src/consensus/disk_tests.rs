@@ -168,13 +168,21 @@ fn what_is_written_after_an_interrupted_install_is_there_after_the_next_restart(
         log.replace_snapshot(&snapshot(snapshot_index)).unwrap();
         drop(log);
         let (mut log, recovered) = LogFile::open(path, &identity()).unwrap();
-        let next = indexes(&recovered).last().copied().unwrap_or(snapshot_index) + 1;
+        let next = indexes(&recovered)
+            .last()
+            .copied()
+            .unwrap_or(snapshot_index)
+            + 1;
         log.write(&append(next)).unwrap();
         drop(log);
         let recovered = reopen(path);
         assert_eq!(recovered.snapshot, Some(snapshot(snapshot_index)));
         let expected: Vec<u64> = (snapshot_index + 1..=next).collect();
-        assert_eq!(indexes(&recovered), expected, "snapshot at {snapshot_index}");
+        assert_eq!(
+            indexes(&recovered),
+            expected,
+            "snapshot at {snapshot_index}"
+        );
     }
 }
 

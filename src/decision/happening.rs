@@ -108,6 +108,8 @@ pub enum Happening {
         group: GroupName,
         instance: Endpoint,
     },
+    /// The master restarted without the group's data, and they are nowhere any more.
+    DataLost { group: GroupName, master: Endpoint },
     /// The old master is back: what the new one never got.
     LossKnown {
         group: GroupName,
@@ -238,6 +240,10 @@ impl Happening {
             } => {
                 warn!(%group, %instance, why, "cannot make it follow the master, will try again");
             }
+            Self::DataLost { group, master } => {
+                error!(%group, %master, "the master restarted without its data and every replica copied \
+                    that: it is accepted as it is; restore the data from a backup");
+            }
             Self::Stranger { group, instance } => {
                 error!(%group, %instance, "a master with data that are not this group's: it is not \
                     touched; take it off this address, or empty it");
@@ -364,6 +370,10 @@ impl fmt::Display for Happening {
             Self::FollowFailed { instance, why, .. } => {
                 write!(formatter, "{instance} does not follow: {why}")
             }
+            Self::DataLost { master, .. } => write!(
+                formatter,
+                "{master} restarted without the data, which nobody has any more"
+            ),
             Self::Stranger { instance, .. } => {
                 write!(formatter, "{instance} is a stranger, not touched")
             }

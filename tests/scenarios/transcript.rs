@@ -125,6 +125,9 @@ pub fn happening(happening: &Happening) -> Option<String> {
         Happening::FollowFailed { instance, why, .. } => {
             Some(format!("says {} does not follow: {why}", instance.host()))
         }
+        Happening::DataLost { master, .. } => {
+            Some(format!("says {} has lost the data for good", master.host()))
+        }
         Happening::Stranger { instance, .. } => {
             Some(format!("says {} is a stranger", instance.host()))
         }

@@ -91,21 +91,22 @@ fn without_data<'a>(
     world: &World,
     record: &GroupRecord,
     mut servers: impl Iterator<Item = &'a Server>,
-) -> String {
+) -> Option<String> {
     let master = world.server_at(&record.master().endpoint);
     let has_its_data = |index: usize| record.master().shares(&world.servers[index].history);
     if master.is_some_and(has_its_data) {
         // `Begin` may name the old master itself once reinstatement is built.
-        return "the master restarted with the data and nobody else has them".to_owned();
+        return Some("the master restarted with the data and nobody else has them".to_owned());
     }
     let restarted = master.is_some_and(|index| world.servers[index].is_writable());
     let followed = servers.all(|server| server.is_master() || server.follows() == master);
-    match (restarted, followed) {
-        (true, true) => "the master restarted, and all copied it before it could be replaced",
+    let reason = match (restarted, followed) {
+        // Nothing is left to wait for: the group goes on with what there is.
+        (true, true) => return None,
         (true, false) => "the master restarted, and nobody has its data",
         (false, _) => "the master is none any more, and nobody has its data",
-    }
-    .to_owned()
+    };
+    Some(reason.to_owned())
 }
 
 /// Why this cluster need not settle, if there is such a reason; each is a state in which only an
@@ -135,7 +136,7 @@ fn excuse_group(world: &World, group: &SimulatedGroup) -> Option<String> {
             && record.master().shares(&server.history)
     });
     if !lives && !eligible {
-        return Some(without_data(world, record, servers()));
+        return without_data(world, record, servers());
     }
     let is_known = |server: &Server| {
         let continues = server.history.continues.map(|(id, _)| id);
