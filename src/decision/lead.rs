@@ -590,7 +590,9 @@ impl Group {
         let identity = Identity::of(master.endpoint.clone(), &sample.info);
         if !self.bookkeeping.identity
             && identity != *master
-            && (same_life || self.is_continued(record, &sample.info))
+            && (same_life
+                || self.is_continued(record, &sample.info)
+                || self.is_all_that_is_left(record, &sample.info, now))
         {
             self.bookkeeping.identity = true;
             actions.push(Action::Propose(Entry::Identify {
