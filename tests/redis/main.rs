@@ -1,0 +1,27 @@
+//! The built daemon against real servers: everything here is a process, and time is real.
+//!
+//! What is to be seen is asked where an operator would look: the status socket, `INFO` of the
+//! servers, the clients' files. A test that fails prints the logs of its processes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that unwraps fails where it should, and what it prints explains the failure"
+)]
+
+mod access;
+mod cluster;
+mod comeback;
+mod crash;
+mod cut;
+mod daemon;
+mod demo;
+mod discovery;
+mod hang;
+mod hosts;
+mod keys;
+mod observer;
+mod process;
+mod restarts;
+mod server;
+mod settings;
+mod stops;
