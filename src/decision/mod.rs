@@ -19,6 +19,7 @@ mod overview;
 mod policy;
 mod process_watch;
 mod record;
+mod remains;
 mod repair;
 mod settling;
 mod stream;

@@ -13,7 +13,7 @@ const KEYS: usize = 300;
 fn an_old_master_that_comes_back_empty_becomes_a_replica_and_gets_the_data() {
     let mut cluster = Cluster::start(&[]);
     cluster.servers[0].fill("data", KEYS);
-    cluster.servers[0].kill();
+    cluster.servers[0].kill_and_empty();
     let master = cluster.await_healthy(2);
     cluster.servers[0].start(&[]);
     assert_eq!(cluster.await_healthy(2), master);
@@ -49,7 +49,7 @@ fn a_master_that_is_back_empty_at_once_does_not_stay_the_master() {
     for round in 1..=ROUNDS {
         let prefix = format!("round-{round}");
         cluster.servers[master].fill(&prefix, KEYS);
-        cluster.servers[master].kill();
+        cluster.servers[master].kill_and_empty();
         cluster.servers[master].spawn(&[]);
         let next = cluster.await_healthy(round + 1);
         assert_ne!(next, master, "round {round}");
@@ -111,7 +111,7 @@ fn a_stranger_at_the_address_of_a_replica_is_reported_and_not_touched() {
     cluster.start_servers();
     cluster.start_daemons();
     cluster.await_healthy(1);
-    cluster.servers[2].kill();
+    cluster.servers[2].kill_and_empty();
     cluster.servers[2].start(&[]);
     cluster.servers[2].must::<()>(&["SET", "theirs", "1"]);
     let stranger = cluster.servers[2].endpoint.clone();
@@ -138,4 +138,75 @@ fn a_stranger_at_the_address_of_a_replica_is_reported_and_not_touched() {
     });
     assert_eq!(cluster.servers[2].must::<usize>(&["EXISTS", "theirs"]), 1);
     cluster.assert_no_failover();
+}
+
+/// A power cut, and servers that keep nothing on disk: nobody has the data any more.
+#[test]
+fn a_group_that_lost_its_data_everywhere_goes_on_and_is_protected_again() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.servers[0].fill("data", KEYS);
+    for daemon in &mut cluster.daemons {
+        daemon.kill();
+    }
+    for server in &mut cluster.servers {
+        server.kill_and_empty();
+    }
+    cluster.start_servers();
+    cluster.start_daemons();
+    let master = eventually("all is well again", || {
+        let epoch = cluster.daemons[0].group()?.epoch.ok_or("no epoch")?;
+        cluster.check(epoch.0)
+    });
+    let epoch = cluster.daemons[0].group().unwrap().epoch.unwrap().0;
+    cluster.servers[master].fill("new", KEYS);
+    cluster.servers[master].kill();
+    let next = cluster.await_healthy(epoch + 1);
+    assert_eq!(cluster.servers[next].count("new", KEYS), KEYS);
+}
+
+#[test]
+fn a_replica_that_is_away_with_the_data_is_waited_for_and_promoted() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.servers[0].fill("data", KEYS);
+    eventually("the replica has all", || {
+        match cluster.servers[2].count("data", KEYS) {
+            KEYS => Ok(()),
+            count => Err(format!("{count} keys")),
+        }
+    });
+    cluster.servers[2].must::<()>(&["SAVE"]);
+    for daemon in &mut cluster.daemons {
+        daemon.kill();
+    }
+    cluster.servers[2].kill();
+    cluster.servers[0].kill_and_empty();
+    cluster.servers[0].start(&[]);
+    let emptied = cluster.servers[0].endpoint.clone();
+    eventually("the other replica is emptied", || {
+        cluster.servers[1].follows(&emptied)?;
+        match cluster.servers[1].count("data", KEYS) {
+            0 => Ok(()),
+            count => Err(format!("{count} keys")),
+        }
+    });
+    cluster.start_daemons();
+    let is_waiting = || {
+        for daemon in &cluster.daemons {
+            let group = daemon.group()?;
+            if group.epoch.map(|epoch| epoch.0) != Some(1) || group.down.is_empty() {
+                return Err(format!("{} says {group:?}", daemon.name));
+            }
+        }
+        Ok(())
+    };
+    eventually("the master is lost", is_waiting);
+    throughout("it is waited for", Duration::from_millis(1500), is_waiting);
+
+    let nobody = local(free_port());
+    let port = nobody.port().to_string();
+    cluster.servers[2].start(&["--replicaof", nobody.host(), &port]);
+    assert_eq!(cluster.await_healthy(2), 2);
+    for server in &cluster.servers {
+        assert_eq!(server.count("data", KEYS), KEYS);
+    }
 }

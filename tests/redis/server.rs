@@ -141,6 +141,13 @@ impl Server {
         self.process.take().unwrap().kill();
     }
 
+    /// The same, and what it had on disk is gone too, such as the copy that it got as a replica.
+    pub fn kill_and_empty(&mut self) {
+        self.kill();
+        // It need not have had any.
+        drop(fs::remove_file(self.directory.join("dump.rdb")));
+    }
+
     pub fn signal(&self, signal: Signal) {
         self.process.as_ref().unwrap().signal(signal);
     }
@@ -215,9 +222,18 @@ impl Server {
         command.query(&mut self.connect().unwrap()).unwrap()
     }
 
-    /// `INFO replication`, by field.
-    pub fn replication(&self) -> RedisResult<BTreeMap<String, String>> {
-        let text: String = self.ask(&["INFO", "replication"])?;
+    /// The number of its present life.
+    pub fn run_id(&self) -> String {
+        self.info("server").unwrap()["run_id"].clone()
+    }
+
+    fn replication(&self) -> RedisResult<BTreeMap<String, String>> {
+        self.info("replication")
+    }
+
+    /// A section of `INFO`, by field.
+    fn info(&self, section: &str) -> RedisResult<BTreeMap<String, String>> {
+        let text: String = self.ask(&["INFO", section])?;
         let field = |line: &str| {
             let (name, value) = line.trim().split_once(':')?;
             Some((name.to_owned(), value.to_owned()))

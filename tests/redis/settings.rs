@@ -15,7 +15,8 @@ fn without_means() -> (Cluster, TcpListener) {
     let file = cluster.directory.path().join("file");
     fs::write(&file, "").unwrap();
     let path = |name: &str| file.join(name).display().to_string();
-    cluster.set("PEERS", &format!("a=127.0.0.1:{port}"));
+    let peers = format!("a=127.0.0.1:{port},b=127.0.0.1:1,c=127.0.0.1:2");
+    cluster.set("PEERS", &peers);
     cluster.set("STATE_DIR", &path("state"));
     cluster.set("STATUS_SOCKET", &path("sock"));
     (cluster, listener)
@@ -27,7 +28,7 @@ fn all_mistakes_are_told_at_once_before_anything_is_touched() {
         let (mut cluster, _listener) = without_means();
         let daemon = &mut cluster.daemons[0];
         daemon.set("GROUPS__FEATURES__DOWN_AFTR", "1s");
-        daemon.set("GROUPS__FEATURES__QUORUM", "2");
+        daemon.set("GROUPS__FEATURES__QUORUM", "4");
         daemon.set("GROUPS__FEATURES__PASSWORD", "hunter2");
         daemon.set("ELECTION_TIMEOUT", "soon");
         daemon.set("CLIENTS__API__FILE", "redis.env");
@@ -38,7 +39,7 @@ fn all_mistakes_are_told_at_once_before_anything_is_touched() {
         for mistake in [
             "PROMOTERD_GROUPS__FEATURES__DOWN_AFTR: there is no such key; \
              did you mean PROMOTERD_GROUPS__FEATURES__DOWN_AFTER?",
-            "a quorum of 2 does not fit 1 voters",
+            "a quorum of 4 does not fit 3 voters",
             "PROMOTERD_GROUPS__FEATURES__PASSWORD: a secret is never given here",
             "PROMOTERD_ELECTION_TIMEOUT: ",
             "PROMOTERD_CLIENTS__API__FILE: the value must be an absolute path",

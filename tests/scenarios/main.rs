@@ -99,6 +99,7 @@ scenarios! {
     a_restarted_replica_is_brought_back_and_a_stranger_is_not
     a_second_crash_before_the_replicas_followed
     nobody_can_be_promoted
+    data_that_nobody_has_are_not_waited_for
     the_old_master_returns
     the_first_start
 }

@@ -4,6 +4,7 @@ use crate::decision::discovery::{self};
 use crate::decision::entry::{Entry, Identity};
 use crate::decision::event::Action;
 use crate::decision::group::Group;
+use crate::decision::happening::Happening;
 use crate::decision::health::Health;
 use crate::decision::policy::GroupPolicy;
 use crate::decision::record::{GroupRecord, Outcome};
@@ -36,12 +37,19 @@ impl Group {
             return;
         }
         let same_life = sample.info.run_id == master.run_id;
+        let is_continued = same_life || self.is_continued(record, &sample.info);
         let identity = Identity::of(master.endpoint.clone(), &sample.info);
         if !self.bookkeeping.identity
             && identity != *master
-            && (same_life || self.is_continued(record, &sample.info))
+            && (is_continued || self.is_all_that_is_left(record, &sample.info, now))
         {
             self.bookkeeping.identity = true;
+            if !is_continued {
+                actions.push(Action::Announce(Happening::DataLost {
+                    group: self.name.clone(),
+                    master: master.endpoint.clone(),
+                }));
+            }
             actions.push(Action::Propose(Entry::Identify {
                 group: self.name.clone(),
                 epoch: record.epoch(),
