@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use rustix::process::Signal;
 use serde::Serialize;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use thiserror::Error;
 
 use super::{EXIT_FAILURE, complain, say};
@@ -129,7 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
 
 fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(DemoError::System)?;
     }
     let story = Story {
