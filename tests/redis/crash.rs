@@ -134,6 +134,29 @@ fn the_replica_with_the_most_data_is_promoted_and_no_acknowledged_replicated_wri
     }
 }
 
+#[test]
+fn a_replica_that_is_down_too_is_passed_over_and_the_log_that_says_why_can_be_read_again() {
+    let mut cluster = Cluster::start(&[]);
+    cluster.servers[1].kill();
+    cluster.servers[0].kill();
+    assert_eq!(cluster.await_healthy(2), 2);
+    let failovers = cluster.failovers();
+    let [passed_over] = &failovers[0].passed_over[..] else {
+        panic!("{failovers:?}");
+    };
+    assert_eq!(passed_over.endpoint, cluster.servers[1].endpoint);
+    assert!(
+        passed_over.reason.contains("unreachable"),
+        "{passed_over:?}"
+    );
+    for daemon in &mut cluster.daemons {
+        daemon.kill();
+    }
+    cluster.start_daemons();
+    assert_eq!(cluster.await_healthy(2), 2);
+    assert_eq!(cluster.failovers()[0].passed_over, failovers[0].passed_over);
+}
+
 /// Lets `behind` lose its link to the master and not come back, for a password that it does not have.
 /// The connections of the daemons were there before it, and stay.
 fn shut_out(cluster: &mut Cluster, behind: usize, ahead: usize) {

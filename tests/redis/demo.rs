@@ -4,20 +4,23 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::daemon::PROGRAM;
-use crate::process::Turn;
+use crate::process::{Process, Turn, eventually};
 
-/// Processes that have `directory` in their environment.
+/// Processes that have `directory` in their environment, or work in it: a server writes its title over
+/// its environment.
 fn processes_in(directory: &Path) -> Vec<String> {
     let wanted = format!("TMPDIR={}", directory.display());
     let is_there = |process: &fs::DirEntry| {
         let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-        environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == wanted.as_bytes())
+        let mut variables = environment.split(|byte| *byte == 0);
+        let place = fs::read_link(process.path().join("cwd"));
+        variables.any(|variable| variable == wanted.as_bytes())
+            || place.is_ok_and(|place| place.starts_with(directory))
     };
     let processes = fs::read_dir("/proc").unwrap().map(Result::unwrap);
     processes
@@ -89,4 +92,37 @@ fn the_demo_of_a_hang_shows_a_failover_that_waits_for_down_after() {
     assert_eq!(seen["fault"], "hang");
     assert_seen(&seen);
     assert!(seen["loss_to_writable_ms"].as_f64() > Some(300.0), "{seen}");
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing_behind() {
+    let _turn = Turn::take();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let directory = TempDir::new().unwrap();
+        let log = TempDir::new().unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.arg("demo").env("TMPDIR", directory.path());
+        let demo = Process::start(&mut command, &log.path().join("log"));
+        // Itself, three servers and three daemons.
+        eventually("all of it runs", || {
+            let processes = processes_in(directory.path());
+            match processes.len() {
+                7.. => Ok(()),
+                _ => Err(format!("{processes:?}")),
+            }
+        });
+        demo.signal(signal);
+        let status = demo.end("it stops");
+        let left = processes_in(directory.path());
+        for process in &left {
+            let process = Pid::from_raw(process.parse().unwrap()).unwrap();
+            kill_process(process, Signal::KILL).unwrap();
+        }
+        assert_eq!((status.code(), left), (Some(1), Vec::new()), "{signal:?}");
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            0,
+            "{signal:?}"
+        );
+    }
 }
