@@ -104,7 +104,7 @@ pub struct InstanceOverview {
     pub trouble: Option<String>,
     /// `redis 7.0.15`.
     pub version: Option<String>,
-    /// What it says it is: `master` or `replica`.
+    /// What it says it is, unless it is down: `master` or `replica`.
     pub role: Option<&'static str>,
     /// Its offset as last read.
     pub offset: Option<ReplicationOffset>,
@@ -212,19 +212,21 @@ impl Group {
                 let real = |endpoint: &Endpoint| self.real(endpoint);
                 super::repair::standing(endpoint, info, record, &self.policy, real)
             });
+        let down = match health {
+            Health::Down { cause, .. } => Some(cause),
+            Health::Up | Health::Unknown | Health::Suspected { .. } => None,
+        };
         let stands_well = standing.is_none_or(|standing| standing == Standing::Follows);
         InstanceOverview {
             endpoint: endpoint.clone(),
             is_master,
             is_member: record.is_some_and(|record| record.members().contains(endpoint)),
-            down: match health {
-                Health::Down { cause, .. } => Some(cause),
-                Health::Up | Health::Unknown | Health::Suspected { .. } => None,
-            },
+            down,
             is_healthy: health == Health::Up && stands_well,
-            trouble: self.trouble(watch, standing),
+            // What one that is down said of itself is no longer worth anything.
+            trouble: self.trouble(watch, standing.filter(|_| down.is_none())),
             version: info.map(|info| info.version.clone()),
-            role: info.map(|info| match info.role {
+            role: info.filter(|_| down.is_none()).map(|info| match info.role {
                 Role::Master { .. } => "master",
                 Role::Replica { .. } => "replica",
             }),

@@ -37,7 +37,7 @@ impl GroupPolicy {
     pub const CHOICE_TIMEOUT: Duration = Duration::from_millis(50);
     /// Time between two readings of `INFO` while all is well.
     pub const INFO_INTERVAL: Duration = Duration::from_secs(1);
-    /// The same, for the leader, while a failover's replicas are on their way to their new master.
+    /// The same, while a failover's replicas are on their way to their new master.
     pub const INFO_INTERVAL_SETTLING: Duration = Duration::from_millis(50);
     /// Longest time between two attempts to reach an instance that refuses.
     pub const RECONNECT_INTERVAL_MAX: Duration = Duration::from_millis(100);

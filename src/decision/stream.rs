@@ -8,6 +8,8 @@ use crate::model::{InstanceInfo, MasterLink, ReplicationId, ReplicationOffset, R
 #[derive(Debug, Default)]
 pub struct StreamWatch {
     last: Option<Reading>,
+    /// Where the measuring of the rate stands: far enough back to say something.
+    measured: Option<Reading>,
     moving_since: Option<Instant>,
     /// Bytes a second; the highest seen of late.
     peak_rate: u64,
@@ -32,6 +34,7 @@ impl StreamWatch {
             .last
             .replace(reading)
             .filter(|last| last.history == reading.history);
+        self.observe_rate(reading);
         self.moving_since = None;
         let Some(before) = before else { return };
         let grown = reading.offset.ahead_of(before.offset);
@@ -42,16 +45,22 @@ impl StreamWatch {
         if is_fed && grown > 0 {
             self.moving_since = Some(before.asked_at);
         }
-        let span = asked_at.saturating_duration_since(before.asked_at);
-        self.observe_rate(grown, span);
     }
 
     /// Short spans say more about the moment of asking than about the rate.
-    fn observe_rate(&mut self, grown: u64, span: Duration) {
+    fn observe_rate(&mut self, reading: Reading) {
         const SPAN_MIN: Duration = Duration::from_millis(100);
+        let base = self.measured.filter(|base| base.history == reading.history);
+        let Some(base) = base else {
+            self.measured = Some(reading);
+            return;
+        };
+        let span = reading.asked_at.saturating_duration_since(base.asked_at);
         if span < SPAN_MIN {
             return;
         }
+        self.measured = Some(reading);
+        let grown = reading.offset.ahead_of(base.offset);
         let milliseconds = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = grown.saturating_mul(1000) / milliseconds;
         self.peak_rate = rate.max(self.peak_rate - self.peak_rate / 16);

@@ -99,9 +99,8 @@ fn without_data<'a>(
         return Some("the master restarted with the data and nobody else has them".to_owned());
     }
     let restarted = master.is_some_and(|index| world.servers[index].is_writable());
-    let followed = servers.all(|server| {
-        server.endpoint == record.master().endpoint || server.follows() == master
-    });
+    let followed = servers
+        .all(|server| server.endpoint == record.master().endpoint || server.follows() == master);
     let reason = match (restarted, followed) {
         // Nothing is left to wait for: the group goes on with what there is.
         (true, true) => return None,

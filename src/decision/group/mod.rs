@@ -321,12 +321,17 @@ impl Group {
         });
         let info_interval = if doubted {
             self.policy.info_interval_in_doubt()
-        } else if self.settling.is_some() {
+        } else if self.settling.is_some() || self.is_news(now) {
             GroupPolicy::INFO_INTERVAL_SETTLING
         } else {
             GroupPolicy::INFO_INTERVAL
         };
         Pace { info_interval }
+    }
+
+    /// A new master was logged a moment ago: what the others do about it is worth knowing soon.
+    fn is_news(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.identity_since) < GroupPolicy::INFO_INTERVAL
     }
 
     /// A master that is down for long is asked about no more often than one that is well.
