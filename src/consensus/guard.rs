@@ -86,6 +86,22 @@ pub enum Refused {
     Installing,
 }
 
+impl Refused {
+    /// Whether a node lost its state or runs something else, so that somebody has to look; the others
+    /// happen in a cluster that is well.
+    #[must_use]
+    pub fn is_alarming(&self) -> bool {
+        match self {
+            Self::Absurd { .. }
+            | Self::LostEntries { .. }
+            | Self::UnsentEntries { .. }
+            | Self::UnaskedVote { .. }
+            | Self::OtherHistory { .. } => true,
+            Self::NotAVoter { .. } | Self::NotTheLeader { .. } | Self::Installing => false,
+        }
+    }
+}
+
 /// What of the engine's state decides whether a message may be taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {

@@ -3,12 +3,13 @@
 //! The loop of the daemon drives one, and the simulation drives many.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem::{Discriminant, discriminant};
 use std::time::Instant;
 
 use thiserror::Error;
 
 use crate::consensus::{
-    Batch, Engine, EngineSettings, InvalidSettings, ProposeError, Recovered, Role, Status,
+    Batch, Engine, EngineSettings, InvalidSettings, ProposeError, Recovered, Refused, Role, Status,
 };
 use crate::decision::{
     Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, Happening,
@@ -88,6 +89,8 @@ pub struct Node {
     /// The committed index that a leader named, until it is applied here.
     confirm_at: Option<LogIndex>,
     compacted_at: LogIndex,
+    /// The last refusal of a peer's message that people were told of.
+    refused: Option<(NodeId, Discriminant<Refused>)>,
     compact_after: u64,
 }
 
@@ -124,6 +127,7 @@ impl Node {
             peers,
             told: None,
             confirm_at: None,
+            refused: None,
             compacted_at,
             compact_after: COMPACT_AFTER,
         })
@@ -233,7 +237,7 @@ impl Node {
         match message {
             PeerMessage::Engine(message) => {
                 if let Err(refused) = self.engine.receive(&peer, message) {
-                    tracing::debug!(%peer, %refused, "message refused");
+                    self.note_refused(peer, &refused);
                 }
             }
             PeerMessage::Report(PeerReport { report, committed }) => {
@@ -249,6 +253,18 @@ impl Node {
                 turn.pending.extend(self.supervisor.handle(event, turn.now));
             }
         }
+    }
+
+    /// A peer that contradicts what this node knows is told of once, until another one does.
+    fn note_refused(&mut self, peer: NodeId, refused: &Refused) {
+        let kind = (peer, discriminant(refused));
+        let peer = &kind.0;
+        if !refused.is_alarming() || self.refused.as_ref() == Some(&kind) {
+            tracing::debug!(%peer, %refused, "message refused");
+            return;
+        }
+        tracing::warn!(%peer, "message refused: {refused}");
+        self.refused = Some(kind);
     }
 
     /// Goes on until neither the engine nor the core has anything to do.
