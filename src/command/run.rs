@@ -1,6 +1,7 @@
 //! `promoterd run`: the daemon.
 
 use std::io::{self, IsTerminal};
+use std::panic;
 
 use tokio::runtime;
 use tracing_subscriber::EnvFilter;
@@ -36,7 +37,16 @@ fn run_daemon(settings: Settings) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(|error| DaemonError::Start(error.into()))?;
-    runtime.block_on(async { Daemon::start(settings).await?.run().await })
+    runtime.block_on(async {
+        let daemon = Daemon::start(settings).await?;
+        // A task, for it wakes up often: each time, the future of `block_on` itself would cost a write to
+        // an eventfd and two more calls of `epoll_wait`.
+        match tokio::spawn(daemon.run()).await {
+            Ok(outcome) => outcome,
+            // Nobody aborts it.
+            Err(error) => panic::resume_unwind(error.into_panic()),
+        }
+    })
 }
 
 fn start_log(settings: &Settings) {

@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use signal_hook_tokio::Signals;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 
+use super::alarm::Alarm;
 use super::node::NodeEvent;
 use crate::clients::FileOutcome;
 use crate::consensus::LogError;
@@ -17,6 +18,7 @@ use crate::status::Question;
 
 /// The sources of all news.
 pub(super) struct Inbox {
+    pub(super) alarm: Alarm,
     pub(super) links: Receiver<LinkEvent>,
     pub(super) instances: UnboundedReceiver<InstanceEvent>,
     pub(super) written: UnboundedReceiver<Result<(), LogError>>,
@@ -48,12 +50,6 @@ pub(super) enum News {
 impl Inbox {
     /// The next thing that happens; at `wake_at`, that the moment came.
     pub(super) async fn next(&mut self, wake_at: Option<Instant>) -> News {
-        let wake = async {
-            match wake_at {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         // What others wait for comes first; status last. None of the senders is ever dropped
         // before the loop ends.
         tokio::select! {
@@ -77,7 +73,10 @@ impl Inbox {
                 }
             },
             Some(outcome) = self.files.recv() => News::File(outcome),
-            () = wake => News::Node(NodeEvent::Core(Event::DeadlineReached)),
+            rung = self.alarm.wait_until(wake_at) => {
+                rung.expect("a timer can be set and read");
+                News::Node(NodeEvent::Core(Event::DeadlineReached))
+            }
             Some(question) = self.questions.recv() => News::Question(question),
         }
     }

@@ -9,6 +9,7 @@
 //!   status, signals ┘
 //! ```
 
+mod alarm;
 mod effects;
 mod files;
 mod inbox;

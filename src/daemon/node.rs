@@ -153,6 +153,8 @@ impl Node {
         self.engine.advance_to(now);
         self.note_deposed(&mut turn);
         match event {
+            // The engine's deadlines come far more often than the core's.
+            NodeEvent::Core(Event::DeadlineReached) if !self.is_core_due(now) => {}
             NodeEvent::Core(event) => turn.pending.extend(self.supervisor.handle(event, now)),
             NodeEvent::Persisted => self.on_persisted(&mut turn)?,
             NodeEvent::PeerUp(peer) => {
@@ -183,6 +185,11 @@ impl Node {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    fn is_core_due(&self, now: Instant) -> bool {
+        let deadline = self.supervisor.next_deadline();
+        deadline.is_none_or(|deadline| deadline.at <= now)
     }
 
     /// Where the engine stands.

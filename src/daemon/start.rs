@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use super::Daemon;
+use super::alarm::Alarm;
 use super::effects::{Effects, Stream};
 use super::files::Files;
 use super::inbox::Inbox;
@@ -110,6 +111,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
     )?;
     let (written, written_inbox) = mpsc::unbounded_channel();
     let writer = LogWriter::start(file, move |outcome| drop(written.send(outcome)))?;
+    let alarm = Alarm::new()?;
     let signals = Signals::new([SIGTERM, SIGINT])?;
 
     info!(node = %settings.node, listen = %settings.listen, voters = settings.voters.len(),
@@ -118,6 +120,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
     Ok(Daemon {
         node,
         inbox: Inbox {
+            alarm,
             links: links_inbox,
             instances: instances_inbox,
             written: written_inbox,

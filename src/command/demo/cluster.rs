@@ -75,7 +75,7 @@ impl Drop for Process {
 
 impl Cluster {
     /// Starts servers and daemons, and waits until the servers replicate.
-    pub(super) fn start(settings: &[String], keep: bool) -> Result<Self, DemoError> {
+    pub(super) fn start(settings: &[String]) -> Result<Self, DemoError> {
         let server = find_server()?;
         let directory = make_directory()?;
         let ports = free_ports(2 * NODES.len()).map_err(DemoError::Ports)?;
@@ -90,8 +90,12 @@ impl Cluster {
         };
         cluster.start_instances()?;
         cluster.start_daemons(peer_ports, settings)?;
-        cluster.keep = keep;
         Ok(cluster)
+    }
+
+    /// Leaves everything running when this is dropped.
+    pub(super) fn keep(&mut self) {
+        self.keep = true;
     }
 
     fn start_instances(&mut self) -> Result<(), DemoError> {

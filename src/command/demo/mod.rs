@@ -137,12 +137,16 @@ fn demonstrate(arguments: &Arguments) -> Result<(), DemoError> {
         interrupted,
     };
     story.tell("starting a master, two replicas and three daemons on loopback ...\n");
-    let mut cluster = Cluster::start(&arguments.settings, arguments.keep)?;
+    let mut cluster = Cluster::start(&arguments.settings)?;
     let listener = Listener::start(NODES.map(|node| cluster.socket(node)).to_vec())
         .map_err(DemoError::System)?;
     wait_until_ready(&mut cluster, &story)?;
     story.tell(&report::cast(&cluster));
     let seen = fail_over(arguments.fault, &cluster, &listener, &story)?;
+    // Only now: nobody would be told how to end what a demo that failed left behind.
+    if arguments.keep {
+        cluster.keep();
+    }
     if arguments.json {
         let kept = arguments.keep.then(|| Kept {
             directory: cluster.directory.clone(),

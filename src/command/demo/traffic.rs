@@ -13,6 +13,8 @@ use super::cluster::connect;
 
 /// Longest time that the client waits for an answer before it looks into its file again.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// Longest time that the client goes on after it was told to stop.
+const FINISH_MAX: Duration = Duration::from_secs(1);
 /// Time between two writes, and between two looks at anything.
 const INTERVAL: Duration = Duration::from_micros(500);
 
@@ -67,14 +69,19 @@ impl Writes {
     }
 }
 
-/// A client that writes all the time, wherever its file says.
+/// A client that writes all the time, wherever its file says. It ends with a write that was
+/// acknowledged after it was told to stop: it may still be waiting for a server that hung.
 pub(super) fn write(file: PathBuf) -> Worker<Writes> {
     Worker::start(move |stop| {
         let mut writes = Writes::default();
         let mut connection: Option<(String, Connection)> = None;
+        let mut told_at = None;
         for number in 0_u64.. {
             if stop.load(Ordering::Relaxed) {
-                break;
+                let told_at = *told_at.get_or_insert_with(Instant::now);
+                if writes.went_on_after(told_at) || told_at.elapsed() > FINISH_MAX {
+                    break;
+                }
             }
             let Some(address) = address_in(&file) else {
                 continue;

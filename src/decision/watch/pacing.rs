@@ -8,6 +8,9 @@ use crate::decision::policy::GroupPolicy;
 use crate::decision::process_watch::ProcessWatch;
 use std::time::Instant;
 
+/// The share of its interval by which a question may come early.
+const EARLY: u32 = 8;
+
 impl Watch {
     /// Sends `INFO` at once, if there is a connection and none is on its way.
     pub fn ask_info(&mut self, now: Instant, orders: &mut Orders) {
@@ -59,10 +62,18 @@ impl Watch {
         }
         self.poll_spare(policy, now, ids, orders);
         let due = self.due(pace);
-        if due.ping.is_some_and(|at| at <= now) {
+        // What is almost due goes along with what happens anyway: it is waking up that costs.
+        let ping_soon = now + policy.ping_interval() / EARLY;
+        let pings = due.ping.is_some_and(|at| at <= ping_soon);
+        let info_soon = if pings {
+            now + pace.info_interval / EARLY
+        } else {
+            now
+        };
+        if pings {
             self.ask_ping(policy, now, orders);
         }
-        if due.info.is_some_and(|at| at <= now) {
+        if due.info.is_some_and(|at| at <= info_soon) {
             self.ask_info(now, orders);
         }
     }
