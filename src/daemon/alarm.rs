@@ -29,6 +29,10 @@ impl Alarm {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         Ok(Self {
+            #[allow(
+                deprecated,
+                reason = "its successor is unsafe, and the descriptor is ours alone"
+            )]
             timer: AsyncFd::new(timer)?,
             set_to: None,
         })

@@ -1,6 +1,6 @@
 //! Tables of views and the verdicts that they come to.
 
-use super::super::test_ground::{milliseconds, node, policy, run_id};
+use super::super::ground_tests::{milliseconds, node, policy, run_id};
 use super::super::view::View;
 use super::*;
 use crate::model::{Epoch, Incarnation};
@@ -321,7 +321,7 @@ fn a_view_counts_while_it_is_fresh_and_for_the_logged_life_alone() {
 fn ages_become_moments_of_the_receiver_and_never_panic() {
     let now = Instant::now();
     let mut view = View {
-        group: super::super::test_ground::group_name(),
+        group: super::super::ground_tests::group_name(),
         epoch: Epoch(1),
         run_id: run_id(1),
         opinion: super::super::view::Opinion::Down {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::test_ground::*;
+use super::super::ground_tests::*;
 use super::super::{Entry, Records};
 use super::*;
 use crate::model::RunId;

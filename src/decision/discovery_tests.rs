@@ -1,6 +1,6 @@
 //! What instances say at first start, and what an operator then reads.
 
-use super::super::test_ground::*;
+use super::super::ground_tests::*;
 use super::super::{ConnectFailure, LinkIds, Pace, ProbeReport};
 use super::*;
 use crate::model::{AnnouncedReplica, ReplicationOffset};

@@ -1,7 +1,7 @@
 //! Tables: what a look at a candidate comes to, and how long to rest after failures.
 
 use super::super::Records;
-use super::super::test_ground::*;
+use super::super::ground_tests::*;
 use super::*;
 
 /// The candidate `b` as it was chosen: life 2, history 1, offset 900.

@@ -28,7 +28,7 @@ mod view;
 mod watch;
 
 #[cfg(test)]
-mod test_ground;
+mod ground_tests;
 
 pub use agreement::{Circumstances, Verdict, Veto, judge};
 pub use choice::{Choice, Ineligible, LostMaster, assess, choose};

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::test_ground::*;
+use super::super::ground_tests::*;
 use super::super::{Candidate, CommandFailure, ENTRY_LENGTH_MAX, Ineligible, InvalidEntry};
 use super::*;
 use crate::model::InstanceInfo;
@@ -378,7 +378,9 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 proptest! {
     /// Whatever deposed leaders proposed, in whatever order it was committed.
     #[test]
-    fn epochs_only_grow_and_name_one_candidate_each(entries in proptest::collection::vec(any_entry(), 0..60)) {
+    fn epochs_only_grow_and_name_one_candidate_each(
+        entries in proptest::collection::vec(any_entry(), 0..60),
+    ) {
         let mut records = Records::default();
         let mut candidates = BTreeMap::new();
         let mut last = (Epoch(0), Epoch(0));
@@ -420,7 +422,9 @@ proptest! {
     }
 
     #[test]
-    fn bytes_that_are_no_entry_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+    fn bytes_that_are_no_entry_are_refused_without_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
+    ) {
         if let Ok(entry) = Entry::decode(&bytes) {
             // What can be read can be applied.
             records([register(), entry]);
@@ -428,7 +432,11 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_entry_never_panics(entry in any_entry(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_damaged_entry_never_panics(
+        entry in any_entry(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
         let mut bytes = entry.encode();
         let index = at.index(bytes.len());
         bytes[index] = byte;

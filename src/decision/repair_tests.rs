@@ -1,6 +1,6 @@
 //! Tables of instances, how they stand to the master, and what they are told to do.
 
-use super::super::test_ground::*;
+use super::super::ground_tests::*;
 use super::super::{CommandFailure, Entry, Records};
 use super::*;
 

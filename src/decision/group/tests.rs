@@ -1,6 +1,6 @@
 //! Instances with several names.
 
-use super::super::test_ground::*;
+use super::super::ground_tests::*;
 use super::super::{Entry, Identity, LinkId};
 use super::*;
 use crate::decision::ProbeCommand;

@@ -1,6 +1,6 @@
 //! What the leader makes of committed entries that changed nothing.
 
-use super::super::test_ground::*;
+use super::super::ground_tests::*;
 use super::*;
 use crate::decision::entry::Identity;
 use crate::decision::failover::Timeline;

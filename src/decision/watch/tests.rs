@@ -1,7 +1,7 @@
 //! Sequences of events on the probe connections of one instance, in `tests.txt`: behind each
 //! event, all the orders that it leads to, and the health of the instance from then on.
 
-use super::super::test_ground::{
+use super::super::ground_tests::{
     assert_transcript, endpoint, master_info, milliseconds, policy, run_id,
 };
 use super::*;
