@@ -103,7 +103,7 @@ pub enum Happening {
         instance: Endpoint,
         why: String,
     },
-    /// A master whose data are not the group's answers at an address of the group.
+    /// An instance that is not of the group, or no longer, answers at an address of the group.
     Stranger {
         group: GroupName,
         instance: Endpoint,
@@ -245,8 +245,8 @@ impl Happening {
                     that: it is accepted as it is; restore the data from a backup");
             }
             Self::Stranger { group, instance } => {
-                error!(%group, %instance, "a master with data that are not this group's: it is not \
-                    touched; take it off this address, or empty it");
+                error!(%group, %instance, "it follows somebody outside of this group, or is a master \
+                    with other data: it is not touched; list it in INSTANCES to have it follow, or empty it");
             }
             Self::LossKnown {
                 group,
