@@ -245,8 +245,9 @@ impl Happening {
                     that: it is accepted as it is; restore the data from a backup");
             }
             Self::Stranger { group, instance } => {
-                error!(%group, %instance, "it follows somebody outside of this group, or is a master \
-                    with other data: it is not touched; list it in INSTANCES to have it follow, or empty it");
+                error!(%group, %instance, "a stranger (a master with other data, or a replica of somebody \
+                    outside of this group) is not touched: list it here, empty it, or take it off \
+                    this address");
             }
             Self::LossKnown {
                 group,
