@@ -54,6 +54,8 @@ fn start_log(settings: &Settings) {
         .with_env_filter(EnvFilter::new(&settings.log))
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
+        // It would be told on the very output that failed, by a macro that panics there.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     match settings.log_format {
         Some(LogFormat::Json) => builder.json().flatten_event(true).init(),

@@ -92,8 +92,13 @@ impl Daemon {
                 News::Question(question) => self.effects.answer(&self.node, question),
                 News::Stop(signal) if stop_at.is_none() => {
                     info!(signal, "stopping");
-                    stop_at = Some(Instant::now() + HAND_OVER_MAX);
-                    self.hand_over()?;
+                    let is_handed_over = self.hand_over()?;
+                    let patience = if is_handed_over {
+                        HAND_OVER_MAX
+                    } else {
+                        Duration::ZERO
+                    };
+                    stop_at = Some(Instant::now() + patience);
                 }
                 News::Stop(signal) => {
                     warn!(signal, "stopping at once");
@@ -115,15 +120,15 @@ impl Daemon {
         Ok(())
     }
 
-    /// A leader that stops would leave its peers without one for an election timeout.
-    fn hand_over(&mut self) -> Result<(), NodeError> {
-        if !self.node.is_leader() {
-            return Ok(());
-        }
-        if let Some(peer) = self.effects.connected_peer() {
-            let actions = self.node.hand_over(&peer, Instant::now())?;
-            self.effects.carry_out(actions);
-        }
-        Ok(())
+    /// A leader that stops would leave its peers without one for an election timeout. False when it
+    /// does not lead, or nobody is there to take over.
+    fn hand_over(&mut self) -> Result<bool, NodeError> {
+        let peer = self.effects.connected_peer();
+        let Some(peer) = peer.filter(|_| self.node.is_leader()) else {
+            return Ok(false);
+        };
+        let actions = self.node.hand_over(&peer, Instant::now())?;
+        self.effects.carry_out(actions);
+        Ok(true)
     }
 }

@@ -74,7 +74,10 @@ pub fn judge(
     if held.is_empty() {
         return Verdict::NotDown;
     }
-    if let Some(proof) = held.iter().find(|(_, cause, _)| cause.is_proof()) {
+    let proof = held
+        .iter()
+        .find(|(_, cause, since)| cause.is_proof() && !is_contradicted(views, *cause, *since));
+    if let Some(proof) = proof {
         return down(&held, proof.1, 1);
     }
     let needed = policy.quorum;
@@ -121,6 +124,20 @@ fn down(held: &[(&NodeId, Cause, Instant)], cause: Cause, needed: usize) -> Verd
     }
 }
 
+/// Whether the logged process answered somebody after one node found another in its place: then that
+/// node reached another server, by a name or an address that means something else there. Its view
+/// counts as any other.
+fn is_contradicted(views: &BTreeMap<NodeId, HeldView>, cause: Cause, since: Instant) -> bool {
+    cause == Cause::Restarted && has_answered(views, since)
+}
+
+fn has_answered(views: &BTreeMap<NodeId, HeldView>, since: Instant) -> bool {
+    views
+        .values()
+        .filter(|view| view.health == Health::Up)
+        .any(|view| view.answered.is_some_and(|at| at > since))
+}
+
 /// What speaks against one view, and until when at most.
 fn veto(
     views: &BTreeMap<NodeId, HeldView>,
@@ -133,11 +150,7 @@ fn veto(
         Cause::Exited | Cause::Restarted => None,
         Cause::Gone => {
             // A firewall that rejects with resets looks just like death, to those behind it.
-            let answered = views
-                .values()
-                .filter(|view| view.health == Health::Up)
-                .any(|view| view.answered.is_some_and(|at| at > since));
-            let sign = if answered {
+            let sign = if has_answered(views, since) {
                 Some(Veto::Answered)
             } else {
                 moves_after(views, since).then_some(Veto::StreamMoves)

@@ -147,9 +147,21 @@ fn views_come_to_these_verdicts() {
         ),
         (
             "so is a restart",
-            &[Down(Restarted, 4), Up, Up],
+            &[Down(Restarted, 4), Up, Answered(3)],
             10,
             "restarted since 4, 1 views, 1 needed",
+        ),
+        (
+            "one that reaches another server by the same name proves nothing",
+            &[Down(Restarted, 4), Up, Answered(5)],
+            10,
+            "1 of 2",
+        ),
+        (
+            "that counts as a view",
+            &[Down(Restarted, 4), Down(Restarted, 4), Answered(5)],
+            10,
+            "restarted since 4, 2 views, 2 needed",
         ),
         (
             "a proof beside other views",

@@ -103,7 +103,7 @@ pub enum Happening {
         instance: Endpoint,
         why: String,
     },
-    /// A master whose data are not the group's answers at an address of the group.
+    /// An instance that is not of the group, or no longer, answers at an address of the group.
     Stranger {
         group: GroupName,
         instance: Endpoint,
@@ -245,8 +245,9 @@ impl Happening {
                     that: it is accepted as it is; restore the data from a backup");
             }
             Self::Stranger { group, instance } => {
-                error!(%group, %instance, "a master with data that are not this group's: it is not \
-                    touched; take it off this address, or empty it");
+                error!(%group, %instance, "a stranger (a master with other data, or a replica of somebody \
+                    outside of this group) is not touched: list it here, empty it, or take it off \
+                    this address");
             }
             Self::LossKnown {
                 group,

@@ -262,7 +262,10 @@ impl Group {
             (Standing::Astray, Some((master, _))) => Some(format!("follows {master}")),
             (Standing::Astray, None) => Some("follows somebody else".to_owned()),
             (Standing::Rogue, _) => Some("claims to be a master".to_owned()),
-            (Standing::Stranger, _) => {
+            (Standing::Stranger, Some((master, _))) => {
+                Some(format!("not of this group any more: it follows {master}"))
+            }
+            (Standing::Stranger, None) => {
                 Some("a master with data that are not this group's".to_owned())
             }
         }

@@ -40,7 +40,8 @@ pub enum Standing {
     Astray,
     /// It claims to be a master and holds, or held, the group's data.
     Rogue,
-    /// It claims to be a master, and its data are not the group's: never touched.
+    /// It claims to be a master, and its data are not the group's; or it is listed no longer, and
+    /// follows somebody outside of the group. Never touched.
     Stranger,
 }
 
@@ -58,7 +59,18 @@ pub fn standing(
             MasterLink::Up => Standing::Follows,
             MasterLink::Syncing | MasterLink::Down { .. } => Standing::Joins,
         },
-        Role::Replica { .. } => Standing::Astray,
+        Role::Replica { master, link } => {
+            let upstream = real(master);
+            let is_cut_off = matches!(link, MasterLink::Down { .. });
+            let is_ours = policy.instances.contains(endpoint)
+                || record.members().contains(&upstream)
+                || (is_cut_off && record.knows_history(&info.history.id));
+            if is_ours {
+                Standing::Astray
+            } else {
+                Standing::Stranger
+            }
+        }
         Role::Master { .. } if is_of_group(endpoint, info, record, policy) => Standing::Rogue,
         Role::Master { .. } => Standing::Stranger,
     }

@@ -72,6 +72,28 @@ fn each_instance_stands_to_the_master_in_one_way() {
             Astray,
         ),
         (
+            "an unlisted one that was given to another group",
+            "d",
+            replica_info(4, 9, 900, "z"),
+            Stranger,
+        ),
+        (
+            "one that copies from that group for the first time",
+            "d",
+            with_link(replica_info(4, 1, 900, "a"), "z", MasterLink::Syncing),
+            Stranger,
+        ),
+        (
+            "an unlisted one that looks for the old master by a name that nobody knows",
+            "d",
+            with_link(
+                replica_info(4, 1, 900, "a"),
+                "a-alias",
+                MasterLink::Down { seconds: Some(3) },
+            ),
+            Astray,
+        ),
+        (
             "a chained replica",
             "d",
             replica_info(4, 2, 950, "c"),
