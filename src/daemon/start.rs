@@ -74,7 +74,8 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         voters: identity.voters,
         election_timeout_min: settings.election_timeout.min,
         election_timeout_max: settings.election_timeout.max,
-        heartbeat_interval: settings.election_timeout.min / 3,
+        // A follower waits for two; every further one would wake all daemons for nothing.
+        heartbeat_interval: settings.election_timeout.min / 2,
         seed: random()?,
     };
     let node = Node::new(engine, policies, recovered, wall_clock())?;
