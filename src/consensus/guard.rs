@@ -29,7 +29,7 @@ pub enum Refused {
     /// The leader holds that we have entries which we do not have.
     #[error(
         "leader {from} holds that this node has entry {committed}, its log ends at {last}: its state was lost; \
-         remove its state directory and let it rejoin"
+         while all other voters are up, restart promoterd on {from}, so that this node gets everything anew"
     )]
     LostEntries {
         /// The leader.
@@ -42,7 +42,7 @@ pub enum Refused {
     /// A follower acknowledges what this leader never sent.
     #[error(
         "{from} acknowledges entry {index}, the leader's log ends at {last}: this node's state was lost; \
-         remove its state directory and let it rejoin"
+         stop it, and start it with an empty state directory while all other voters are up"
     )]
     UnsentEntries {
         /// The follower.

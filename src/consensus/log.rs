@@ -61,8 +61,8 @@ pub struct Recovered {
 pub enum RecoverError {
     /// Damage with whole frames behind it: no crash does that.
     #[error(
-        "damaged at byte {offset}, with good data from byte {next} on: restore this node's state directory, or \
-         remove it and let the node rejoin"
+        "damaged at byte {offset}, with good data from byte {next} on: while all other voters are up, \
+         remove this node's state directory"
     )]
     Damaged {
         /// Where the damage begins.
@@ -72,8 +72,8 @@ pub enum RecoverError {
     },
     /// Frames that are whole, and contradict each other.
     #[error(
-        "contradicts itself at byte {offset} ({what}): restore this node's state directory, or remove it and let \
-         the node rejoin"
+        "contradicts itself at byte {offset} ({what}): while all other voters are up, remove this node's \
+         state directory"
     )]
     Inconsistent {
         /// Where the frame ends that shows it.
@@ -109,8 +109,8 @@ pub enum RecoverError {
     },
     /// The log goes on from a snapshot that is not there.
     #[error(
-        "continues a snapshot at entry {base} that is missing or older: restore this node's state directory, or \
-         remove it and let the node rejoin"
+        "continues a snapshot at entry {base} that is missing or older: while all other voters are up, \
+         remove this node's state directory"
     )]
     SnapshotMissing {
         /// Where it ends.
@@ -118,12 +118,12 @@ pub enum RecoverError {
     },
     /// There is a snapshot and no log.
     #[error(
-        "is missing beside its snapshot: restore this node's state directory, or remove it and let the node rejoin"
+        "is missing beside its snapshot: while all other voters are up, remove this node's state directory"
     )]
     LogMissing,
     /// The snapshot's CRC is wrong.
     #[error(
-        "snapshot is damaged: restore this node's state directory, or remove it and let the node rejoin"
+        "snapshot is damaged: while all other voters are up, remove this node's state directory"
     )]
     DamagedSnapshot,
 }

@@ -41,6 +41,8 @@ pub(super) enum News {
     File(FileOutcome),
     /// The log cannot be written.
     LogFailed(LogError),
+    /// A thread of the daemon ended, although it never should.
+    Died(&'static str),
     /// Somebody asks for the status.
     Question(Question),
     /// A signal asks to stop.
@@ -50,14 +52,14 @@ pub(super) enum News {
 impl Inbox {
     /// The next thing that happens; at `wake_at`, that the moment came.
     pub(super) async fn next(&mut self, wake_at: Option<Instant>) -> News {
-        // What others wait for comes first; status last. None of the senders is ever dropped
-        // before the loop ends.
+        // What others wait for comes first; status last.
         tokio::select! {
             biased;
             Some(signal) = self.signals.next() => News::Stop(name(signal)),
-            Some(written) = self.written.recv() => match written {
-                Ok(()) => News::Node(NodeEvent::Persisted),
-                Err(error) => News::LogFailed(error),
+            written = self.written.recv() => match written {
+                Some(Ok(())) => News::Node(NodeEvent::Persisted),
+                Some(Err(error)) => News::LogFailed(error),
+                None => News::Died("log-writer"),
             },
             Some(event) = self.instances.recv() => News::Node(NodeEvent::Core(match event {
                 InstanceEvent::Probe(event) => Event::Probed(event),
@@ -72,7 +74,7 @@ impl Inbox {
                     News::Message(peer, incarnation, payload)
                 }
             },
-            Some(outcome) = self.files.recv() => News::File(outcome),
+            outcome = self.files.recv() => outcome.map_or(News::Died("clients"), News::File),
             rung = self.alarm.wait_until(wake_at) => {
                 rung.expect("a timer can be set and read");
                 News::Node(NodeEvent::Core(Event::DeadlineReached))

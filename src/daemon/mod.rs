@@ -48,6 +48,12 @@ pub enum DaemonError {
         "the replicated log cannot be written: check the disk under the state directory, then restart"
     )]
     Log(#[source] LogError),
+    /// A thread of ours panicked; what it said stands in the log.
+    #[error("the thread {thread} died: restart the daemon, and report what it logged before this")]
+    Died {
+        /// Which.
+        thread: &'static str,
+    },
 }
 
 /// A daemon that has started: everything is bound and locked.
@@ -89,6 +95,7 @@ impl Daemon {
                     }
                 }
                 News::LogFailed(error) => return Err(DaemonError::Log(error)),
+                News::Died(thread) => return Err(DaemonError::Died { thread }),
                 News::Question(question) => self.effects.answer(&self.node, question),
                 News::Stop(signal) if stop_at.is_none() => {
                     info!(signal, "stopping");

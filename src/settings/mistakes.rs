@@ -167,6 +167,14 @@ pub enum Problem {
         /// An endpoint that is not on loopback.
         endpoint: Endpoint,
     },
+    /// An instance that is another one on each host.
+    #[error(
+        "{endpoint} is another server on each host, and the voters are on several: list the address by which all hosts reach it"
+    )]
+    LoopbackInstance {
+        /// The instance.
+        endpoint: Endpoint,
+    },
     /// No group at all.
     #[error("a voter needs a group to watch; for example {example}")]
     NoGroup {

@@ -89,6 +89,9 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
     let (voters, node) = NodeSettings::read(&mut reader, sources);
     let groups = Groups::read(&mut reader, voters);
     let clients = client::read_clients(&mut reader, groups.names.as_ref());
+    if let (Some(node), Some(groups)) = (&node, &groups.settings) {
+        refuse_loopback_instances(&mut reader, node, groups);
+    }
     let remarks = reader.finish()?;
     let (Some(node), Some(groups), Some(clients)) = (node, groups.settings, clients) else {
         unreachable!("what cannot be read is a mistake");
@@ -109,4 +112,23 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
         warnings: remarks.warnings,
         effective: remarks.effective,
     })
+}
+
+/// On several hosts a loopback address is another server on each: every client would be sent to its own.
+fn refuse_loopback_instances(
+    reader: &mut Reader,
+    node: &NodeSettings,
+    groups: &BTreeMap<GroupName, GroupSettings>,
+) {
+    if node.voters.values().all(Endpoint::is_loopback) {
+        return;
+    }
+    for (group, settings) in groups {
+        let mut instances = settings.policy.instances.iter();
+        if let Some(endpoint) = instances.find(|endpoint| endpoint.is_loopback()) {
+            let endpoint = endpoint.clone();
+            let problem = Problem::LoopbackInstance { endpoint };
+            reader.refuse(&keys::INSTANCES, group.as_str(), problem);
+        }
+    }
 }

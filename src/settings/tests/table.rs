@@ -49,6 +49,7 @@ fn every_example_is_a_value_that_its_key_accepts() {
                 mistake.problem,
                 Problem::Unreadable { .. }
                     | Problem::KeyNeeded { .. }
+                    | Problem::LoopbackInstance { .. }
                     | Problem::NoSuchGroup { .. }
                     | Problem::NotAlone
             );
