@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::journal::Entry;
 use super::schedule::Schedule;
 use super::{Journal, Publication, Target, transaction};
-use crate::model::{ClientName, Epoch, GroupName};
+use crate::model::{ClientName, Epoch, GroupName, with_causes};
 
 mod mailbox;
 
@@ -214,7 +214,7 @@ impl Shift {
     }
 
     fn report_error(&mut self, index: usize, epoch: Epoch, error: &dyn Error) {
-        let text = with_sources(error);
+        let text = with_causes(error);
         self.report(index, epoch, Err(text));
     }
 
@@ -236,15 +236,4 @@ fn remove_stale_stages(target: &Target) {
         Ok(removed) => tracing::info!(%path, removed, "copies left by a crash removed"),
         Err(error) => tracing::warn!(%path, %error, "cannot look for copies left by a crash"),
     }
-}
-
-fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

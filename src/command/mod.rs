@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use crate::model::with_causes;
 use crate::settings::{self, Mistakes, Settings, Sources};
 
 /// Bad settings: `EX_CONFIG` of sysexits.h.
@@ -74,12 +75,6 @@ fn say(text: &str) {
 /// And everything that went wrong, with its causes.
 fn complain(error: &dyn std::error::Error) {
     use std::io::Write;
-    let mut text = format!("promoterd: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text.push('\n');
+    let text = format!("promoterd: {}\n", with_causes(error));
     drop(std::io::stderr().write_all(text.as_bytes()));
 }

@@ -9,14 +9,14 @@ use tracing::{debug, error, warn};
 
 use super::files::Files;
 use super::node::{Node, NodeAction};
-use super::{overview, start};
+use super::overview;
+use super::stream::Stream;
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
-use crate::decision::Happening;
 use crate::model::{Endpoint, NodeId};
 use crate::peer::{Links, PeerMessage};
 use crate::redis::Instances;
-use crate::status::{EventFeed, Question};
+use crate::status::Question;
 
 /// Longest time that a stop waits for the clients' files.
 const FILES_MAX: Duration = Duration::from_secs(5);
@@ -32,19 +32,6 @@ pub(super) struct Effects {
     pub(super) files: Files,
     pub(super) stream: Stream,
     pub(super) server: JoinHandle<Infallible>,
-}
-
-/// Where people hear of what happens: the log, and whoever reads the event stream.
-#[derive(Debug)]
-pub(super) struct Stream {
-    pub(super) feed: EventFeed,
-}
-
-impl Stream {
-    pub(super) fn announce(&self, happening: &Happening) {
-        happening.log();
-        self.feed.publish(happening, start::wall_clock().time);
-    }
 }
 
 impl Effects {

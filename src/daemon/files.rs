@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::effects::Stream;
+use super::stream::Stream;
 use crate::clients::{FileOutcome, Target};
 use crate::decision::{Event, Happening};
 use crate::model::{ClientName, Epoch, GroupName};

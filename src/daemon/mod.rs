@@ -16,6 +16,7 @@ mod inbox;
 mod node;
 mod overview;
 mod start;
+mod stream;
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! Opening, locking and binding all that a daemon needs, or saying what cannot be had.
 
 use std::io;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
@@ -11,15 +11,15 @@ use tracing::info;
 
 use super::Daemon;
 use super::alarm::Alarm;
-use super::effects::{Effects, Stream};
+use super::effects::Effects;
 use super::files::Files;
 use super::inbox::Inbox;
 use super::node::{Node, NodeError};
+use super::stream::{Stream, wall_clock};
 use crate::clients::journal::{Journal, JournalError};
 use crate::clients::{Target, Worker};
 use crate::consensus::{EngineSettings, Identity, LogError, LogFile, LogWriter};
-use crate::decision::WallClock;
-use crate::model::{Incarnation, UnixTime};
+use crate::model::Incarnation;
 use crate::peer::{LinkError, LinkSettings, Links};
 use crate::redis::Instances;
 use crate::settings::Settings;
@@ -145,15 +145,4 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
 
 fn random() -> Result<u64, StartError> {
     getrandom::u64().map_err(StartError::Randomness)
-}
-
-/// What the wall clock says now.
-pub(super) fn wall_clock() -> WallClock {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    WallClock {
-        at: Instant::now(),
-        time: UnixTime(0).after(since_1970),
-    }
 }

@@ -1,11 +1,13 @@
 //! Identities and units that all floors share. Each is parsed once, at the edge, and valid ever after.
 
+mod causes;
 mod endpoint;
 mod instance;
 mod name;
 mod number;
 mod random;
 
+pub use causes::with_causes;
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use instance::{
     AnnouncedReplica, InstanceInfo, Loading, MasterLink, PingReply, ReplicationHistory, Role,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use super::log_limiter::LogLimiter;
-use crate::model::{Incarnation, NodeId};
+use crate::model::{Incarnation, NodeId, with_causes};
 
 macro_rules! drop_reasons {
     ($($(#[$doc:meta])* $reason:ident = $label:literal,)*) => {
@@ -218,17 +218,6 @@ impl Pages {
         };
         *drops.entry(reason).or_default() += 1;
     }
-}
-
-fn with_causes(error: &dyn Dropped) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
