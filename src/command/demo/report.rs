@@ -84,7 +84,7 @@ pub(super) fn how_to_look(cluster: &Cluster) -> String {
          \x20 curl --unix-socket {socket} http://promoterd/v1/status\n\
          \x20 tail -f {directory}/promoterd-a.log\n\
          end it with:\n\
-         \x20 kill {ids}; rm -r {directory}\n",
+         \x20 kill {ids}; rm -rf {directory}\n",
         directory = cluster.directory.display(),
         socket = cluster.socket(NODES[0]).display(),
         ids = ids.join(" "),
