@@ -116,11 +116,8 @@ impl Engine {
         let raft = &self.raft.raft;
         let remaining = match raft.state {
             StateRole::Leader if self.voters.is_single() => return None,
-            StateRole::Leader => {
-                let heartbeat = raft.heartbeat_timeout() - raft.heartbeat_elapsed();
-                let quorum_check = raft.election_timeout() - raft.election_elapsed;
-                heartbeat.min(quorum_check)
-            }
+            // Whether it still has a quorum is seen along with the heartbeats.
+            StateRole::Leader => raft.heartbeat_timeout() - raft.heartbeat_elapsed(),
             StateRole::Follower | StateRole::Candidate | StateRole::PreCandidate => raft
                 .randomized_election_timeout()
                 .saturating_sub(raft.election_elapsed),

@@ -153,8 +153,7 @@ impl Node {
         self.engine.advance_to(now);
         self.note_deposed(&mut turn);
         match event {
-            // The engine's deadlines come far more often than the core's.
-            NodeEvent::Core(Event::DeadlineReached) if !self.is_core_due(now) => {}
+            NodeEvent::Core(Event::DeadlineReached) => {}
             NodeEvent::Core(event) => turn.pending.extend(self.supervisor.handle(event, now)),
             NodeEvent::Persisted => self.on_persisted(&mut turn)?,
             NodeEvent::PeerUp(peer) => {
@@ -169,6 +168,12 @@ impl Node {
             NodeEvent::PeerSent(peer, incarnation, message) => {
                 self.on_message(peer, incarnation, message, &mut turn);
             }
+        }
+        // The engine wakes this node far more often than the core asks for; what the core will want
+        // soon goes along.
+        if self.supervisor.is_due(now) {
+            turn.pending
+                .extend(self.supervisor.handle(Event::DeadlineReached, now));
         }
         self.drain(&mut turn)?;
         Ok(turn.actions)
@@ -185,11 +190,6 @@ impl Node {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    fn is_core_due(&self, now: Instant) -> bool {
-        let deadline = self.supervisor.next_deadline();
-        deadline.is_none_or(|deadline| deadline.at <= now)
     }
 
     /// Where the engine stands.

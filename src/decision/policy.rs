@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use crate::model::Endpoint;
 
+/// The share of its interval by which a question or a report may come early, to go along with what
+/// happens anyway: it is waking up that costs.
+pub(super) const EARLY: u32 = 8;
+
 /// What the operator wants for one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupPolicy {
@@ -44,7 +48,7 @@ impl GroupPolicy {
     /// Most instances that a group remembers.
     pub const MEMBERS_MAX: usize = 64;
 
-    /// Time between two pings: five go out in `down_after`.
+    /// Time between two pings of a master: five go out in `down_after`.
     #[must_use]
     pub fn ping_interval(&self) -> Duration {
         self.down_after / 5

@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::event::{Action, Deadline, DeadlineReason, Event};
 use super::group::Group;
 use super::happening::Happening;
-use super::policy::GroupPolicy;
+use super::policy::{EARLY, GroupPolicy};
 use super::record::{Change, GroupRecord, Records};
 use super::view::{REPORT_INTERVAL, Report};
 use super::watch::LinkIds;
@@ -136,6 +136,14 @@ impl Supervisor {
         self.expected
     }
 
+    /// Whether [`Event::DeadlineReached`] would do something at `now`: what is almost due counts too.
+    #[must_use]
+    pub fn is_due(&self, now: Instant) -> bool {
+        let early = self.groups.values().map(Group::earliness).min();
+        self.expected
+            .is_none_or(|expected| expected.at <= now + early.unwrap_or_default())
+    }
+
     /// The committed state.
     #[must_use]
     pub fn records(&self) -> &Records {
@@ -235,7 +243,7 @@ impl Supervisor {
 
     /// Tells the peers what changed at once, and that nothing did from time to time.
     fn tell(&mut self, wanted: bool, now: Instant, actions: &mut Vec<Action>) {
-        let mut due = wanted || self.report_due <= now;
+        let mut due = wanted || self.report_due <= now + REPORT_INTERVAL / EARLY;
         let mut views = Vec::new();
         for (name, group) in &mut self.groups {
             if let Some(record) = self.records.get(name) {

@@ -16,7 +16,7 @@ use super::failover::Failover;
 use super::happening::Happening;
 use super::health::{Cause, Health};
 use super::instance_event::{FollowOutcome, ProbeEvent, ProbeOrder, ProbeReport};
-use super::policy::GroupPolicy;
+use super::policy::{EARLY, GroupPolicy};
 use super::record::{Change, GroupRecord};
 use super::repair::Repair;
 use super::settling::Settling;
@@ -378,6 +378,11 @@ impl Group {
         .into_iter()
         .filter_map(|(at, reason)| at.map(|at| Deadline { at, reason }))
         .min()
+    }
+
+    /// How early a deadline may be noticed.
+    pub(super) fn earliness(&self) -> Duration {
+        self.policy.ping_interval() / EARLY
     }
 
     /// How late a deadline may be noticed before this node has to suspect itself.

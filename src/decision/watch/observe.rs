@@ -26,7 +26,7 @@ impl Watch {
             ProbeReport::ConnectFailed(failure) => {
                 self.on_connect_failed(link, failure, policy, now);
             }
-            ProbeReport::Closed(_) => self.on_closed(link, now),
+            ProbeReport::Closed(_) => self.on_closed(link, policy, now),
             ProbeReport::PingReplied { sent_at, reply } => {
                 self.on_ping_replied(link, sent_at, reply, now);
             }
@@ -117,7 +117,7 @@ impl Watch {
         policy: &GroupPolicy,
         now: Instant,
     ) -> Instant {
-        let shortest = (policy.gone_after / 4).max(Duration::from_millis(1));
+        let shortest = shortest_wait(policy);
         let wait = match failure {
             ConnectFailure::Refused => {
                 let lasted = self.refused.map_or(Duration::ZERO, |refusals| {
@@ -129,6 +129,7 @@ impl Watch {
                     (lasted / 8).max(shortest)
                 }
             }
+            ConnectFailure::Unreachable(_) if self.has_just_closed(now) => shortest,
             ConnectFailure::Unreachable(_)
             | ConnectFailure::TimedOut
             | ConnectFailure::Denied(_)
@@ -137,7 +138,14 @@ impl Watch {
         now + wait.min(GroupPolicy::RECONNECT_INTERVAL_MAX)
     }
 
-    pub(super) fn on_closed(&mut self, link: LinkId, now: Instant) {
+    /// A server that dies closes its connections one after the other: a connection may still be
+    /// accepted in that moment, to be reset in the next.
+    fn has_just_closed(&self, now: Instant) -> bool {
+        self.closed_at
+            .is_some_and(|at| now.saturating_duration_since(at) < REST_AFTER_UNHEARD)
+    }
+
+    pub(super) fn on_closed(&mut self, link: LinkId, policy: &GroupPolicy, now: Instant) {
         if let Some(process) = &mut self.process {
             process.on_closed(link);
         }
@@ -148,6 +156,9 @@ impl Watch {
         }
         let retry_at = match &self.link {
             Link::Open(open) if open.link == link && open.heard => now,
+            Link::Open(open) if open.link == link && self.has_just_closed(now) => {
+                now + shortest_wait(policy)
+            }
             Link::Open(open) if open.link == link => now + REST_AFTER_UNHEARD,
             Link::Open(_) | Link::Waiting { .. } | Link::Connecting { .. } => return,
         };
@@ -269,4 +280,9 @@ impl Watch {
             }
         }
     }
+}
+
+/// Between two attempts of a series that shall tell within `gone_after` whether anybody is there.
+fn shortest_wait(policy: &GroupPolicy) -> Duration {
+    (policy.gone_after / 4).max(Duration::from_millis(1))
 }

@@ -4,12 +4,10 @@ use super::{
     Due, Link, LinkIds, Orders, PINGS_OUTSTANDING_MAX, Pace, SPARE_PATIENCE, Spare, Watch,
 };
 use crate::decision::instance_event::ProbeCommand;
-use crate::decision::policy::GroupPolicy;
+use crate::decision::policy::{EARLY, GroupPolicy};
 use crate::decision::process_watch::ProcessWatch;
-use std::time::Instant;
-
-/// The share of its interval by which a question may come early.
-const EARLY: u32 = 8;
+use crate::model::Role;
+use std::time::{Duration, Instant};
 
 impl Watch {
     /// Sends `INFO` at once, if there is a connection and none is on its way.
@@ -34,13 +32,22 @@ impl Watch {
 
     /// Sends `PING` at once, if there is a connection: somebody else doubts this instance.
     pub fn ask_ping(&mut self, policy: &GroupPolicy, now: Instant, orders: &mut Orders) {
+        let interval = self.ping_interval(policy);
         if let Link::Open(open) = &mut self.link
             && open.pings.len() < PINGS_OUTSTANDING_MAX
             && open.pings.back().is_none_or(|sent| *sent < now)
         {
             open.pings.push_back(now);
-            open.ping_due = now + policy.ping_interval();
+            open.ping_due = now + interval;
             orders.push((open.link, ProbeCommand::Ping));
+        }
+    }
+
+    /// A replica's silence only matters when it is chosen, and then it is asked again.
+    fn ping_interval(&self, policy: &GroupPolicy) -> Duration {
+        match self.sample.as_ref().map(|sample| &sample.info.role) {
+            Some(Role::Replica { .. }) => policy.ping_interval() * 2,
+            Some(Role::Master { .. }) | None => policy.ping_interval(),
         }
     }
 
@@ -62,7 +69,6 @@ impl Watch {
         }
         self.poll_spare(policy, now, ids, orders);
         let due = self.due(pace);
-        // What is almost due goes along with what happens anyway: it is waking up that costs.
         let ping_soon = now + policy.ping_interval() / EARLY;
         let pings = due.ping.is_some_and(|at| at <= ping_soon);
         let info_soon = if pings {

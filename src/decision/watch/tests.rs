@@ -76,6 +76,7 @@ impl Bench {
             ["up", "here"] => ProbeReport::Connected { same_host: true },
             ["refused"] => failed(ConnectFailure::Refused),
             ["times", "out"] => failed(ConnectFailure::TimedOut),
+            ["unreachable"] => failed(ConnectFailure::Unreachable("reset".to_owned())),
             ["denied"] => failed(ConnectFailure::Denied("WRONGPASS".to_owned())),
             ["closed"] => ProbeReport::Closed("end of stream".to_owned()),
             ["pong", sent] => ping(PingReply::Pong, sent),
