@@ -19,7 +19,7 @@ use super::stream::{Stream, wall_clock};
 use crate::clients::journal::{Journal, JournalError};
 use crate::clients::{Target, Worker};
 use crate::consensus::{EngineSettings, Identity, LogError, LogFile, LogWriter};
-use crate::model::Incarnation;
+use crate::model::Life;
 use crate::peer::{LinkError, LinkSettings, Links};
 use crate::redis::Instances;
 use crate::settings::Settings;
@@ -57,7 +57,7 @@ pub enum StartError {
 }
 
 pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
-    let incarnation = Incarnation(random()?);
+    let life = Life(random()?);
     let identity = Identity {
         node: settings.node.clone(),
         voters: settings.voters.keys().cloned().collect(),
@@ -82,7 +82,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
     let (link_events, links_inbox) = mpsc::channel(LINK_NEWS_MAX);
     let link_settings = LinkSettings {
         node: settings.node.clone(),
-        incarnation,
+        life,
         voters: settings.voters.clone(),
         listen: settings.listen.clone(),
         key: settings.peer_key.clone(),
