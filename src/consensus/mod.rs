@@ -24,6 +24,7 @@ mod ready;
 mod settings;
 mod status;
 mod storage;
+mod succession;
 mod writer;
 
 #[cfg(test)]

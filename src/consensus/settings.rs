@@ -38,7 +38,7 @@ pub enum InvalidSettings {
     /// The times contradict each other.
     #[error(
         "the heartbeat interval ({heartbeat:?}) must be at least 1ms and below the shortest election timeout \
-         ({min:?}), and that below the longest ({max:?}, at most 1h): 150ms-300ms is proven"
+         ({min:?}), and that below the longest ({max:?}, at most 1h): 300ms-600ms is proven"
     )]
     Times {
         /// The heartbeat interval.
