@@ -40,6 +40,6 @@ pub use log::{
     Identity, RecoverError, Recovered, begin, decode_snapshot, encode, encode_snapshot, recover,
 };
 pub use message::{Absurd, Body, Message, PAYLOAD_LENGTH_MAX, STATE_LENGTH_MAX};
-pub use settings::{EngineSettings, InvalidSettings};
+pub use settings::{EngineSettings, InvalidSettings, heartbeat_interval};
 pub use status::{CompactError, Outgoing, Progress, ProposeError, Ready, Role, Status};
 pub use writer::{LogWriter, WriterStopped};
