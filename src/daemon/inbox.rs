@@ -68,7 +68,7 @@ impl Inbox {
             Some(event) = self.links.recv() => match event {
                 LinkEvent::Up { peer, .. } => News::Node(NodeEvent::PeerUp(peer)),
                 LinkEvent::Down { peer, reason } => {
-                    News::Node(NodeEvent::PeerDown(peer, reason.to_string()))
+                    News::Node(NodeEvent::PeerDown(peer, reason))
                 }
                 LinkEvent::Received { peer, life, payload } => {
                     News::Message(peer, life, payload)

@@ -16,7 +16,7 @@ use crate::decision::{
     InvalidEntry, ProbeOrder, Records, Supervisor, WallClock,
 };
 use crate::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, Term};
-use crate::peer::{PeerMessage, PeerReport};
+use crate::peer::{DownReason, PeerMessage, PeerReport};
 
 /// Entries after which the log is replaced by a snapshot.
 const COMPACT_AFTER: u64 = 1000;
@@ -35,7 +35,7 @@ pub enum NodeEvent {
     /// A link came up.
     PeerUp(NodeId),
     /// A link went down.
-    PeerDown(NodeId, String),
+    PeerDown(NodeId, DownReason),
     /// A peer sent a message.
     PeerSent(NodeId, Life, PeerMessage),
 }
@@ -162,7 +162,12 @@ impl Node {
                     .extend(self.supervisor.handle(Event::PeerUp(peer), now));
             }
             NodeEvent::PeerDown(peer, reason) => {
-                self.engine.peer_unreachable(&peer);
+                if reason.is_end_of_process() {
+                    self.engine.peer_ended(&peer, now);
+                } else {
+                    self.engine.peer_unreachable(&peer);
+                }
+                let reason = reason.to_string();
                 turn.announce(Happening::PeerDown { peer, reason });
             }
             NodeEvent::PeerSent(peer, life, message) => {

@@ -78,6 +78,17 @@ pub enum DownReason {
     Replaced,
 }
 
+impl DownReason {
+    /// Whether this is how a link ends when the peer's process does: by the peer's system.
+    #[must_use]
+    pub fn is_end_of_process(&self) -> bool {
+        match self {
+            Self::Closed | Self::Broken(_) | Self::Replaced => true,
+            Self::Silent | Self::Slow | Self::Invalid(_) => false,
+        }
+    }
+}
+
 impl Dropped for DownReason {
     fn drop_reason(&self) -> DropReason {
         match self {

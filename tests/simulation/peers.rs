@@ -2,7 +2,7 @@
 
 use promoterd::daemon::NodeEvent;
 use promoterd::model::Life;
-use promoterd::peer::PeerMessage;
+use promoterd::peer::{DownReason, PeerMessage};
 
 use super::invariants::Violation;
 use super::pipes::{PipeId, delay};
@@ -117,7 +117,7 @@ impl World {
         for (here, there) in [(one, other), (other, one)] {
             let life = self.hosts[here].life;
             let peer = self.hosts[there].id.clone();
-            let event = NodeEvent::PeerDown(peer, "broken".to_owned());
+            let event = NodeEvent::PeerDown(peer, DownReason::Closed);
             let lasts = delay(one, other, &mut self.random);
             self.later(
                 lasts,
