@@ -15,7 +15,7 @@ use std::time::Instant;
 impl Group {
     /// Begins the epoch that keeps the master, when the last epoch gave it up for nothing: the same
     /// process with the logged history answers again as a master. That costs less than any promotion, and
-    /// need not `rest` but after an attempt of its own.
+    /// is tried at once, even while `rests`, unless such an attempt failed just before.
     pub(super) fn reinstate(
         &mut self,
         record: &GroupRecord,
