@@ -45,6 +45,8 @@ pub struct Group {
     pub(super) failover: Failover,
     pub(super) repair: Repair,
     pub(super) settling: Option<Settling>,
+    /// Since when everybody says that the group's latest data are nowhere.
+    pub(super) hopeless_since: Option<Instant>,
     /// Why nobody can be promoted, as last told: told once for each reason.
     pub(super) nobody_told: Option<Vec<(Endpoint, Discriminant<Ineligible>)>>,
     pub(super) bookkeeping: Bookkeeping,
@@ -114,6 +116,7 @@ impl Group {
             failover: Failover::watching(),
             repair: Repair::default(),
             settling: None,
+            hopeless_since: None,
             nobody_told: None,
             bookkeeping: Bookkeeping::default(),
             proposals_from: now,

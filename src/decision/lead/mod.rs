@@ -4,6 +4,7 @@ mod choosing;
 mod following;
 mod promoting;
 mod reinstating;
+mod salvaging;
 
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,7 @@ impl Group {
         self.repair.reset();
         self.bookkeeping = super::group::Bookkeeping::default();
         self.settling = None;
+        self.hopeless_since = None;
         if !leading {
             self.waiting = None;
         }
