@@ -15,7 +15,7 @@ use crate::decision::{
     Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, Happening,
     InvalidEntry, ProbeOrder, Records, Supervisor, WallClock,
 };
-use crate::model::{Endpoint, Epoch, GroupName, Incarnation, LogIndex, NodeId, Term};
+use crate::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, Term};
 use crate::peer::{DownReason, PeerMessage, PeerReport};
 
 /// Entries after which the log is replaced by a snapshot.
@@ -37,7 +37,7 @@ pub enum NodeEvent {
     /// A link went down.
     PeerDown(NodeId, DownReason),
     /// A peer sent a message.
-    PeerSent(NodeId, Incarnation, PeerMessage),
+    PeerSent(NodeId, Life, PeerMessage),
 }
 
 /// Something for the world outside to do.
@@ -170,8 +170,8 @@ impl Node {
                 let reason = reason.to_string();
                 turn.announce(Happening::PeerDown { peer, reason });
             }
-            NodeEvent::PeerSent(peer, incarnation, message) => {
-                self.on_message(peer, incarnation, message, &mut turn);
+            NodeEvent::PeerSent(peer, life, message) => {
+                self.on_message(peer, life, message, &mut turn);
             }
         }
         // The engine wakes this node far more often than the core asks for; what the core will want
@@ -239,13 +239,7 @@ impl Node {
         Ok(())
     }
 
-    fn on_message(
-        &mut self,
-        peer: NodeId,
-        incarnation: Incarnation,
-        message: PeerMessage,
-        turn: &mut Turn,
-    ) {
+    fn on_message(&mut self, peer: NodeId, life: Life, message: PeerMessage, turn: &mut Turn) {
         match message {
             PeerMessage::Engine(message) => {
                 if let Err(refused) = self.engine.receive(&peer, message) {
@@ -257,11 +251,7 @@ impl Node {
                 if self.engine.status().leader.as_ref() == Some(&peer) && committed.is_some() {
                     self.confirm_at = committed;
                 }
-                let event = Event::PeerReported {
-                    peer,
-                    incarnation,
-                    report,
-                };
+                let event = Event::PeerReported { peer, life, report };
                 turn.pending.extend(self.supervisor.handle(event, turn.now));
             }
         }

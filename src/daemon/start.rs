@@ -21,7 +21,7 @@ use crate::clients::{Target, Worker};
 use crate::consensus::{
     EngineSettings, Identity, LogError, LogFile, LogWriter, heartbeat_interval,
 };
-use crate::model::Incarnation;
+use crate::model::Life;
 use crate::peer::{LinkError, LinkSettings, Links};
 use crate::redis::Instances;
 use crate::settings::Settings;
@@ -59,7 +59,7 @@ pub enum StartError {
 }
 
 pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
-    let incarnation = Incarnation(random()?);
+    let life = Life(random()?);
     let identity = Identity {
         node: settings.node.clone(),
         voters: settings.voters.keys().cloned().collect(),
@@ -84,7 +84,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
     let (link_events, links_inbox) = mpsc::channel(LINK_NEWS_MAX);
     let link_settings = LinkSettings {
         node: settings.node.clone(),
-        incarnation,
+        life,
         voters: settings.voters.clone(),
         listen: settings.listen.clone(),
         key: settings.peer_key.clone(),

@@ -91,15 +91,11 @@ impl Supervisor {
                 }
             }
             Event::PeerUp(_) => tell = true,
-            Event::PeerReported {
-                peer,
-                incarnation,
-                report,
-            } => {
+            Event::PeerReported { peer, life, report } => {
                 for view in &report.views {
                     if let Some(group) = self.groups.get_mut(&view.group) {
                         let record = self.records.get(&view.group);
-                        group.on_view(peer.clone(), incarnation, view, record, now, &mut actions);
+                        group.on_view(peer.clone(), life, view, record, now, &mut actions);
                     }
                 }
             }

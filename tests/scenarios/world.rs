@@ -8,7 +8,7 @@ use promoterd::decision::{
     Action, CommandFailure, ConnectFailure, Entry, Event, FollowOrder, FollowOutcome, GroupPolicy,
     LinkId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records, Supervisor, WallClock,
 };
-use promoterd::model::{Endpoint, GroupName, Incarnation, PingReply, UnixTime};
+use promoterd::model::{Endpoint, GroupName, Life, PingReply, UnixTime};
 
 use crate::instance::{Instance, Process, endpoint};
 use crate::log::Log;
@@ -269,7 +269,7 @@ impl World {
                 for other in (0..self.nodes.len()).filter(|other| *other != node) {
                     let event = Event::PeerReported {
                         peer: peer.clone(),
-                        incarnation: Incarnation(1),
+                        life: Life(1),
                         report: report.clone(),
                     };
                     if !self.is_cut(node, &self.nodes[other].name) {

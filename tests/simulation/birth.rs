@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use promoterd::consensus::{EngineSettings, Identity, heartbeat_interval};
 use promoterd::decision::GroupPolicy;
-use promoterd::model::{
-    Endpoint, Incarnation, LogIndex, NodeId, ReplicationHistory, ReplicationOffset,
-};
+use promoterd::model::{Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset};
 
 use super::disk::Disk;
 use super::host::Host;
@@ -46,7 +44,7 @@ fn host(world: &World, node: usize) -> Host {
         id: name(node),
         node: None,
         life: 0,
-        incarnation: Incarnation(0),
+        incarnation: Life(0),
         disk: Disk::new(Identity {
             node: name(node),
             voters: voters.clone(),

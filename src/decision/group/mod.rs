@@ -22,7 +22,7 @@ use super::repair::Repair;
 use super::settling::Settling;
 use super::view::{HeldView, View};
 use super::watch::{LinkIds, Orders, Pace, Watch};
-use crate::model::{Endpoint, Epoch, GroupName, Incarnation, NodeId, RunId};
+use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId, RunId};
 
 /// One group as one node sees it.
 #[derive(Debug)]
@@ -165,13 +165,13 @@ impl Group {
     pub fn on_view(
         &mut self,
         peer: NodeId,
-        incarnation: Incarnation,
+        life: Life,
         view: &View,
         record: Option<&GroupRecord>,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        let held = HeldView::receive(view, incarnation, now);
+        let held = HeldView::receive(view, life, now);
         let doubts = match held.health {
             Health::Suspected { since } | Health::Down { since, .. } => Some(since),
             Health::Unknown | Health::Up => None,
