@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use promoterd::decision::{
     Action, CommandFailure, ConnectFailure, Entry, Event, FollowOrder, FollowOutcome, GroupPolicy,
-    LinkId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records, Supervisor, WallClock,
+    GuardOutcome, LinkId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records, Supervisor,
+    WallClock,
 };
 use promoterd::model::{Endpoint, GroupName, Incarnation, PingReply, UnixTime};
 
@@ -259,6 +260,15 @@ impl World {
             Action::Follow(order) => {
                 assert!(is_leading, "only the leader repairs");
                 self.push(after, Occurrence::ArriveFollow(node, order));
+            }
+            Action::Guard(order) => {
+                assert!(is_leading, "only the leader guards");
+                let result = Ok(());
+                self.deliver(
+                    node,
+                    2 * ONE_WAY,
+                    Event::Guarded(GuardOutcome { order, result }),
+                );
             }
             Action::Propose(entry) => {
                 assert!(is_leading, "only the leader proposes");
@@ -647,5 +657,7 @@ fn policy(quorum: usize) -> GroupPolicy {
         lag_max: None,
         cooldown: Duration::from_secs(10),
         excluded: BTreeSet::new(),
+        gone_loss_max: 1 << 20,
+        guard: false,
     }
 }

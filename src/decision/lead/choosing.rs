@@ -26,6 +26,7 @@ impl Group {
             Verdict::Down { evidence, since } => (evidence, since),
             Verdict::NotDown => {
                 self.nobody_told = None;
+                self.awaited = None;
                 return Failover::watching();
             }
             Verdict::Short { .. } | Verdict::Vetoed { .. } => {
@@ -43,7 +44,7 @@ impl Group {
         }
         let mut timeline = Timeline::new(since);
         timeline.note(StepName::Agreed, now);
-        if self.nobody_told.is_none() {
+        if self.nobody_told.is_none() && self.awaited.is_none() {
             actions.push(Action::Announce(Happening::ObjectivelyDown {
                 group: self.name.clone(),
                 epoch: record.epoch(),
@@ -126,6 +127,14 @@ impl Group {
             };
         };
         self.nobody_told = None;
+        let since = timeline.started_at();
+        if let Some(until) = self.put_off(record, &evidence, since, &candidate, now, actions) {
+            return Failover::Watching {
+                rest_until: Some(until),
+                passed_over: found.passed_over,
+            };
+        }
+        self.awaited = None;
         timeline.note(StepName::Chosen, now);
         let epoch = record.last_begun().next();
         let begin = Begin {

@@ -2,7 +2,9 @@
 
 mod choosing;
 mod following;
+mod guarding;
 mod promoting;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,8 @@ use super::record::{Change, GroupRecord};
 use super::settling::Settling;
 use crate::model::UnixTime;
 
+pub(super) use waiting::Awaited;
+
 /// Time before a choice that found nobody is made again.
 const REST_WITHOUT_CANDIDATE: Duration = Duration::from_millis(200);
 /// Time before anything is proposed again after the engine refused a proposal.
@@ -28,9 +32,11 @@ impl Group {
             .filter(|_| leading)
             .and_then(|record| Failover::resume(record, self.policy.promote_timeout, now))
             .unwrap_or_else(Failover::watching);
+        self.is_leading = leading;
         self.leading_since = now;
         self.nobody_told = None;
         self.repair.reset();
+        self.guard.reset();
         self.bookkeeping = super::group::Bookkeeping::default();
         self.settling = None;
         if !leading {
@@ -68,7 +74,7 @@ impl Group {
                 };
             }
             Change::None => self.on_unfit(entry, record, now),
-            Change::Master | Change::Members | Change::History => {}
+            Change::Master | Change::Members | Change::History | Change::Guard => {}
         }
     }
 
@@ -86,6 +92,10 @@ impl Group {
             }
             (_, Entry::Identify { .. }) => {
                 self.bookkeeping.identity = false;
+                false
+            }
+            (_, Entry::Guarded { .. }) => {
+                self.bookkeeping.guard = false;
                 false
             }
             (_, Entry::Returned { .. }) => {

@@ -142,7 +142,8 @@ fn count(world: &mut World, entry: &Entry) {
         | Entry::Members { .. }
         | Entry::Identify { .. }
         | Entry::Settled { .. }
-        | Entry::Returned { .. } => {}
+        | Entry::Returned { .. }
+        | Entry::Guarded { .. } => {}
     }
 }
 
