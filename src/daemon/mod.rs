@@ -85,9 +85,9 @@ impl Daemon {
             let wake_at = [deadline, stop_at].into_iter().flatten().min();
             match self.inbox.next(wake_at).await {
                 News::Node(event) => self.handle(event)?,
-                News::Message(peer, incarnation, payload) => {
+                News::Message(peer, life, payload) => {
                     if let Some(message) = effects::decode(&peer, &payload) {
-                        self.handle(NodeEvent::PeerSent(peer, incarnation, message))?;
+                        self.handle(NodeEvent::PeerSent(peer, life, message))?;
                     }
                 }
                 News::File(outcome) => {

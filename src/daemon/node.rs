@@ -15,8 +15,8 @@ use crate::decision::{
     Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, GuardOrder,
     Happening, InvalidEntry, ProbeOrder, Records, Supervisor, WallClock,
 };
-use crate::model::{Endpoint, Epoch, GroupName, Incarnation, LogIndex, NodeId, Term};
-use crate::peer::{PeerMessage, PeerReport};
+use crate::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, Term};
+use crate::peer::{DownReason, PeerMessage, PeerReport};
 
 /// Entries after which the log is replaced by a snapshot.
 const COMPACT_AFTER: u64 = 1000;
@@ -35,9 +35,9 @@ pub enum NodeEvent {
     /// A link came up.
     PeerUp(NodeId),
     /// A link went down.
-    PeerDown(NodeId, String),
+    PeerDown(NodeId, DownReason),
     /// A peer sent a message.
-    PeerSent(NodeId, Incarnation, PeerMessage),
+    PeerSent(NodeId, Life, PeerMessage),
 }
 
 /// Something for the world outside to do.
@@ -164,11 +164,16 @@ impl Node {
                     .extend(self.supervisor.handle(Event::PeerUp(peer), now));
             }
             NodeEvent::PeerDown(peer, reason) => {
-                self.engine.peer_unreachable(&peer);
+                if reason.is_end_of_process() {
+                    self.engine.peer_ended(&peer, now);
+                } else {
+                    self.engine.peer_unreachable(&peer);
+                }
+                let reason = reason.to_string();
                 turn.announce(Happening::PeerDown { peer, reason });
             }
-            NodeEvent::PeerSent(peer, incarnation, message) => {
-                self.on_message(peer, incarnation, message, &mut turn);
+            NodeEvent::PeerSent(peer, life, message) => {
+                self.on_message(peer, life, message, &mut turn);
             }
         }
         // The engine wakes this node far more often than the core asks for; what the core will want
@@ -236,13 +241,7 @@ impl Node {
         Ok(())
     }
 
-    fn on_message(
-        &mut self,
-        peer: NodeId,
-        incarnation: Incarnation,
-        message: PeerMessage,
-        turn: &mut Turn,
-    ) {
+    fn on_message(&mut self, peer: NodeId, life: Life, message: PeerMessage, turn: &mut Turn) {
         match message {
             PeerMessage::Engine(message) => {
                 if let Err(refused) = self.engine.receive(&peer, message) {
@@ -254,11 +253,7 @@ impl Node {
                 if self.engine.status().leader.as_ref() == Some(&peer) && committed.is_some() {
                     self.confirm_at = committed;
                 }
-                let event = Event::PeerReported {
-                    peer,
-                    incarnation,
-                    report,
-                };
+                let event = Event::PeerReported { peer, life, report };
                 turn.pending.extend(self.supervisor.handle(event, turn.now));
             }
         }

@@ -99,7 +99,8 @@ impl Group {
         now: Instant,
     ) -> Option<(Awaited, Instant)> {
         let reach = self.reach_of(record, &candidate.endpoint);
-        if self.lack(record, reach) <= self.policy.gone_loss_max {
+        let is_other = candidate.endpoint != record.master().endpoint;
+        if !is_other || self.lack(record, reach) <= self.policy.gone_loss_max {
             return None;
         }
         let soon = (Awaited::Master, now + LOOK_INTERVAL);
