@@ -1,3 +1,5 @@
+//! The guard step by step, its orders carried out by hand.
+
 use super::super::entry::Identity;
 use super::super::ground_tests::*;
 use super::super::record::Records;

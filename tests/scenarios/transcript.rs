@@ -2,7 +2,7 @@
 
 use promoterd::decision::{
     Action, Entry, Evidence, FollowOrder, GuardOrder, GuardTask, Happening, Identity, Ineligible,
-    Opinion, ProbeCommand, ProbeOrder, View,
+    Login, Opinion, ProbeCommand, ProbeOrder, View,
 };
 use promoterd::model::Endpoint;
 
@@ -21,7 +21,12 @@ pub fn probe(order: &ProbeOrder) -> String {
 pub fn follow(order: &FollowOrder) -> String {
     let word = if order.demotes { "demote" } else { "repoint" };
     let (instance, master) = (order.endpoint.host(), order.master.host());
-    format!("{word} {instance} to {master}")
+    let login = match order.login {
+        Login::Kept => String::new(),
+        Login::Guard => format!(", showing epoch {}", order.epoch),
+        Login::Own => ", showing its own".to_owned(),
+    };
+    format!("{word} {instance} to {master}{login}")
 }
 
 pub fn guard(order: &GuardOrder) -> String {

@@ -108,12 +108,13 @@ impl World {
             .map(|pair| pair.split_once(' ').unwrap())
             .collect();
         let names = header("nodes ")[0];
+        let is_guarded = lines.contains(&"guarded");
         let quorum = names.split(' ').count() / 2 + 1;
         let node = |name: &str| Node {
             name: name.to_owned(),
             supervisor: Supervisor::new(
                 name.parse().unwrap(),
-                [(group(), policy(quorum))].into(),
+                [(group(), policy(quorum, is_guarded))].into(),
                 Records::default(),
                 WallClock {
                     at: start,
@@ -650,7 +651,7 @@ fn group() -> GroupName {
     "features".parse().unwrap()
 }
 
-fn policy(quorum: usize) -> GroupPolicy {
+fn policy(quorum: usize, guard: bool) -> GroupPolicy {
     GroupPolicy {
         instances: ["a", "b", "c"].map(endpoint).into(),
         quorum,
@@ -664,6 +665,6 @@ fn policy(quorum: usize) -> GroupPolicy {
         cooldown: Duration::from_secs(10),
         excluded: BTreeSet::new(),
         gone_loss_max: 1 << 20,
-        guard: false,
+        guard,
     }
 }
