@@ -15,6 +15,7 @@ use super::effects::Effects;
 use super::files::Files;
 use super::inbox::Inbox;
 use super::node::{Node, NodeError};
+use super::service::Service;
 use super::stream::{Stream, wall_clock};
 use crate::clients::journal::{Journal, JournalError};
 use crate::clients::{Target, Worker};
@@ -131,6 +132,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         groups = settings.groups.len(), status = %settings.status_socket.display(),
         version = env!("CARGO_PKG_VERSION"), "promoterd started");
     Ok(Daemon {
+        service: Service::new(Instant::now()),
         node,
         inbox: Inbox {
             alarm,
