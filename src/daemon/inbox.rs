@@ -64,6 +64,7 @@ impl Inbox {
             Some(event) = self.instances.recv() => News::Node(NodeEvent::Core(match event {
                 InstanceEvent::Probe(event) => Event::Probed(event),
                 InstanceEvent::Followed(outcome) => Event::Followed(outcome),
+                InstanceEvent::Guarded(outcome) => Event::Guarded(outcome),
             })),
             Some(event) = self.links.recv() => match event {
                 LinkEvent::Up { peer, .. } => News::Node(NodeEvent::PeerUp(peer)),

@@ -12,8 +12,8 @@ use crate::consensus::{
     Batch, Engine, EngineSettings, InvalidSettings, ProposeError, Recovered, Refused, Role, Status,
 };
 use crate::decision::{
-    Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, Happening,
-    InvalidEntry, ProbeOrder, Records, Supervisor, WallClock,
+    Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, GuardOrder,
+    Happening, InvalidEntry, ProbeOrder, Records, Supervisor, WallClock,
 };
 use crate::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, Term};
 use crate::peer::{DownReason, PeerMessage, PeerReport};
@@ -47,6 +47,8 @@ pub enum NodeAction {
     Probe(ProbeOrder),
     /// Make an instance follow the master.
     Follow(FollowOrder),
+    /// Keep an emptied master from feeding its replicas.
+    Guard(GuardOrder),
     /// Send to a peer, or lose it.
     Send(NodeId, PeerMessage),
     /// Make durable, then report [`NodeEvent::Persisted`]. At most one is outstanding.
@@ -306,6 +308,7 @@ impl Node {
         match action {
             Action::Probe(order) => turn.actions.push(NodeAction::Probe(order)),
             Action::Follow(order) => turn.actions.push(NodeAction::Follow(order)),
+            Action::Guard(order) => turn.actions.push(NodeAction::Guard(order)),
             Action::Propose(entry) => {
                 if let Err(error) = self.engine.propose(entry.encode()) {
                     self.on_refused(entry, &error, turn);

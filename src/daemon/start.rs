@@ -24,7 +24,7 @@ use crate::consensus::{
 };
 use crate::model::Life;
 use crate::peer::{LinkError, LinkSettings, Links};
-use crate::redis::Instances;
+use crate::redis::{GuardKey, Instances, Logins};
 use crate::settings::Settings;
 use crate::status::{EventFeed, StatusError, StatusServer};
 
@@ -103,6 +103,17 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         .iter()
         .map(|(name, group)| (name.clone(), group.credentials.clone()))
         .collect();
+    let logins = Logins {
+        key: settings
+            .peer_key
+            .as_ref()
+            .map(|key| GuardKey::new(key.derive("replicas' logins"))),
+        own: settings
+            .groups
+            .iter()
+            .map(|(name, group)| (name.clone(), group.replica_login.clone()))
+            .collect(),
+    };
     let targets: Vec<Target> = settings.clients.values().cloned().collect();
     let files = Files::new(&targets);
     let (outcomes, files_inbox) = mpsc::unbounded_channel();
@@ -136,7 +147,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
             started_at: Instant::now(),
             links,
             voters: settings.voters,
-            instances: Instances::new(credentials, instance_events),
+            instances: Instances::new(credentials, instance_events).with_logins(logins),
             writer,
             worker,
             files,

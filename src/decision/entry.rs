@@ -86,6 +86,13 @@ pub enum Entry {
         /// Its offset beyond the point where the histories part, in bytes.
         lost_bytes: u64,
     },
+    /// From now on, or no longer, replicas may show their master what the guard gave them.
+    Guarded {
+        /// The group.
+        group: GroupName,
+        /// Whether they may.
+        on: bool,
+    },
 }
 
 impl Entry {
@@ -100,7 +107,8 @@ impl Entry {
             | Self::Done { group, .. }
             | Self::Abort { group, .. }
             | Self::Settled { group, .. }
-            | Self::Returned { group, .. } => group,
+            | Self::Returned { group, .. }
+            | Self::Guarded { group, .. } => group,
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) fn policy() -> GroupPolicy {
         lag_max: None,
         cooldown: milliseconds(10_000),
         excluded: [].into(),
+        gone_loss_max: 1 << 20,
+        guard: false,
     }
 }
 

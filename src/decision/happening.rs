@@ -112,6 +112,26 @@ pub enum Happening {
     },
     /// The master restarted without the group's data, and they are nowhere any more.
     DataLost { group: GroupName, master: Endpoint },
+    /// The guard is wanted from now on, or no longer.
+    GuardSwitched { group: GroupName, on: bool },
+    /// The guard is not in force for one instance.
+    GuardFailed {
+        group: GroupName,
+        instance: Endpoint,
+        why: String,
+    },
+    /// The master may come back with more than any replica has, and is waited for.
+    MasterAwaited {
+        group: GroupName,
+        master: Endpoint,
+        lacks_bytes: u64,
+        allowed_bytes: u64,
+    },
+    /// Everybody restarted: somebody who was not heard of yet may have more.
+    MembersAwaited {
+        group: GroupName,
+        instances: Vec<Endpoint>,
+    },
     /// The old master is back: what the new one never got.
     LossKnown {
         group: GroupName,
@@ -252,6 +272,27 @@ impl Happening {
                     outside of this group) is not touched: list it here, empty it, or take it off \
                     this address");
             }
+            Self::GuardSwitched { group, on } => info!(%group, on, "guard switched"),
+            Self::GuardFailed {
+                group,
+                instance,
+                why,
+            } => {
+                warn!(%group, %instance, "the guard is not in force: {why}");
+            }
+            Self::MasterAwaited {
+                group,
+                master,
+                lacks_bytes,
+                allowed_bytes,
+            } => {
+                warn!(%group, %master, lacks_bytes, allowed_bytes, "the best replica lacks more than \
+                    GONE_LOSS_MAX: the master is waited for");
+            }
+            Self::MembersAwaited { group, instances } => {
+                warn!(%group, instances = %list(instances), "every instance restarted, and these were \
+                    not heard of yet: they may have more data");
+            }
             Self::LossKnown {
                 group,
                 epoch,
@@ -282,6 +323,11 @@ impl Happening {
             }
         }
     }
+}
+
+fn list(endpoints: &[Endpoint]) -> String {
+    let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+    endpoints.join(", ")
 }
 
 struct Reasons<'a>(&'a [(Endpoint, Ineligible)]);
@@ -396,6 +442,25 @@ impl fmt::Display for Happening {
             Self::Stranger { instance, .. } => {
                 write!(formatter, "{instance} is a stranger, not touched")
             }
+            Self::GuardSwitched { on: true, .. } => formatter
+                .write_str("the guard is on: only a process that was looked at feeds replicas"),
+            Self::GuardSwitched { on: false, .. } => formatter.write_str("the guard is off"),
+            Self::GuardFailed { instance, why, .. } => {
+                write!(formatter, "the guard is not in force: {instance} {why}")
+            }
+            Self::MasterAwaited {
+                master,
+                lacks_bytes,
+                ..
+            } => write!(
+                formatter,
+                "waiting for {master} to come back with its data: the best replica lacks {lacks_bytes} bytes"
+            ),
+            Self::MembersAwaited { instances, .. } => write!(
+                formatter,
+                "every instance restarted, waiting for {}: they may have more",
+                list(instances)
+            ),
             Self::LossKnown { lost_bytes, .. } => {
                 write!(
                     formatter,

@@ -11,6 +11,7 @@ mod entry;
 mod event;
 mod failover;
 mod group;
+mod guard;
 mod happening;
 mod health;
 mod instance_event;
@@ -40,11 +41,12 @@ pub use entry::{
 pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
 pub use group::Group;
+pub use guard::{GuardOrder, GuardOutcome, GuardOverview, GuardTask};
 pub use happening::Happening;
 pub use health::{Cause, Health, Trouble};
 pub use instance_event::{
-    CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, ProbeCommand, ProbeEvent,
-    ProbeOrder, ProbeReport, PromoteOrder,
+    CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, Login, ProbeCommand,
+    ProbeEvent, ProbeOrder, ProbeReport, PromoteOrder,
 };
 pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
 pub use policy::GroupPolicy;

@@ -28,6 +28,7 @@ pub struct GroupRecord {
     members: BTreeSet<Endpoint>,
     histories: VecDeque<ReplicationId>,
     failovers: VecDeque<FailoverRecord>,
+    guarded: bool,
 }
 
 /// One epoch: how it began, and how it ended.
@@ -94,6 +95,8 @@ pub enum Change {
     Aborted,
     /// The history of a past epoch.
     History,
+    /// Whether replicas may show what the guard gave them.
+    Guard,
 }
 
 impl Records {
@@ -144,6 +147,7 @@ impl Records {
             members,
             histories,
             failovers: VecDeque::new(),
+            guarded: false,
         };
         self.groups.insert(group, record);
         Change::Master
@@ -179,6 +183,12 @@ impl GroupRecord {
     #[must_use]
     pub fn failovers(&self) -> &VecDeque<FailoverRecord> {
         &self.failovers
+    }
+
+    /// Whether some replica may show its master what the guard gave it.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.guarded
     }
 
     /// Whether this replication history is, or was, the group's.
@@ -223,7 +233,15 @@ impl GroupRecord {
             Entry::Returned {
                 epoch, lost_bytes, ..
             } => self.note_loss(epoch, lost_bytes),
+            Entry::Guarded { on, .. } => self.guard(on),
         }
+    }
+
+    fn guard(&mut self, on: bool) -> Change {
+        if std::mem::replace(&mut self.guarded, on) == on {
+            return Change::None;
+        }
+        Change::Guard
     }
 
     fn replace_members(&mut self, mut members: BTreeSet<Endpoint>) -> Change {

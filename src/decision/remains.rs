@@ -6,7 +6,7 @@ use super::group::Group;
 use super::health::Health;
 use super::record::GroupRecord;
 use super::repair::Standing;
-use crate::model::{Endpoint, InstanceInfo, ReplicationId};
+use crate::model::{Endpoint, InstanceInfo, Loading, ReplicationId};
 
 /// An instance that has been down for so long is not waited for any more.
 pub(super) const WAITED_FOR: Duration = Duration::from_secs(30);
@@ -30,17 +30,36 @@ impl Group {
             .collect();
         let copies = self.copies_of(record, info.history.id, now);
         let is_copy = |other: &Endpoint| copies.contains(other);
-        let is_long_down = |other: &Endpoint| {
-            let watch = self.watches.get(other);
-            match watch.map(|watch| watch.health(&self.policy, None, now)) {
-                Some(Health::Down { since, .. }) => {
-                    now.saturating_duration_since(since) >= WAITED_FOR
-                }
-                Some(Health::Up | Health::Unknown | Health::Suspected { .. }) | None => false,
+        let none_is_awaited = others
+            .iter()
+            .all(|it| is_copy(it) || self.is_long_down(it, now));
+        others.is_empty() || (others.iter().any(is_copy) && none_is_awaited)
+    }
+
+    fn is_long_down(&self, endpoint: &Endpoint, now: Instant) -> bool {
+        let watch = self.watches.get(endpoint);
+        match watch.map(|watch| watch.health(&self.policy, None, now)) {
+            Some(Health::Down { since, .. }) => now.saturating_duration_since(since) >= WAITED_FOR,
+            Some(Health::Up | Health::Unknown | Health::Suspected { .. }) | None => false,
+        }
+    }
+
+    /// The instances that have not said what they have since this node began to watch: after a restart
+    /// of everything any of them may have the most. One that never answers is waited for no longer than
+    /// one that is down; one that loads, until it has loaded.
+    pub(super) fn unheard(&self, record: &GroupRecord, now: Instant) -> Vec<Endpoint> {
+        let is_patient = now.saturating_duration_since(self.watching_since) < WAITED_FOR;
+        let is_unheard = |member: &Endpoint| {
+            let watch = self.watches.get(member);
+            match watch.and_then(|watch| watch.sample()) {
+                Some(sample) => sample.info.loading != Loading::No,
+                None => is_patient,
             }
         };
-        let none_is_awaited = others.iter().all(|it| is_copy(it) || is_long_down(it));
-        others.is_empty() || (others.iter().any(is_copy) && none_is_awaited)
+        let members = record.members().iter().map(|member| self.real(member));
+        members
+            .filter(|member| is_unheard(member) && !self.is_long_down(member, now))
+            .collect()
     }
 
     /// The instances that follow the master and hold its history `id`.

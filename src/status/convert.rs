@@ -4,13 +4,14 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::schema::{
-    DownReport, FileReport, GroupAnswer, GroupReport, InstanceReport, PassedOver, SCHEMA,
-    StatusReport, VoterReport,
+    DownReport, FileReport, GroupAnswer, GroupReport, GuardReport, InstanceReport, PassedOver,
+    SCHEMA, StatusReport, VoterReport,
 };
 use super::schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
 use super::source::{FileOverview, StatusSource, VoterOverview};
 use crate::decision::{
-    DownOverview, FailoverRecord, GroupOverview, Ineligible, InstanceOverview, Outcome, Step,
+    DownOverview, FailoverRecord, GroupOverview, GuardOverview, Ineligible, InstanceOverview,
+    Outcome, Step,
 };
 use crate::model::Endpoint;
 
@@ -102,6 +103,8 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
         replicas: replicas.into_iter().map(InstanceReport::from).collect(),
         down: group.down.iter().map(DownReport::from).collect(),
         passed_over: group.passed_over.iter().map(PassedOver::from).collect(),
+        awaited: group.awaited.clone(),
+        guard: group.guard.as_ref().map(GuardReport::from),
         files: files
             .iter()
             .filter(|file| file.group == group.name)
@@ -114,6 +117,21 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
             .take(LAST_FAILOVERS_MAX)
             .map(FailoverReport::from)
             .collect(),
+    }
+}
+
+impl From<&GuardOverview> for GuardReport {
+    fn from(guard: &GuardOverview) -> Self {
+        let trouble = |(endpoint, reason): &(Endpoint, String)| PassedOver {
+            endpoint: endpoint.clone(),
+            reason: reason.clone(),
+        };
+        Self {
+            in_force: guard.admitted && guard.armed == guard.replicas,
+            armed: guard.armed,
+            replicas: guard.replicas,
+            troubles: guard.troubles.iter().map(trouble).collect(),
+        }
     }
 }
 

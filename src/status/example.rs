@@ -90,6 +90,8 @@ pub fn healthy() -> StatusSource {
             ],
             down: Vec::new(),
             passed_over: Vec::new(),
+            awaited: None,
+            guard: None,
             failovers: Vec::new(),
             files_epoch: Some(Epoch(1)),
         }],

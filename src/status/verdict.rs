@@ -48,6 +48,7 @@ pub fn problems(report: &StatusReport) -> Vec<String> {
     }
     for (group, _, _) in decided() {
         problems.extend(replica_problems(group));
+        problems.extend(guard_problems(group));
     }
     problems.extend(
         report
@@ -62,6 +63,19 @@ pub fn problems(report: &StatusReport) -> Vec<String> {
     problems
 }
 
+fn guard_problems(group: &GroupReport) -> Vec<String> {
+    let troubles = group.guard.iter().flat_map(|guard| &guard.troubles);
+    troubles
+        .map(|trouble| {
+            let (name, endpoint) = (&group.name, &trouble.endpoint);
+            format!(
+                "group {name}: the guard is not in force: {endpoint} {}",
+                trouble.reason
+            )
+        })
+        .collect()
+}
+
 fn master_problem(group: &GroupReport, master: &Endpoint) -> Option<String> {
     let name = &group.name;
     let phase = group.phase.as_str();
@@ -73,10 +87,10 @@ fn master_problem(group: &GroupReport, master: &Endpoint) -> Option<String> {
         ));
     }
     if phase == Phase::Down.as_str() {
-        let advice = if group.passed_over.is_empty() {
-            "and nobody has been promoted yet"
-        } else {
-            "and nobody can be promoted"
+        let advice = match &group.awaited {
+            Some(awaited) => format!("waiting for {awaited}"),
+            None if group.passed_over.is_empty() => "and nobody has been promoted yet".to_owned(),
+            None => "and nobody can be promoted".to_owned(),
         };
         return Some(format!("group {name}: master {master} is down, {advice}"));
     }

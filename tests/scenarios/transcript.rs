@@ -1,8 +1,8 @@
 //! Actions and entries in a few words each.
 
 use promoterd::decision::{
-    Action, Entry, Evidence, FollowOrder, Happening, Identity, Ineligible, Opinion, ProbeCommand,
-    ProbeOrder, View,
+    Action, Entry, Evidence, FollowOrder, GuardOrder, GuardTask, Happening, Identity, Ineligible,
+    Login, Opinion, ProbeCommand, ProbeOrder, View,
 };
 use promoterd::model::Endpoint;
 
@@ -21,7 +21,22 @@ pub fn probe(order: &ProbeOrder) -> String {
 pub fn follow(order: &FollowOrder) -> String {
     let word = if order.demotes { "demote" } else { "repoint" };
     let (instance, master) = (order.endpoint.host(), order.master.host());
-    format!("{word} {instance} to {master}")
+    let login = match order.login {
+        Login::Kept => String::new(),
+        Login::Guard => format!(", showing epoch {}", order.epoch),
+        Login::Own => ", showing its own".to_owned(),
+    };
+    format!("{word} {instance} to {master}{login}")
+}
+
+pub fn guard(order: &GuardOrder) -> String {
+    let (instance, epoch) = (order.endpoint.host(), order.epoch);
+    match order.task {
+        GuardTask::Admit => format!("guard: {instance} admits epoch {epoch}"),
+        GuardTask::Arm => format!("guard: {instance} shows epoch {epoch}"),
+        GuardTask::Release => format!("guard: {instance} shows its own"),
+        GuardTask::Close => format!("guard: {instance} forgets its replicas' user"),
+    }
 }
 
 pub fn entry(entry: &Entry) -> String {
@@ -52,6 +67,7 @@ pub fn entry(entry: &Entry) -> String {
         Entry::Returned {
             epoch, lost_bytes, ..
         } => format!("Returned epoch {epoch}: {lost_bytes} bytes lost"),
+        Entry::Guarded { on, .. } => format!("Guarded {}", if *on { "on" } else { "off" }),
     }
 }
 
@@ -131,6 +147,22 @@ pub fn happening(happening: &Happening) -> Option<String> {
         Happening::Stranger { instance, .. } => {
             Some(format!("says {} is a stranger", instance.host()))
         }
+        Happening::GuardFailed { instance, why, .. } => Some(format!(
+            "says the guard fails at {}: {why}",
+            instance.host()
+        )),
+        Happening::MasterAwaited {
+            master,
+            lacks_bytes,
+            ..
+        } => Some(format!(
+            "says it waits for {}, the best lacks {lacks_bytes}",
+            master.host()
+        )),
+        Happening::MembersAwaited { instances, .. } => {
+            let names: Vec<&str> = instances.iter().map(Endpoint::host).collect();
+            Some(format!("says it waits for {}", names.join(", ")))
+        }
         Happening::Slept { for_ms } => Some(format!("says it slept for {for_ms} ms")),
         Happening::LeaderChanged { .. }
         | Happening::PeerUp { .. }
@@ -142,6 +174,7 @@ pub fn happening(happening: &Happening) -> Option<String> {
         | Happening::MasterIdentified { .. }
         | Happening::LossKnown { .. }
         | Happening::Settled { .. }
+        | Happening::GuardSwitched { .. }
         | Happening::FileRewritten { .. }
         | Happening::FileFailed { .. } => None,
     }
@@ -155,6 +188,7 @@ pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
             (shows_probes || is_promotion).then(|| probe(order))
         }
         Action::Follow(order) => Some(follow(order)),
+        Action::Guard(order) => Some(guard(order)),
         Action::Propose(proposed) => Some(format!("propose {}", entry(proposed))),
         Action::Report(report) => report.views.first().map(view),
         Action::Publish { epoch, master, .. } => {

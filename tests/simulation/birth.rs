@@ -119,6 +119,9 @@ fn add_group(world: &mut World, group: usize) {
             denies: false,
             attempt: 0,
             stalled: Vec::new(),
+            knows: None,
+            shows: None,
+            emptied: false,
             configured: (place > 0).then_some(first),
         };
         world.servers.push(server);
@@ -168,5 +171,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
             0
         }),
         excluded: BTreeSet::new(),
+        gone_loss_max: 1 << 20,
+        guard: world.random.below(2) == 0,
     }
 }

@@ -29,11 +29,13 @@ pub enum Fault {
     DenyRoleChanges,
     Meddle,
     RenameHistory,
+    /// All daemons and all servers at once; they come back in any order, with, without and with old data.
+    RestartSite,
     /// When an epoch begins: its candidate or its leader is hit.
     Sabotage,
 }
 
-const ALL: [Fault; 20] = [
+const ALL: [Fault; 21] = [
     Fault::CrashNode,
     Fault::CrashLeader,
     Fault::CrashAllNodes,
@@ -53,6 +55,7 @@ const ALL: [Fault; 20] = [
     Fault::DenyRoleChanges,
     Fault::Meddle,
     Fault::RenameHistory,
+    Fault::RestartSite,
     Fault::Sabotage,
 ];
 
@@ -188,7 +191,25 @@ impl World {
             }
             Fault::Meddle => self.meddle(server),
             Fault::RenameHistory => self.rename_history(master),
+            Fault::RestartSite => self.restart_site(),
             Fault::Sabotage => {}
+        }
+    }
+
+    /// Most instances have all that they had, as after a clean stop; a few have nothing, or old data.
+    fn restart_site(&mut self) {
+        for node in 0..self.hosts.len() {
+            self.bounce_node(node);
+        }
+        for server in 0..self.servers.len() {
+            self.crash_server(server);
+            let restart = match self.random.below(8) {
+                0 => Restart::Empty,
+                1 => Restart::Stale,
+                _ => Restart::Complete,
+            };
+            let span = self.span();
+            self.later(span, Happens::Undo(Undo::RestartServer(server, restart)));
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use promoterd::consensus::{Batch, EngineSettings, LogEntry};
 use promoterd::daemon::{Node, NodeAction, NodeEvent};
-use promoterd::decision::{Event, WallClock};
+use promoterd::decision::{Event, Happening, WallClock};
 use promoterd::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, UnixTime};
 use promoterd::peer::PeerMessage;
 
@@ -12,6 +12,7 @@ use super::disk::Disk;
 use super::faults::Undo;
 use super::invariants::{Step, Violation};
 use super::pipes::Micros;
+use super::probes::Work;
 use super::world::{Happens, World};
 
 /// Entries after which a simulated daemon compacts its log: a few, so that runs get there.
@@ -202,7 +203,8 @@ impl World {
     fn carry_out(&mut self, node: usize, action: NodeAction) {
         match action {
             NodeAction::Probe(order) => self.probe(node, order),
-            NodeAction::Follow(order) => self.order_to_follow(node, order),
+            NodeAction::Follow(order) => self.order_work(node, Work::Follow(order)),
+            NodeAction::Guard(order) => self.order_work(node, Work::Guard(order)),
             NodeAction::Send(peer, message) => self.send(node, &peer, &message),
             NodeAction::Persist(batch) => self.persist(node, batch),
             NodeAction::Publish {
@@ -220,8 +222,18 @@ impl World {
             }
             NodeAction::Announce(happening) => {
                 self.tally.hear(&happening);
+                self.note_loss(&happening);
                 self.note(|| format!("node {node}: {happening:?}"));
             }
+        }
+    }
+
+    fn note_loss(&mut self, happening: &Happening) {
+        if let Happening::DataLost { master, .. } = happening
+            && let Some(index) = self.server_at(master)
+        {
+            let life = self.servers[index].life;
+            self.oracle.losses_accepted.insert((index, life));
         }
     }
 

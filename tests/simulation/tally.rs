@@ -31,6 +31,12 @@ pub struct Tally {
     pub partial_copies: u64,
     pub full_copies: u64,
     pub losses_known: u64,
+    /// Tasks of the guard that were carried out.
+    pub guarded: u64,
+    /// Replicas that could not reach a master which did not know them.
+    pub turned_away: u64,
+    /// Replicas without the guard that copied an emptied instance over their data.
+    pub emptied_copies: u64,
     pub slept: u64,
     /// Seeds of the runs that could not settle, by why that is nobody's fault.
     pub unsettled: BTreeMap<String, Vec<u64>>,
@@ -69,6 +75,9 @@ impl Tally {
         self.partial_copies += other.partial_copies;
         self.full_copies += other.full_copies;
         self.losses_known += other.losses_known;
+        self.guarded += other.guarded;
+        self.turned_away += other.turned_away;
+        self.emptied_copies += other.emptied_copies;
         self.slept += other.slept;
         for (why, seeds) in other.unsettled {
             self.unsettled.entry(why).or_default().extend(seeds);
@@ -101,6 +110,15 @@ impl Tally {
             (self.partial_copies, "a replica that went on without a copy"),
             (self.full_copies, "a replica that took a full copy"),
             (self.losses_known, "a loss that became known"),
+            (self.guarded, "a guard"),
+            (
+                self.turned_away,
+                "a replica that a guard kept from an emptied master",
+            ),
+            (
+                self.emptied_copies,
+                "a replica without a guard that copied the emptiness",
+            ),
             (self.slept, "a node that noticed that it had slept"),
         ]
         .into_iter()
@@ -128,6 +146,10 @@ impl Tally {
         println!(
             "torn tails {}, snapshots {}, installed {}, slept {}",
             self.torn_tails, self.snapshots, self.installs, self.slept
+        );
+        println!(
+            "guard: {} tasks, {} emptied masters fed nobody; without it {} copies of emptiness",
+            self.guarded, self.turned_away, self.emptied_copies
         );
         println!(
             "copies: partial {}, full {}",

@@ -2,9 +2,11 @@
 
 mod choosing;
 mod following;
+mod guarding;
 mod promoting;
 mod reinstating;
 mod salvaging;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ use super::record::{Change, GroupRecord};
 use super::settling::Settling;
 use crate::model::UnixTime;
 
+pub(super) use waiting::Awaited;
+
 /// Time before a choice that found nobody is made again.
 const REST_WITHOUT_CANDIDATE: Duration = Duration::from_millis(200);
 /// Time before anything is proposed again after the engine refused a proposal.
@@ -30,9 +34,11 @@ impl Group {
             .filter(|_| leading)
             .and_then(|record| Failover::resume(record, self.policy.promote_timeout, now))
             .unwrap_or_else(Failover::watching);
+        self.is_leading = leading;
         self.leading_since = now;
         self.nobody_told = None;
         self.repair.reset();
+        self.guard.reset();
         self.bookkeeping = super::group::Bookkeeping::default();
         self.settling = None;
         self.hopeless_since = None;
@@ -71,7 +77,7 @@ impl Group {
                 };
             }
             Change::None => self.on_unfit(entry, record, now),
-            Change::Master | Change::Members | Change::History => {}
+            Change::Master | Change::Members | Change::History | Change::Guard => {}
         }
     }
 
@@ -89,6 +95,10 @@ impl Group {
             }
             (_, Entry::Identify { .. }) => {
                 self.bookkeeping.identity = false;
+                false
+            }
+            (_, Entry::Guarded { .. }) => {
+                self.bookkeeping.guard = false;
                 false
             }
             (_, Entry::Returned { .. }) => {

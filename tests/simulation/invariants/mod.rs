@@ -1,5 +1,6 @@
 //! What must hold after every step, one promise a file.
 
+pub mod an_emptied_source_feeds_nobody;
 mod bounded_work;
 mod epochs_only_grow;
 mod files_never_go_back;
@@ -8,7 +9,7 @@ mod one_log;
 mod one_promotion_an_epoch;
 mod only_the_leader_acts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use promoterd::daemon::NodeAction;
@@ -59,6 +60,8 @@ pub struct Oracle {
     epochs: BTreeMap<(usize, GroupName), (Epoch, Epoch)>,
     /// Which nodes carried an epoch on that another one began.
     resumed: BTreeMap<(GroupName, Epoch), usize>,
+    /// Lives of servers whose loss a leader said is for good.
+    pub losses_accepted: BTreeSet<(usize, u64)>,
 }
 
 impl Oracle {

@@ -146,7 +146,8 @@ fn count(world: &mut World, entry: &Entry) {
         | Entry::Members { .. }
         | Entry::Identify { .. }
         | Entry::Settled { .. }
-        | Entry::Returned { .. } => {}
+        | Entry::Returned { .. }
+        | Entry::Guarded { .. } => {}
     }
 }
 
