@@ -99,6 +99,8 @@ pub struct Node {
     /// The committed index that a leader named, until it is applied here.
     confirm_at: Option<LogIndex>,
     compacted_at: LogIndex,
+    /// People heard of what was committed up to here in an earlier life.
+    replayed_until: LogIndex,
     /// The last refusal of a peer's message that people were told of.
     refused: Option<(NodeId, Discriminant<Refused>)>,
     compact_after: u64,
@@ -129,6 +131,7 @@ impl Node {
             .snapshot
             .as_ref()
             .map_or(LogIndex(0), |snapshot| snapshot.position.index);
+        let replayed_until = recovered.hard_state.committed;
         let node = settings.node.clone();
         let seat = recovered.seat.clone();
         let membership = Membership::new(
@@ -161,6 +164,7 @@ impl Node {
             confirm_at: None,
             refused: None,
             compacted_at,
+            replayed_until,
             compact_after: COMPACT_AFTER,
         })
     }
@@ -365,8 +369,12 @@ impl Node {
                 }
                 for committed in ready.committed {
                     let entry = Entry::decode(&committed.payload)?;
-                    let event = Event::Committed(entry);
-                    turn.pending.extend(self.supervisor.handle(event, turn.now));
+                    let is_news = committed.index > self.replayed_until;
+                    let actions = self.supervisor.handle(Event::Committed(entry), turn.now);
+                    let worth_telling =
+                        |action: &Action| is_news || !matches!(action, Action::Announce(_));
+                    turn.pending
+                        .extend(actions.into_iter().filter(worth_telling));
                 }
                 turn.actions.extend(ready.persist.map(NodeAction::Persist));
                 continue;

@@ -15,6 +15,7 @@ use super::effects::Effects;
 use super::files::Files;
 use super::inbox::Inbox;
 use super::node::{Node, NodeError, Origin};
+use super::service::Service;
 use super::stream::{Stream, wall_clock};
 use crate::clients::journal::{Journal, JournalError};
 use crate::clients::{Target, Worker};
@@ -126,6 +127,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         version = env!("CARGO_PKG_VERSION"), "promoterd started");
     Ok(Daemon {
         state_dir: settings.state_dir,
+        service: Service::new(Instant::now()),
         node,
         inbox: Inbox {
             alarm,

@@ -305,6 +305,7 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
             evidence: begin.evidence.clone(),
             passed_over: begin.passed_over.clone(),
             loss_estimate_bytes: begin.loss_estimate,
+            reinstates: begin.reinstates(),
         }),
         (Change::Aborted, Entry::Abort { epoch, why, .. }) => Some(Happening::Aborted {
             group,

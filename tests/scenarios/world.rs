@@ -421,7 +421,9 @@ impl World {
                 let history = self.lives;
                 let instance = self.instance(name).unwrap();
                 let denied = CommandFailure::Denied("NOPERM".to_owned());
-                let result = if instance.denies_promotion {
+                let result = if instance.loads {
+                    Err(CommandFailure::Loading)
+                } else if instance.denies_promotion {
                     Err(denied)
                 } else {
                     instance.promote(history);
@@ -450,6 +452,8 @@ impl World {
             Err(CommandFailure::Lost("connection refused".to_owned()))
         } else if instance.run_id() != order.run_id {
             Err(CommandFailure::OtherProcess(instance.run_id()))
+        } else if instance.loads {
+            Err(CommandFailure::Loading)
         } else if instance.denies_following {
             Err(CommandFailure::Denied("NOPERM".to_owned()))
         } else {
@@ -521,6 +525,7 @@ impl World {
                 let life = self.lives;
                 self.instance(name).unwrap().restart(how, life, life);
             }
+            ["load", name] => self.instance(name).unwrap().loads = true,
             ["writes", name, bytes] => self.write(name, bytes.parse().unwrap()),
             ["lag", name] => self.instance(name).unwrap().lags = true,
             ["deny", "promote", name] => self.instance(name).unwrap().denies_promotion = true,
@@ -532,6 +537,7 @@ impl World {
                 instance.denies_promotion = false;
                 instance.denies_following = false;
                 instance.denies_info = false;
+                instance.loads = false;
             }
             ["priority", name, number] => {
                 self.instance(name).unwrap().priority = number.parse().unwrap();

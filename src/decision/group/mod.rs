@@ -17,7 +17,7 @@ use super::happening::Happening;
 use super::health::{Cause, Health};
 use super::instance_event::{FollowOutcome, ProbeEvent, ProbeOrder, ProbeReport};
 use super::policy::{EARLY, GroupPolicy};
-use super::record::{Change, GroupRecord};
+use super::record::{Change, FailoverRecord, GroupRecord};
 use super::repair::Repair;
 use super::settling::Settling;
 use super::view::{HeldView, View};
@@ -231,7 +231,8 @@ impl Group {
                 self.repair.reset();
                 self.waiting = None;
                 self.bookkeeping = Bookkeeping::default();
-                if change == Change::Done {
+                let is_kept = |last: &FailoverRecord| last.begin.reinstates();
+                if change == Change::Done && !record.failovers().back().is_some_and(is_kept) {
                     self.cooldown_until = Some(now + self.policy.cooldown);
                 }
                 self.watch_members(Some(record), now);
