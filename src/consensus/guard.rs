@@ -81,6 +81,26 @@ pub enum Refused {
         /// Where.
         index: LogIndex,
     },
+    /// This node's cluster is not born yet.
+    #[error("this node's cluster is not born yet: its other voters have to be there first")]
+    Unborn,
+    /// This node's state directory is new, and has no vote.
+    #[error("this node's state directory is new: it votes once the leader has let it rejoin")]
+    Rejoining,
+    /// What a state directory says that was not let in cannot be counted.
+    #[error("{from} may not be counted before it has rejoined")]
+    NotSeated {
+        /// The sender.
+        from: NodeId,
+    },
+    /// Another state directory speaks for the voter.
+    #[error(
+        "{from} speaks for a voter whose place another state directory has taken: stop it, or empty its state directory"
+    )]
+    Superseded {
+        /// The sender.
+        from: NodeId,
+    },
     /// A snapshot is being written; until it is durable nothing else is taken in.
     #[error("this node is writing a snapshot: the sender will repeat itself")]
     Installing,
@@ -97,7 +117,13 @@ impl Refused {
             | Self::UnsentEntries { .. }
             | Self::UnaskedVote { .. }
             | Self::OtherHistory { .. } => true,
-            Self::NotAVoter { .. } | Self::NotTheLeader { .. } | Self::Installing => false,
+            Self::NotAVoter { .. }
+            | Self::NotTheLeader { .. }
+            | Self::Unborn
+            | Self::Rejoining
+            | Self::NotSeated { .. }
+            | Self::Superseded { .. }
+            | Self::Installing => false,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::stream::Stream;
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
 use crate::model::{Endpoint, NodeId};
-use crate::peer::{Links, PeerMessage};
+use crate::peer::{Dismissal, Links, PeerMessage};
 use crate::redis::Instances;
 use crate::status::Question;
 
@@ -32,6 +32,8 @@ pub(super) struct Effects {
     pub(super) files: Files,
     pub(super) stream: Stream,
     pub(super) server: JoinHandle<Infallible>,
+    /// Why this state directory may not speak for the node any more.
+    pub(super) left: Option<Dismissal>,
 }
 
 impl Effects {
@@ -65,6 +67,8 @@ impl Effects {
                     });
                 }
                 NodeAction::Announce(happening) => self.stream.announce(&happening),
+                NodeAction::Belong(cluster) => self.links.belong(cluster),
+                NodeAction::Leave(why) => self.left = Some(why),
             }
         }
     }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use promoterd::consensus::{Batch, EngineSettings, LogEntry};
-use promoterd::daemon::{Node, NodeAction, NodeEvent};
+use promoterd::daemon::{Node, NodeAction, NodeEvent, Origin};
 use promoterd::decision::{Event, Happening, WallClock};
-use promoterd::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, UnixTime};
-use promoterd::peer::PeerMessage;
+use promoterd::model::{
+    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, UnixTime,
+};
+use promoterd::peer::{Dismissal, PeerMessage};
 
 use super::disk::Disk;
 use super::faults::Undo;
@@ -60,6 +62,10 @@ impl Host {
                 self.log.clear();
                 entries
             }
+            Batch::Begin(_) => {
+                self.log.clear();
+                return;
+            }
         };
         let indexed = entries.iter().map(|entry| (entry.index, entry.clone()));
         self.log.extend(indexed);
@@ -80,8 +86,13 @@ impl World {
         let policies = policies.map(|group| (group.name.clone(), group.policy.clone()));
         let policies = policies.collect();
         let incarnation = Life(self.random.next());
+        let origin = Origin {
+            life: incarnation,
+            cluster: ClusterId(self.random.next()),
+        };
+        let fresh = Incarnation(self.random.next());
         let host = &mut self.hosts[node];
-        let recovered = match host.disk.recover() {
+        let recovered = match host.disk.recover(fresh) {
             Ok(recovered) => recovered,
             Err(error) => return self.fail(Violation::new("recovery", error.to_string())),
         };
@@ -99,7 +110,7 @@ impl World {
             .snapshot
             .as_ref()
             .map_or(LogIndex(0), |snapshot| snapshot.position.index);
-        let started = Node::new(host.settings.clone(), policies, recovered, wall);
+        let started = Node::new(host.settings.clone(), policies, recovered, origin, wall);
         match started {
             Ok(started) => host.node = Some(started.compacting_after(COMPACT_AFTER)),
             Err(error) => return self.fail(Violation::new("start", error.to_string())),
@@ -225,6 +236,10 @@ impl World {
                 self.note_loss(&happening);
                 self.note(|| format!("node {node}: {happening:?}"));
             }
+            NodeAction::Belong(cluster) => {
+                self.note(|| format!("node {node} belongs to {cluster}"));
+            }
+            NodeAction::Leave(why) => self.leave(node, why),
         }
     }
 
@@ -235,6 +250,16 @@ impl World {
             let life = self.servers[index].life;
             self.oracle.losses_accepted.insert((index, life));
         }
+    }
+
+    /// Its disk is older than what others know of it: it starts again with an empty one.
+    fn leave(&mut self, node: usize, why: Dismissal) {
+        if why == Dismissal::Superseded {
+            return self.fail(Violation::new("seat", format!("node {node} is superseded")));
+        }
+        self.crash_node(node);
+        self.hosts[node].disk.wipe();
+        self.later(1_000, Happens::Start { node });
     }
 
     fn persist(&mut self, node: usize, batch: Batch) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use promoterd::consensus::LogEntry;
+use promoterd::consensus::{LogEntry, Rejoin};
 use promoterd::decision::{Begin, Entry, Outcome, Records};
 use promoterd::model::LogIndex;
 
@@ -90,7 +90,7 @@ fn commit(
     let oracle = &mut world.oracle;
     let mut state = oracle.committed.newest().cloned().unwrap_or_default();
     let mut began = None;
-    if !entry.payload.is_empty() {
+    if !entry.payload.is_empty() && Rejoin::decode(&entry.payload).is_none() {
         let decoded = Entry::decode(&entry.payload);
         let decoded = decoded.map_err(|error| Violation::new(PROMISE, error.to_string()))?;
         let group = decoded.group().clone();
