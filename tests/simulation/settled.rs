@@ -25,6 +25,11 @@ pub fn check(world: &World) -> Result<(), String> {
     if leaders != 1 {
         return Err(format!("{leaders} leaders"));
     }
+    let waiting = world.hosts.iter().filter_map(|host| {
+        let waiting = host.node.as_ref()?.waiting()?;
+        Some(format!("node {} waits: {waiting}", host.id))
+    });
+    waiting.map(Err).next().unwrap_or(Ok(()))?;
     world
         .groups
         .iter()

@@ -30,6 +30,9 @@ pub struct Tally {
     pub full_copies: u64,
     pub losses_known: u64,
     pub slept: u64,
+    /// State directories that were removed, and voters that rejoined with a new one.
+    pub emptied: u64,
+    pub rejoined: u64,
     /// Seeds of the runs that could not settle, by why that is nobody's fault.
     pub unsettled: BTreeMap<String, Vec<u64>>,
     /// Microseconds from the last fault to the settled cluster, of each run.
@@ -65,6 +68,8 @@ impl Tally {
         self.full_copies += other.full_copies;
         self.losses_known += other.losses_known;
         self.slept += other.slept;
+        self.emptied += other.emptied;
+        self.rejoined += other.rejoined;
         for (why, seeds) in other.unsettled {
             self.unsettled.entry(why).or_default().extend(seeds);
         }
@@ -96,6 +101,7 @@ impl Tally {
             (self.full_copies, "a replica that took a full copy"),
             (self.losses_known, "a loss that became known"),
             (self.slept, "a node that noticed that it had slept"),
+            (self.rejoined, "a voter that lost its state and rejoined"),
         ]
         .into_iter()
         .filter(|(count, _)| *count == 0)
@@ -122,6 +128,7 @@ impl Tally {
             "torn tails {}, snapshots {}, installed {}, slept {}",
             self.torn_tails, self.snapshots, self.installs, self.slept
         );
+        println!("emptied {}, rejoined {}", self.emptied, self.rejoined);
         println!(
             "copies: partial {}, full {}",
             self.partial_copies, self.full_copies
