@@ -183,7 +183,7 @@ impl Engine {
         if self.is_installing() {
             return Err(Refused::Installing);
         }
-        let is_copying = Self::is_about_copying(&message.body);
+        let is_copying = message.body.is_about_copying();
         match self.standing {
             Standing::Unborn => return Err(Refused::Unborn),
             Standing::Rejoining if !is_copying => return Err(Refused::Rejoining),

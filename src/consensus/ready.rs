@@ -83,7 +83,7 @@ impl Engine {
         let replace = std::mem::take(&mut self.compacted) || install.is_some();
         let hard_state = self.voters.hard_state_from_raft(store.hard_state());
         let changed = (hard_state != self.written).then(|| hard_state.clone());
-        if !replace && !must_sync && !(keep_commit && changed.is_some()) {
+        if !(replace || must_sync || keep_commit && changed.is_some()) {
             return None;
         }
         self.written = hard_state.clone();
@@ -119,7 +119,7 @@ impl Engine {
             let Some(message) = message_from_raft(message) else {
                 continue;
             };
-            if self.standing != Standing::Voter && !Self::is_about_copying(&message.body) {
+            if self.standing != Standing::Voter && !message.body.is_about_copying() {
                 continue;
             }
             if matches!(message.body, Body::Snapshot { .. }) {

@@ -61,7 +61,9 @@ impl Engine {
         self.settle_standing();
     }
 
-    /// Takes note of which state directory speaks for `peer`, and whether it may be counted.
+    /// Takes note of which state directory answers for `peer`, and whether it may be counted. What is no
+    /// answer counts for nothing, and needs no leave: whoever was not told yet of a rejoin still has to
+    /// take entries from that voter.
     ///
     /// # Errors
     /// [`Refused`] when nothing that it says may be taken in.
@@ -175,23 +177,6 @@ impl Engine {
                 let term = message.term;
                 self.promised = self.promised.max(Promise { term, index });
             }
-        }
-    }
-
-    /// Whether what a voter says may be taken in while it is only brought up to date.
-    pub(super) fn is_about_copying(body: &Body) -> bool {
-        match body {
-            Body::Append { .. }
-            | Body::Appended { .. }
-            | Body::AppendRefused { .. }
-            | Body::Heartbeat { .. }
-            | Body::HeartbeatAnswer { .. }
-            | Body::Snapshot { .. } => true,
-            Body::RequestPreVote { .. }
-            | Body::PreVote { .. }
-            | Body::RequestVote { .. }
-            | Body::Vote { .. }
-            | Body::StandNow => false,
         }
     }
 

@@ -3,16 +3,17 @@
 //! The loop of the daemon drives one, and the simulation drives many.
 
 mod belonging;
+mod messages;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::mem::{Discriminant, discriminant};
+use std::mem::Discriminant;
 use std::time::Instant;
 
 use thiserror::Error;
 
 use crate::consensus::{
-    Batch, Engine, EngineSettings, InvalidSettings, Membership, Outgoing, ProposeError, Recovered,
-    Refused, Role, Seat, Seats, Standing, Status,
+    Batch, Engine, EngineSettings, InvalidSettings, Membership, ProposeError, Recovered, Refused,
+    Role, Seat, Seats, Standing, Status,
 };
 use crate::decision::{
     Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, GuardOrder,
@@ -289,71 +290,6 @@ impl Node {
                 .extend(self.supervisor.install(records, turn.now));
         }
         Ok(())
-    }
-
-    fn on_message(&mut self, peer: NodeId, life: Life, message: PeerMessage, turn: &mut Turn) {
-        match message {
-            PeerMessage::Engine {
-                incarnation,
-                standing,
-                message,
-            } => {
-                if !self.may_take_in(&peer, life, (incarnation, standing), turn) {
-                    return;
-                }
-                self.note_answer(&peer, life, &message);
-                if let Err(refused) = self.engine.receive(&peer, message) {
-                    self.note_refused(peer, &refused);
-                }
-            }
-            PeerMessage::Announce(announcement) => {
-                self.on_announced(&peer, life, announcement, turn);
-            }
-            PeerMessage::Introduce => self.announce_to(&peer, turn),
-            PeerMessage::Dismiss {
-                incarnation,
-                life,
-                why,
-            } => self.on_dismissed(incarnation, life, why, turn),
-            PeerMessage::Report(PeerReport {
-                report,
-                committed,
-                promise,
-            }) => {
-                self.membership.note_promise(&peer, life, promise);
-                // One that was deposed and has not heard of it names an index of the past.
-                if self.engine.status().leader.as_ref() == Some(&peer) && committed.is_some() {
-                    self.confirm_at = committed;
-                }
-                let event = Event::PeerReported { peer, life, report };
-                turn.pending.extend(self.supervisor.handle(event, turn.now));
-            }
-        }
-    }
-
-    /// A peer that contradicts what this node knows is told of once, until another one does.
-    fn note_refused(&mut self, peer: NodeId, refused: &Refused) {
-        let kind = (peer, discriminant(refused));
-        let peer = &kind.0;
-        if !refused.is_alarming() || self.refused.as_ref() == Some(&kind) {
-            tracing::debug!(%peer, %refused, "message refused");
-            return;
-        }
-        tracing::warn!(%peer, "message refused: {refused}");
-        self.refused = Some(kind);
-    }
-
-    fn send(&self, outgoing: Vec<Outgoing>, turn: &mut Turn) {
-        let (incarnation, standing) = (self.incarnation(), self.engine.standing());
-        turn.actions
-            .extend(outgoing.into_iter().map(|(to, message)| {
-                let message = PeerMessage::Engine {
-                    incarnation,
-                    standing,
-                    message,
-                };
-                NodeAction::Send(to, message)
-            }));
     }
 
     /// Goes on until neither the engine nor the core has anything to do.

@@ -40,6 +40,8 @@ pub struct Host {
     pub published: BTreeMap<GroupName, (Epoch, Endpoint)>,
     /// Consecutive steps at one moment.
     pub busy: (Micros, u32),
+    /// Its state directory was emptied, and it has not rejoined since.
+    pub is_emptied: bool,
     /// Until then its disk is slow.
     pub slow_disk_until: Micros,
 }
@@ -194,10 +196,40 @@ impl World {
         if let Err(violation) = super::invariants::check(self, &step) {
             return self.fail(violation);
         }
+        self.note_voter(node);
         for action in actions {
             self.carry_out(node, action);
         }
         self.arm(node);
+    }
+
+    /// An emptied daemon that has become a voter again may be told from the others no more.
+    fn note_voter(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        let is_voter = host
+            .node
+            .as_ref()
+            .is_some_and(|node| node.waiting().is_none());
+        if is_voter && std::mem::take(&mut host.is_emptied) {
+            self.tally.rejoined += 1;
+            self.note(|| format!("node {node} is a voter again"));
+        }
+    }
+
+    /// Somebody removes a daemon's state directory. What a majority holds must stay.
+    pub fn empty_node(&mut self, node: usize) {
+        let emptied = self.hosts.iter().enumerate();
+        let emptied = emptied.filter(|(other, host)| *other == node || host.is_emptied);
+        if emptied.count() > (self.hosts.len() - 1) / 2 {
+            return;
+        }
+        self.crash_node(node);
+        self.note(|| format!("node {node} loses its state directory"));
+        self.hosts[node].disk.wipe();
+        self.hosts[node].is_emptied = true;
+        self.tally.emptied += 1;
+        let lasts = 1_000 + self.random.below(400_000);
+        self.later(lasts, Happens::Start { node });
     }
 
     fn arm(&mut self, node: usize) {

@@ -38,6 +38,9 @@ pub struct Tally {
     /// Replicas without the guard that copied an emptied instance over their data.
     pub emptied_copies: u64,
     pub slept: u64,
+    /// State directories that were removed, and voters that rejoined with a new one.
+    pub emptied: u64,
+    pub rejoined: u64,
     /// Seeds of the runs that could not settle, by why that is nobody's fault.
     pub unsettled: BTreeMap<String, Vec<u64>>,
     /// Microseconds from the last fault to the settled cluster, of each run.
@@ -79,6 +82,8 @@ impl Tally {
         self.turned_away += other.turned_away;
         self.emptied_copies += other.emptied_copies;
         self.slept += other.slept;
+        self.emptied += other.emptied;
+        self.rejoined += other.rejoined;
         for (why, seeds) in other.unsettled {
             self.unsettled.entry(why).or_default().extend(seeds);
         }
@@ -120,6 +125,7 @@ impl Tally {
                 "a replica without a guard that copied the emptiness",
             ),
             (self.slept, "a node that noticed that it had slept"),
+            (self.rejoined, "a voter that lost its state and rejoined"),
         ]
         .into_iter()
         .filter(|(count, _)| *count == 0)
@@ -147,6 +153,7 @@ impl Tally {
             "torn tails {}, snapshots {}, installed {}, slept {}",
             self.torn_tails, self.snapshots, self.installs, self.slept
         );
+        println!("emptied {}, rejoined {}", self.emptied, self.rejoined);
         println!(
             "guard: {} tasks, {} emptied masters fed nobody; without it {} copies of emptiness",
             self.guarded, self.turned_away, self.emptied_copies

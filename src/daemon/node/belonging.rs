@@ -118,18 +118,24 @@ impl Node {
         peer: &NodeId,
         life: Life,
         sender: (Incarnation, Standing),
+        body: &Body,
         turn: &mut Turn,
     ) -> bool {
         let (incarnation, standing) = sender;
-        let Some(announced) = self.membership.announced(peer, life) else {
+        let announced = self.membership.announced(peer, life);
+        let is_known = announced.is_some_and(|announced| {
+            announced.seat.incarnation == incarnation && announced.seat.cluster() == self.cluster()
+        });
+        if !is_known {
+            // What it announced since may be lost, or still on its way.
             if self.membership.is_current(peer, life) {
                 let message = PeerMessage::Introduce;
                 turn.actions.push(NodeAction::Send(peer.clone(), message));
             }
             return false;
-        };
-        if announced.seat.incarnation != incarnation || announced.seat.cluster() != self.cluster() {
-            return false;
+        }
+        if !body.is_answer() {
+            return standing == Standing::Voter;
         }
         match self.engine.recognise(peer, incarnation, standing) {
             Ok(()) => true,

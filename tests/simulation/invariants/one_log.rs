@@ -110,6 +110,9 @@ fn commit(
             count(world, &decoded);
         }
     }
+    if let Some(rejoin) = Rejoin::decode(&entry.payload) {
+        world.oracle.let_in.insert(rejoin.incarnation);
+    }
     let committed = &mut world.oracle.committed;
     committed.entries.insert(index, entry);
     committed.states.insert(index, state);
