@@ -14,6 +14,7 @@ mod effects;
 mod files;
 mod inbox;
 mod node;
+mod operations;
 mod overview;
 mod start;
 mod stream;
@@ -29,8 +30,10 @@ pub use start::StartError;
 use crate::consensus::LogError;
 use crate::decision::Event;
 use crate::settings::Settings;
+use crate::status::{Order, Question};
 use effects::Effects;
 use inbox::{Inbox, News};
+use operations::Answer;
 
 /// Longest time that a stop may take to hand leadership over.
 const HAND_OVER_MAX: Duration = Duration::from_millis(500);
@@ -97,6 +100,7 @@ impl Daemon {
                 }
                 News::LogFailed(error) => return Err(DaemonError::Log(error)),
                 News::Died(thread) => return Err(DaemonError::Died { thread }),
+                News::Question(Question::Operate(order, answer)) => self.operate(order, answer)?,
                 News::Question(question) => self.effects.answer(&self.node, question),
                 News::Stop(signal) if stop_at.is_none() => {
                     info!(signal, "stopping");
@@ -124,8 +128,17 @@ impl Daemon {
 
     fn handle(&mut self, event: NodeEvent) -> Result<(), NodeError> {
         let actions = self.node.handle(event, Instant::now())?;
-        self.effects.carry_out(actions);
+        self.effects.carry_out(actions, &self.node);
         Ok(())
+    }
+
+    /// Somebody wants something who may.
+    fn operate(&mut self, order: Order, answer: Answer) -> Result<(), NodeError> {
+        let operations = &mut self.effects.operations;
+        match operations.take_in(&self.node, order, answer, Instant::now()) {
+            Some(request) => self.handle(NodeEvent::Core(Event::Requested(request))),
+            None => Ok(()),
+        }
     }
 
     /// A leader that stops would leave its peers without one for an election timeout. False when it
@@ -136,7 +149,7 @@ impl Daemon {
             return Ok(false);
         };
         let actions = self.node.hand_over(&peer, Instant::now())?;
-        self.effects.carry_out(actions);
+        self.effects.carry_out(actions, &self.node);
         Ok(true)
     }
 }

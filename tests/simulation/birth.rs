@@ -169,6 +169,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         } else {
             0
         }),
+        failovers_max: 0,
         excluded: BTreeSet::new(),
     }
 }

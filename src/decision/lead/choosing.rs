@@ -17,8 +17,8 @@ impl Group {
     pub(super) fn watch_master(
         &mut self,
         record: &GroupRecord,
-        rest_until: Option<Instant>,
-        passed_over: Vec<(Endpoint, choice::Ineligible)>,
+        (rest_until, passed_over): (Option<Instant>, Vec<(Endpoint, choice::Ineligible)>),
+        wall: UnixTime,
         now: Instant,
         actions: &mut Vec<Action>,
     ) -> Failover {
@@ -40,6 +40,10 @@ impl Group {
                 rest_until,
                 passed_over,
             };
+        }
+        if self.is_flapping(record, wall) {
+            self.pause_for_flapping(record, wall, actions);
+            return Failover::watching();
         }
         let mut timeline = Timeline::new(since);
         timeline.note(StepName::Agreed, now);

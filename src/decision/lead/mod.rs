@@ -2,6 +2,7 @@
 
 mod choosing;
 mod following;
+mod pausing;
 mod promoting;
 
 use std::time::{Duration, Instant};
@@ -68,7 +69,11 @@ impl Group {
                 };
             }
             Change::None => self.on_unfit(entry, record, now),
-            Change::Master | Change::Members | Change::History => {}
+            Change::Master
+            | Change::Members
+            | Change::History
+            | Change::Paused
+            | Change::Resumed => {}
         }
     }
 
@@ -90,6 +95,14 @@ impl Group {
             }
             (_, Entry::Returned { .. }) => {
                 self.bookkeeping.returned = false;
+                false
+            }
+            (_, Entry::Pause(_)) => {
+                self.bookkeeping.pause = false;
+                false
+            }
+            (_, Entry::Resume(_)) => {
+                self.bookkeeping.resume = false;
                 false
             }
             (
@@ -143,6 +156,10 @@ impl Group {
             self.register(now, actions);
             return;
         };
+        if record.pause().is_some() {
+            self.stand_by(record, wall, now, actions);
+            return;
+        }
         while self.advance(record, wall, now, actions) {}
         if matches!(self.failover, Failover::Watching { .. }) {
             self.keep_books(record, now, actions);
@@ -170,7 +187,7 @@ impl Group {
     }
 
     /// Why the group is not registered yet, as far as this node can tell.
-    pub(super) fn why_not_registered(&self, now: Instant) -> Option<WaitingFor> {
+    pub(in crate::decision) fn why_not_registered(&self, now: Instant) -> Option<WaitingFor> {
         discovery::discover(&self.watches, &self.aliases, &self.policy, now).err()
     }
 
@@ -203,7 +220,10 @@ impl Group {
             Failover::Watching {
                 rest_until,
                 passed_over,
-            } => self.watch_master(record, rest_until, passed_over, now, actions),
+            } => {
+                let resting = (rest_until, passed_over);
+                self.watch_master(record, resting, wall, now, actions)
+            }
             Failover::Choosing {
                 evidence,
                 timeline,
