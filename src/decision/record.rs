@@ -230,7 +230,14 @@ impl GroupRecord {
             .iter()
             .filter(|past| past.outcome == Outcome::Done && is_late(past.begin.at))
             .filter(|past| past.begin.epoch > self.pauses.forgiven())
+            .filter(|past| past.begin.candidate.endpoint != past.begin.from.endpoint)
             .count()
+    }
+
+    /// Whether the latest epoch came to nothing: the master was given up, and nobody took its place.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        self.last_begun > self.epoch && self.mandate().is_none()
     }
 
     fn apply(&mut self, entry: Entry) -> Change {

@@ -12,7 +12,7 @@
 //! at 0 writes a 100           a takes 100 bytes and its replicas get them
 //! at 5 kill a                 also: hang, resume, restart a empty|data|aof|old, lag
 //! at 5 cut n1 a               nothing comes through; `reject` answers with resets; `heal`
-//! at 5 deny promote b         also: lose promote, deny follow, deny info, heed b, priority b 0
+//! at 5 deny promote b         also: lose promote, deny follow, deny info, load b, heed b, priority b 0
 //! at 5 replicaof c z          somebody orders it by hand; `replicaof c none`
 //! at 5 ask n2 7 pause 500      somebody pauses the group by n2, as operation 7; `ask n2 8 resume`
 //! at 5 lead n2                also: freeze log, drop log, thaw log, pause n1, wake n1
@@ -26,6 +26,7 @@
 
 mod instance;
 mod log;
+mod sweep;
 mod transcript;
 mod world;
 
@@ -84,12 +85,15 @@ scenarios! {
     a_crash_without_proof_needs_a_quorum
     a_deposed_leader_does_nothing_more
     a_hung_master_is_silent
+    a_given_up_master_that_is_well_again_is_kept
     a_lost_answer_to_a_promotion_is_looked_up
     a_master_that_answers_one_node_is_no_crash
     a_master_that_rejects_a_quorum_is_lost_in_time
     a_master_that_turned_replica_is_replaced
     a_master_that_writes_after_an_old_restart_stays_lost
     a_new_leader_finishes_a_promotion_that_was_done
+    a_promotion_that_happened_is_not_aborted
+    a_restarted_master_is_kept_when_nobody_else_may_be
     a_new_leader_finishes_a_promotion_that_was_not_begun
     a_group_that_flaps_is_paused
     a_node_that_slept_takes_its_own_silence_for_nothing

@@ -9,7 +9,7 @@ use promoterd::decision::{
     LinkId, OperationId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records, Request,
     Requester, Supervisor, WallClock, Wish,
 };
-use promoterd::model::{Endpoint, GroupName, Incarnation, PingReply, UnixTime};
+use promoterd::model::{Endpoint, GroupName, Life, PingReply, UnixTime};
 
 use crate::instance::{Instance, Process, endpoint};
 use crate::log::Log;
@@ -270,7 +270,7 @@ impl World {
                 for other in (0..self.nodes.len()).filter(|other| *other != node) {
                     let event = Event::PeerReported {
                         peer: peer.clone(),
-                        incarnation: Incarnation(1),
+                        life: Life(1),
                         report: report.clone(),
                     };
                     if !self.is_cut(node, &self.nodes[other].name) {
@@ -429,7 +429,9 @@ impl World {
                 let history = self.lives;
                 let instance = self.instance(name).unwrap();
                 let denied = CommandFailure::Denied("NOPERM".to_owned());
-                let result = if instance.denies_promotion {
+                let result = if instance.loads {
+                    Err(CommandFailure::Loading)
+                } else if instance.denies_promotion {
                     Err(denied)
                 } else {
                     instance.promote(history);
@@ -458,6 +460,8 @@ impl World {
             Err(CommandFailure::Lost("connection refused".to_owned()))
         } else if instance.run_id() != order.run_id {
             Err(CommandFailure::OtherProcess(instance.run_id()))
+        } else if instance.loads {
+            Err(CommandFailure::Loading)
         } else if instance.denies_following {
             Err(CommandFailure::Denied("NOPERM".to_owned()))
         } else {
@@ -529,6 +533,7 @@ impl World {
                 let life = self.lives;
                 self.instance(name).unwrap().restart(how, life, life);
             }
+            ["load", name] => self.instance(name).unwrap().loads = true,
             ["writes", name, bytes] => self.write(name, bytes.parse().unwrap()),
             ["lag", name] => self.instance(name).unwrap().lags = true,
             ["deny", "promote", name] => self.instance(name).unwrap().denies_promotion = true,
@@ -540,6 +545,7 @@ impl World {
                 instance.denies_promotion = false;
                 instance.denies_following = false;
                 instance.denies_info = false;
+                instance.loads = false;
             }
             ["priority", name, number] => {
                 self.instance(name).unwrap().priority = number.parse().unwrap();
