@@ -31,6 +31,10 @@ impl Node {
                     self.note_refused(peer, &refused);
                 }
             }
+            PeerMessage::Request(request) => {
+                let event = Event::Forwarded(request);
+                turn.pending.extend(self.supervisor.handle(event, turn.now));
+            }
             PeerMessage::Announce(announcement) => {
                 self.on_announced(&peer, life, announcement, turn);
             }

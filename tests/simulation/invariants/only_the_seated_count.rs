@@ -34,6 +34,8 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             NodeAction::Send(..)
             | NodeAction::Probe(_)
             | NodeAction::Follow(_)
+            | NodeAction::Guard(_)
+            | NodeAction::Answer(_)
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }
             | NodeAction::Announce(_)
