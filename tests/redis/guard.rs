@@ -110,6 +110,16 @@ fn was_turned_away(server: &Server) -> Result<(), String> {
     Err(format!("{} was not turned away", server.endpoint))
 }
 
+fn has_all_keys(servers: &[Server]) -> Result<(), String> {
+    for server in servers {
+        let count = server.count("data", KEYS);
+        if count != KEYS {
+            return Err(format!("{} has {count} keys", server.endpoint));
+        }
+    }
+    Ok(())
+}
+
 fn masteruser(server: &Server) -> (String, String) {
     let get = |name| server.must::<(String, String)>(&["CONFIG", "GET", name]).1;
     (get("masteruser"), get("masterauth"))
@@ -146,6 +156,9 @@ fn an_emptied_master_of_valkey_9_feeds_nobody_whenever_it_is_back() {
 fn an_emptied_master_feeds_nobody_while_nobody_looks(kind: Kind, stopped: &[usize]) {
     let mut cluster = start(prepare(kind));
     cluster.servers[0].fill("data", KEYS);
+    eventually("every replica has it", || {
+        has_all_keys(&cluster.servers[1..])
+    });
     for daemon in stopped {
         cluster.daemons[*daemon].kill();
     }
@@ -160,15 +173,7 @@ fn an_emptied_master_feeds_nobody_while_nobody_looks(kind: Kind, stopped: &[usiz
     throughout(
         "nobody copies the emptiness",
         Duration::from_secs(3),
-        || {
-            for replica in &cluster.servers[1..] {
-                let count = replica.count("data", KEYS);
-                if count != KEYS {
-                    return Err(format!("{} has {count} keys", replica.endpoint));
-                }
-            }
-            Ok(())
-        },
+        || has_all_keys(&cluster.servers[1..]),
     );
     cluster.start_daemons();
     let master = cluster.await_healthy(2);

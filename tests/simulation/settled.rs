@@ -90,7 +90,7 @@ fn check_servers(
 fn without_data<'a>(
     world: &World,
     record: &GroupRecord,
-    mut servers: impl Iterator<Item = &'a Server>,
+    mut servers: impl Iterator<Item = &'a Server> + Clone,
 ) -> Option<String> {
     let master = world.server_at(&record.master().endpoint);
     let has_its_data = |index: usize| record.master().shares(&world.servers[index].history);
@@ -99,6 +99,10 @@ fn without_data<'a>(
         return None;
     }
     let restarted = master.is_some_and(|index| world.servers[index].is_writable());
+    let is_kept = |server: &Server| server.shows.is_some() && server.has_keys;
+    if restarted && servers.clone().any(is_kept) {
+        return Some("the guard keeps keys that are not known to be the group's".to_owned());
+    }
     let followed = servers
         .all(|server| server.endpoint == record.master().endpoint || server.follows() == master);
     let reason = match (restarted, followed) {
