@@ -9,7 +9,8 @@ use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::entry::{AbortReason, Candidate, Evidence, Identity, Step};
 use super::health::Cause;
-use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term};
+use super::request::Reason;
+use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term, UnixTime};
 
 /// A change of state, as one node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,18 +121,8 @@ pub enum Happening {
         instance: Endpoint,
         why: String,
     },
-    /// The master may come back with more than any replica has, and is waited for.
-    MasterAwaited {
-        group: GroupName,
-        master: Endpoint,
-        lacks_bytes: u64,
-        allowed_bytes: u64,
-    },
-    /// Everybody restarted: somebody who was not heard of yet may have more.
-    MembersAwaited {
-        group: GroupName,
-        instances: Vec<Endpoint>,
-    },
+    /// A failover waits for somebody who may have more data.
+    PutOff { group: GroupName, awaited: String },
     /// The old master is back: what the new one never got.
     LossKnown {
         group: GroupName,
@@ -144,6 +135,15 @@ pub enum Happening {
         epoch: Epoch,
         steps: Vec<Step>,
     },
+    /// From here on the group is left alone.
+    Paused {
+        group: GroupName,
+        by: String,
+        reason: Option<Reason>,
+        until: Option<UnixTime>,
+    },
+    /// From here on it is looked after again.
+    Resumed { group: GroupName, by: String },
     /// A client's file names the master.
     FileRewritten {
         client: ClientName,
@@ -280,19 +280,7 @@ impl Happening {
             } => {
                 warn!(%group, %instance, "the guard is not in force: {why}");
             }
-            Self::MasterAwaited {
-                group,
-                master,
-                lacks_bytes,
-                allowed_bytes,
-            } => {
-                warn!(%group, %master, lacks_bytes, allowed_bytes, "the best replica lacks more than \
-                    GONE_LOSS_MAX: the master is waited for");
-            }
-            Self::MembersAwaited { group, instances } => {
-                warn!(%group, instances = %list(instances), "every instance restarted, and these were \
-                    not heard of yet: they may have more data");
-            }
+            Self::PutOff { group, awaited } => warn!(%group, awaited, "failover put off"),
             Self::LossKnown {
                 group,
                 epoch,
@@ -302,6 +290,18 @@ impl Happening {
                     were never replicated");
             }
             Self::Settled { group, epoch, .. } => info!(%group, %epoch, "failover settled"),
+            Self::Paused {
+                group,
+                by,
+                reason,
+                until,
+            } => {
+                let reason = reason.as_ref().map_or("none given", Reason::as_str);
+                let until_ms = until.map(|until| until.0);
+                warn!(%group, by, reason, until_ms, "paused: nothing is done about it until \
+                    `promoterd resume {group}`, or the end of its time");
+            }
+            Self::Resumed { group, by } => warn!(%group, by, "resumed"),
             Self::FileRewritten {
                 client,
                 group,
@@ -323,11 +323,6 @@ impl Happening {
             }
         }
     }
-}
-
-fn list(endpoints: &[Endpoint]) -> String {
-    let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
-    endpoints.join(", ")
 }
 
 struct Reasons<'a>(&'a [(Endpoint, Ineligible)]);
@@ -448,19 +443,9 @@ impl fmt::Display for Happening {
             Self::GuardFailed { instance, why, .. } => {
                 write!(formatter, "the guard is not in force: {instance} {why}")
             }
-            Self::MasterAwaited {
-                master,
-                lacks_bytes,
-                ..
-            } => write!(
-                formatter,
-                "waiting for {master} to come back with its data: the best replica lacks {lacks_bytes} bytes"
-            ),
-            Self::MembersAwaited { instances, .. } => write!(
-                formatter,
-                "every instance restarted, waiting for {}: they may have more",
-                list(instances)
-            ),
+            Self::PutOff { awaited, .. } => {
+                write!(formatter, "failover put off, waiting for {awaited}")
+            }
             Self::LossKnown { lost_bytes, .. } => {
                 write!(
                     formatter,
@@ -468,6 +453,8 @@ impl fmt::Display for Happening {
                 )
             }
             Self::Settled { epoch, .. } => write!(formatter, "epoch {epoch} settled"),
+            Self::Paused { by, .. } => write!(formatter, "paused by {by}"),
+            Self::Resumed { by, .. } => write!(formatter, "resumed by {by}"),
             Self::FileRewritten {
                 client, took_us, ..
             } => {

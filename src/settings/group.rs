@@ -178,6 +178,9 @@ fn read_policy(
     let guard = reader
         .read_or_default(&keys::GUARD, label)
         .map(|Switch(on)| on);
+    let failovers_max = reader
+        .read_or_default(&keys::FAILOVERS_MAX, label)
+        .map(|Count(count)| count);
     (is_own && is_ordered).then_some(GroupPolicy {
         instances: instances?,
         quorum: quorum?,
@@ -189,6 +192,7 @@ fn read_policy(
         parallel_syncs: parallel_syncs?,
         lag_max: lag_max?,
         cooldown: cooldown?,
+        failovers_max: failovers_max?,
         excluded: excluded?,
         gone_loss_max: gone_loss_max?,
         guard: guard?,

@@ -22,6 +22,7 @@ fn prepare(kind: Kind) -> Cluster {
     let key = cluster.new_key("key");
     cluster.set("PEER_KEY_FILE", &key);
     cluster.set("GROUPS__FEATURES__GUARD", "on");
+    cluster.set("GROUPS__FEATURES__FAILOVERS_MAX", "0");
     cluster
 }
 
@@ -332,7 +333,7 @@ fn soak_of_emptied_masters() {
         let mut cluster = start(prepare(kind));
         let kept = rounds(&mut cluster, count, true);
         drop(cluster);
-        let mut cluster = Cluster::start_with(kind, &[]);
+        let mut cluster = Cluster::start_with(kind, &[("GROUPS__FEATURES__FAILOVERS_MAX", "0")]);
         let kept_without = rounds(&mut cluster, count, false);
         eprintln!(
             "{kind:?}: all keys kept in {kept} of {count} rounds with the guard, in \

@@ -1,5 +1,7 @@
 //! Actions and entries in a few words each.
 
+use std::time::Duration;
+
 use promoterd::decision::{
     Action, Entry, Evidence, FollowOrder, GuardOrder, GuardTask, Happening, Identity, Ineligible,
     Login, Opinion, ProbeCommand, ProbeOrder, View,
@@ -68,7 +70,15 @@ pub fn entry(entry: &Entry) -> String {
             epoch, lost_bytes, ..
         } => format!("Returned epoch {epoch}: {lost_bytes} bytes lost"),
         Entry::Guarded { on, .. } => format!("Guarded {}", if *on { "on" } else { "off" }),
+        Entry::Pause(pause) => format!("Pause{} by {}", span(pause.lasts), pause.by),
+        Entry::Resume(resume) => format!("Resume by {}", resume.by),
     }
+}
+
+fn span(lasts: Option<Duration>) -> String {
+    lasts.map_or_else(String::new, |lasts| {
+        format!(" for {} ms", lasts.as_millis())
+    })
 }
 
 fn identity(identity: &Identity) -> String {
@@ -151,18 +161,7 @@ pub fn happening(happening: &Happening) -> Option<String> {
             "says the guard fails at {}: {why}",
             instance.host()
         )),
-        Happening::MasterAwaited {
-            master,
-            lacks_bytes,
-            ..
-        } => Some(format!(
-            "says it waits for {}, the best lacks {lacks_bytes}",
-            master.host()
-        )),
-        Happening::MembersAwaited { instances, .. } => {
-            let names: Vec<&str> = instances.iter().map(Endpoint::host).collect();
-            Some(format!("says it waits for {}", names.join(", ")))
-        }
+        Happening::PutOff { awaited, .. } => Some(format!("waits for {awaited}")),
         Happening::Slept { for_ms } => Some(format!("says it slept for {for_ms} ms")),
         Happening::LeaderChanged { .. }
         | Happening::PeerUp { .. }
@@ -175,6 +174,8 @@ pub fn happening(happening: &Happening) -> Option<String> {
         | Happening::LossKnown { .. }
         | Happening::Settled { .. }
         | Happening::GuardSwitched { .. }
+        | Happening::Paused { .. }
+        | Happening::Resumed { .. }
         | Happening::FileRewritten { .. }
         | Happening::FileFailed { .. } => None,
     }
@@ -195,5 +196,7 @@ pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
             Some(format!("publish epoch {epoch}: {}", master.host()))
         }
         Action::Announce(announced) => happening(announced),
+        Action::Forward(request) => Some(format!("forwards operation {}", request.operation.0)),
+        Action::Answer(operation) => Some(format!("answers operation {}", operation.0)),
     }
 }

@@ -170,6 +170,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         } else {
             0
         }),
+        failovers_max: 0,
         excluded: BTreeSet::new(),
         gone_loss_max: 1 << 20,
         guard: world.random.below(2) == 0,

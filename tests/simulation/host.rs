@@ -12,7 +12,7 @@ use super::disk::Disk;
 use super::faults::Undo;
 use super::invariants::{Step, Violation};
 use super::pipes::Micros;
-use super::probes::Work;
+use super::work::Work;
 use super::world::{Happens, World};
 
 /// Entries after which a simulated daemon compacts its log: a few, so that runs get there.
@@ -219,6 +219,10 @@ impl World {
                 let event = NodeEvent::Core(Event::FilesRewritten { group, epoch });
                 let delay = 500 + self.random.below(20_000);
                 self.later(delay, Happens::Tell { node, life, event });
+            }
+            NodeAction::Answer(operation) => {
+                self.tally.operations += 1;
+                self.note(|| format!("node {node} answers {operation}"));
             }
             NodeAction::Announce(happening) => {
                 self.tally.hear(&happening);

@@ -36,6 +36,14 @@ pub struct Tally {
     /// Replicas without the guard that copied an emptied instance over their data.
     pub emptied_copies: u64,
     pub slept: u64,
+    /// Pauses that began, that somebody ended, and whose time was over.
+    pub pauses: u64,
+    pub resumes: u64,
+    pub expiries: u64,
+    /// `Begin` entries that a pause made void.
+    pub begins_paused: u64,
+    /// Operations that were answered.
+    pub operations: u64,
     /// Seeds of the runs that could not settle, by why that is nobody's fault.
     pub unsettled: BTreeMap<String, Vec<u64>>,
     /// Microseconds from the last fault to the settled cluster, of each run.
@@ -74,6 +82,11 @@ impl Tally {
         self.turned_away += other.turned_away;
         self.emptied_copies += other.emptied_copies;
         self.slept += other.slept;
+        self.pauses += other.pauses;
+        self.resumes += other.resumes;
+        self.expiries += other.expiries;
+        self.begins_paused += other.begins_paused;
+        self.operations += other.operations;
         for (why, seeds) in other.unsettled {
             self.unsettled.entry(why).or_default().extend(seeds);
         }
@@ -114,6 +127,11 @@ impl Tally {
                 "a replica without a guard that copied the emptiness",
             ),
             (self.slept, "a node that noticed that it had slept"),
+            (self.pauses, "a pause"),
+            (self.resumes, "a pause that somebody ended"),
+            (self.expiries, "a pause whose time was over"),
+            (self.begins_paused, "a begin that a pause made void"),
+            (self.operations, "an operation that was answered"),
         ]
         .into_iter()
         .filter(|(count, _)| *count == 0)
@@ -143,6 +161,10 @@ impl Tally {
         println!(
             "guard: {} tasks, {} emptied masters fed nobody; without it {} copies of emptiness",
             self.guarded, self.turned_away, self.emptied_copies
+        );
+        println!(
+            "pauses {}, ended {}, expired {}, begins void {}, operations answered {}",
+            self.pauses, self.resumes, self.expiries, self.begins_paused, self.operations
         );
         println!(
             "copies: partial {}, full {}",

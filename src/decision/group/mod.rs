@@ -62,6 +62,8 @@ pub struct Group {
     /// How far the process was seen that is, or was, the logged master.
     pub(super) master_seen: Option<(RunId, ReplicationOffset)>,
     pub(super) files_epoch: Option<Epoch>,
+    /// When the time of the pause that stands is over.
+    pub(super) pause_over_at: Option<Instant>,
     last_told: Option<Told>,
     down: BTreeMap<Endpoint, Cause>,
     strangers: BTreeSet<Endpoint>,
@@ -75,6 +77,8 @@ pub(super) struct Bookkeeping {
     pub(super) identity: bool,
     pub(super) returned: bool,
     pub(super) guard: bool,
+    pub(super) pause: bool,
+    pub(super) resume: bool,
 }
 
 /// What of a view is worth a message of its own when it changes.
@@ -135,6 +139,7 @@ impl Group {
             watching_since: now,
             master_seen: None,
             files_epoch: None,
+            pause_over_at: None,
             last_told: None,
             down: BTreeMap::new(),
             strangers: BTreeSet::new(),
@@ -275,6 +280,11 @@ impl Group {
             }
             Change::History => self.bookkeeping.returned = false,
             Change::Guard => self.bookkeeping.guard = false,
+            Change::Paused => self.bookkeeping.pause = false,
+            Change::Resumed => {
+                self.bookkeeping.resume = false;
+                self.pause_over_at = None;
+            }
             Change::Begun | Change::Aborted | Change::None => {}
         }
     }
@@ -407,6 +417,7 @@ impl Group {
                 DeadlineReason::Failover,
             ),
             (veto.filter(future), DeadlineReason::Veto),
+            (self.pause_over_at.filter(future), DeadlineReason::Request),
         ]
         .into_iter()
         .filter_map(|(at, reason)| at.map(|at| Deadline { at, reason }))
