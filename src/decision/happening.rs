@@ -121,18 +121,8 @@ pub enum Happening {
         instance: Endpoint,
         why: String,
     },
-    /// The master may come back with more than any replica has, and is waited for.
-    MasterAwaited {
-        group: GroupName,
-        master: Endpoint,
-        lacks_bytes: u64,
-        allowed_bytes: u64,
-    },
-    /// Everybody restarted: somebody who was not heard of yet may have more.
-    MembersAwaited {
-        group: GroupName,
-        instances: Vec<Endpoint>,
-    },
+    /// A failover waits for somebody who may have more data.
+    PutOff { group: GroupName, awaited: String },
     /// The old master is back: what the new one never got.
     LossKnown {
         group: GroupName,
@@ -290,19 +280,7 @@ impl Happening {
             } => {
                 warn!(%group, %instance, "the guard is not in force: {why}");
             }
-            Self::MasterAwaited {
-                group,
-                master,
-                lacks_bytes,
-                allowed_bytes,
-            } => {
-                warn!(%group, %master, lacks_bytes, allowed_bytes, "the best replica lacks more than \
-                    GONE_LOSS_MAX: the master is waited for");
-            }
-            Self::MembersAwaited { group, instances } => {
-                warn!(%group, instances = %list(instances), "every instance restarted, and these were \
-                    not heard of yet: they may have more data");
-            }
+            Self::PutOff { group, awaited } => warn!(%group, awaited, "failover put off"),
             Self::LossKnown {
                 group,
                 epoch,
@@ -345,11 +323,6 @@ impl Happening {
             }
         }
     }
-}
-
-fn list(endpoints: &[Endpoint]) -> String {
-    let endpoints: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
-    endpoints.join(", ")
 }
 
 struct Reasons<'a>(&'a [(Endpoint, Ineligible)]);
@@ -470,19 +443,9 @@ impl fmt::Display for Happening {
             Self::GuardFailed { instance, why, .. } => {
                 write!(formatter, "the guard is not in force: {instance} {why}")
             }
-            Self::MasterAwaited {
-                master,
-                lacks_bytes,
-                ..
-            } => write!(
-                formatter,
-                "waiting for {master} to come back with its data: the best replica lacks {lacks_bytes} bytes"
-            ),
-            Self::MembersAwaited { instances, .. } => write!(
-                formatter,
-                "every instance restarted, waiting for {}: they may have more",
-                list(instances)
-            ),
+            Self::PutOff { awaited, .. } => {
+                write!(formatter, "failover put off, waiting for {awaited}")
+            }
             Self::LossKnown { lost_bytes, .. } => {
                 write!(
                     formatter,

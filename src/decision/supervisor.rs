@@ -426,7 +426,8 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
             | Change::History
             | Change::Guard
             | Change::Paused
-            | Change::Resumed,
+            | Change::Resumed
+            | Change::Guard,
             _,
         ) => None,
     }

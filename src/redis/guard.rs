@@ -156,10 +156,14 @@ async fn admit(connection: &mut WorkConnection, shown: &Shown) -> Result<(), Com
 async fn close(connection: &mut WorkConnection) -> Result<(), CommandFailure> {
     let mut command = redis::cmd("ACL");
     command.arg("DELUSER").arg(GUARD_USER);
-    match connection.ask(&command).await? {
-        Value::ServerError(error) => Err(read_error(&error)),
-        _ => Ok(()),
+    refuse_error(&connection.ask(&command).await?)
+}
+
+fn refuse_error(reply: &Value) -> Result<(), CommandFailure> {
+    if let Value::ServerError(error) = reply {
+        return Err(read_error(error));
     }
+    Ok(())
 }
 
 async fn arm(
@@ -205,9 +209,7 @@ async fn read_shown(connection: &mut WorkConnection) -> Result<Shown, CommandFai
 
 /// The value in the reply to `CONFIG GET NAME`; the reply itself may be a secret.
 fn read_setting(reply: &Value) -> Result<String, CommandFailure> {
-    if let Value::ServerError(error) = reply {
-        return Err(read_error(error));
-    }
+    refuse_error(reply)?;
     let unreadable = || CommandFailure::Malformed("CONFIG GET".to_owned());
     let Value::Array(pair) = reply else {
         return Err(unreadable());
@@ -231,15 +233,8 @@ async fn show(connection: &mut WorkConnection, shown: &Shown) -> Result<(), Comm
     }
     pipeline.cmd("EXEC");
     let replies = connection.ask_all(&pipeline).await?;
-    let refused = replies[..replies.len().saturating_sub(1)]
-        .iter()
-        .find_map(|reply| match reply {
-            Value::ServerError(error) => Some(read_error(error)),
-            _ => None,
-        });
-    if let Some(failure) = refused {
-        return Err(failure);
-    }
+    let queued = &replies[..replies.len().saturating_sub(1)];
+    queued.iter().try_for_each(refuse_error)?;
     match replies.last() {
         Some(Value::Array(results)) if results.len() == 2 => results.iter().try_for_each(expect_ok),
         Some(Value::ServerError(error)) => Err(read_error(error)),

@@ -22,6 +22,7 @@ fn prepare(kind: Kind) -> Cluster {
     let key = cluster.new_key("key");
     cluster.set("PEER_KEY_FILE", &key);
     cluster.set("GROUPS__FEATURES__GUARD", "on");
+    cluster.set("GROUPS__FEATURES__FAILOVERS_MAX", "0");
     cluster
 }
 
@@ -110,6 +111,16 @@ fn was_turned_away(server: &Server) -> Result<(), String> {
     Err(format!("{} was not turned away", server.endpoint))
 }
 
+fn has_all_keys(servers: &[Server]) -> Result<(), String> {
+    for server in servers {
+        let count = server.count("data", KEYS);
+        if count != KEYS {
+            return Err(format!("{} has {count} keys", server.endpoint));
+        }
+    }
+    Ok(())
+}
+
 fn masteruser(server: &Server) -> (String, String) {
     let get = |name| server.must::<(String, String)>(&["CONFIG", "GET", name]).1;
     (get("masteruser"), get("masterauth"))
@@ -146,6 +157,9 @@ fn an_emptied_master_of_valkey_9_feeds_nobody_whenever_it_is_back() {
 fn an_emptied_master_feeds_nobody_while_nobody_looks(kind: Kind, stopped: &[usize]) {
     let mut cluster = start(prepare(kind));
     cluster.servers[0].fill("data", KEYS);
+    eventually("every replica has it", || {
+        has_all_keys(&cluster.servers[1..])
+    });
     for daemon in stopped {
         cluster.daemons[*daemon].kill();
     }
@@ -160,15 +174,7 @@ fn an_emptied_master_feeds_nobody_while_nobody_looks(kind: Kind, stopped: &[usiz
     throughout(
         "nobody copies the emptiness",
         Duration::from_secs(3),
-        || {
-            for replica in &cluster.servers[1..] {
-                let count = replica.count("data", KEYS);
-                if count != KEYS {
-                    return Err(format!("{} has {count} keys", replica.endpoint));
-                }
-            }
-            Ok(())
-        },
+        || has_all_keys(&cluster.servers[1..]),
     );
     cluster.start_daemons();
     let master = cluster.await_healthy(2);
@@ -327,7 +333,7 @@ fn soak_of_emptied_masters() {
         let mut cluster = start(prepare(kind));
         let kept = rounds(&mut cluster, count, true);
         drop(cluster);
-        let mut cluster = Cluster::start_with(kind, &[]);
+        let mut cluster = Cluster::start_with(kind, &[("GROUPS__FEATURES__FAILOVERS_MAX", "0")]);
         let kept_without = rounds(&mut cluster, count, false);
         eprintln!(
             "{kind:?}: all keys kept in {kept} of {count} rounds with the guard, in \

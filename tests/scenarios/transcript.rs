@@ -161,18 +161,7 @@ pub fn happening(happening: &Happening) -> Option<String> {
             "says the guard fails at {}: {why}",
             instance.host()
         )),
-        Happening::MasterAwaited {
-            master,
-            lacks_bytes,
-            ..
-        } => Some(format!(
-            "says it waits for {}, the best lacks {lacks_bytes}",
-            master.host()
-        )),
-        Happening::MembersAwaited { instances, .. } => {
-            let names: Vec<&str> = instances.iter().map(Endpoint::host).collect();
-            Some(format!("says it waits for {}", names.join(", ")))
-        }
+        Happening::PutOff { awaited, .. } => Some(format!("waits for {awaited}")),
         Happening::Slept { for_ms } => Some(format!("says it slept for {for_ms} ms")),
         Happening::LeaderChanged { .. }
         | Happening::PeerUp { .. }

@@ -14,7 +14,7 @@ use super::disk::Disk;
 use super::faults::Undo;
 use super::invariants::{Step, Violation};
 use super::pipes::Micros;
-use super::probes::Work;
+use super::work::Work;
 use super::world::{Happens, World};
 
 /// Entries after which a simulated daemon compacts its log: a few, so that runs get there.

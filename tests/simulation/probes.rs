@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use promoterd::daemon::NodeEvent;
 use promoterd::decision::{
-    CommandFailure, ConnectFailure, Event, FollowOrder, FollowOutcome, GuardOrder, GuardOutcome,
-    GuardTask, LinkId, Login, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport,
+    CommandFailure, ConnectFailure, Event, FollowOrder, LinkId, Login, ProbeCommand, ProbeEvent,
+    ProbeOrder, ProbeReport,
 };
-use promoterd::model::{Endpoint, Epoch, PingReply, RunId};
+use promoterd::model::{Epoch, PingReply};
 
 use super::pipes::{PipeId, delay};
 use super::server::{Process, info};
+use super::work::Work;
 use super::world::{Happens, Item, World};
 
 /// Work has connections of its own, numbered from here.
@@ -38,36 +39,6 @@ pub struct Connection {
     /// Nobody answers any more, and a child of the dead process holds the socket.
     is_orphaned: bool,
     work: Option<Work>,
-}
-
-/// What is done on a connection of its own.
-#[derive(Debug, Clone)]
-pub enum Work {
-    Follow(FollowOrder),
-    Guard(GuardOrder),
-}
-
-impl Work {
-    fn endpoint(&self) -> &Endpoint {
-        match self {
-            Self::Follow(order) => &order.endpoint,
-            Self::Guard(order) => &order.endpoint,
-        }
-    }
-
-    fn run_id(&self) -> RunId {
-        match self {
-            Self::Follow(order) => order.run_id,
-            Self::Guard(order) => order.run_id,
-        }
-    }
-
-    fn ended(self, result: Result<(), CommandFailure>) -> Event {
-        match self {
-            Self::Follow(order) => Event::Followed(FollowOutcome { order, result }),
-            Self::Guard(order) => Event::Guarded(GuardOutcome { order, result }),
-        }
-    }
 }
 
 /// A command on its way to a server.
@@ -253,7 +224,7 @@ impl World {
         }
     }
 
-    fn may_change_role(&self, index: usize) -> Result<(), CommandFailure> {
+    pub fn may_change_role(&self, index: usize) -> Result<(), CommandFailure> {
         let server = &self.servers[index];
         if server.is_loading() {
             return Err(CommandFailure::Loading);
@@ -288,20 +259,6 @@ impl World {
             Work::Follow(order) => self.execute_follow(id, index, &order),
             Work::Guard(order) => self.execute_guard(index, &order),
         }
-    }
-
-    fn execute_guard(&mut self, index: usize, order: &GuardOrder) -> Result<(), CommandFailure> {
-        self.may_change_role(index)?;
-        self.tally.guarded += 1;
-        let server = &mut self.servers[index];
-        match order.task {
-            GuardTask::Admit => server.knows = Some(order.epoch),
-            GuardTask::Arm => server.shows = Some(order.epoch),
-            GuardTask::Release => server.shows = None,
-            GuardTask::Close => server.knows = None,
-        }
-        self.note(|| format!("server {index}: {:?} of epoch {}", order.task, order.epoch));
-        Ok(())
     }
 
     fn execute_follow(

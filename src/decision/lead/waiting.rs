@@ -17,8 +17,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// What is waited for, and was told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::decision) enum Awaited {
-    /// The lost master.
-    Master,
+    /// The lost master, with so much that the best replica lacks.
+    Master { endpoint: Endpoint, lacks: u64 },
     /// Instances that were not heard of.
     Members(Vec<Endpoint>),
 }
@@ -26,8 +26,10 @@ pub(in crate::decision) enum Awaited {
 impl fmt::Display for Awaited {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Master => formatter.write_str(
-                "the lost master, which may come back with more than GONE_LOSS_MAX beyond the best replica",
+            Self::Master { endpoint, lacks } => write!(
+                formatter,
+                "the lost master {endpoint}: the best replica lacks {lacks} bytes of it, more than \
+                 GONE_LOSS_MAX"
             ),
             Self::Members(instances) => {
                 let instances: Vec<String> = instances.iter().map(ToString::to_string).collect();
@@ -56,18 +58,9 @@ impl Group {
             .await_members(record, candidate, now)
             .or_else(|| self.await_master(record, evidence, since, candidate, now))?;
         if self.awaited.as_ref() != Some(&awaited) {
-            let group = self.name.clone();
-            actions.push(Action::Announce(match &awaited {
-                Awaited::Master => Happening::MasterAwaited {
-                    group,
-                    master: record.master().endpoint.clone(),
-                    lacks_bytes: self.lack(record, self.reach_of(record, &candidate.endpoint)),
-                    allowed_bytes: self.policy.gone_loss_max,
-                },
-                Awaited::Members(instances) => Happening::MembersAwaited {
-                    group,
-                    instances: instances.clone(),
-                },
+            actions.push(Action::Announce(Happening::PutOff {
+                group: self.name.clone(),
+                awaited: awaited.to_string(),
             }));
             self.awaited = Some(awaited);
         }
@@ -99,19 +92,20 @@ impl Group {
         now: Instant,
     ) -> Option<(Awaited, Instant)> {
         let reach = self.reach_of(record, &candidate.endpoint);
-        let is_other = candidate.endpoint != record.master().endpoint;
-        if !is_other || self.lack(record, reach) <= self.policy.gone_loss_max {
+        let endpoint = record.master().endpoint.clone();
+        let lacks = self.lack(record, reach);
+        if candidate.endpoint == endpoint || lacks <= self.policy.gone_loss_max {
             return None;
         }
-        let soon = (Awaited::Master, now + LOOK_INTERVAL);
+        let awaited = Awaited::Master { endpoint, lacks };
         if let Some(info) = self.restarted_master(record, now) {
             let is_awaited = info.loading != Loading::No || self.has_more(record, info, reach);
-            return is_awaited.then_some(soon);
+            return is_awaited.then_some((awaited, now + LOOK_INTERVAL));
         }
         let until = since + self.policy.down_after;
         match evidence.cause {
             Cause::Exited | Cause::Gone | Cause::Restarted if now < until => {
-                Some((Awaited::Master, until.min(now + LOOK_INTERVAL)))
+                Some((awaited, until.min(now + LOOK_INTERVAL)))
             }
             Cause::Exited | Cause::Gone | Cause::Restarted | Cause::Silent | Cause::WrongRole => {
                 None
