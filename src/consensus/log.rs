@@ -126,9 +126,9 @@ pub enum RecoverError {
     },
     /// Written with other voters.
     #[error(
-        "belongs to a living cluster of the voters {found}, PROMOTERD_PEERS says {expected} ({difference}): put \
-         the names back. Addresses may be edited. To replace the machine of a voter keep its name, and start it \
-         with an empty state directory. To change the names: stop promoterd on all hosts, empty \
+        "belongs to a living cluster of the voters {found}, PROMOTERD_PEERS says {expected} ({difference}): \
+         put the names back. Addresses may be edited. To replace the machine of a voter keep its name, and \
+         start it with an empty state directory. To change the names: stop promoterd on all hosts, empty \
          PROMOTERD_STATE_DIR on each, start all with the same PROMOTERD_PEERS; the groups are found again"
     )]
     OtherVoters {
@@ -149,9 +149,7 @@ pub enum RecoverError {
         base: LogIndex,
     },
     /// The snapshot's CRC is wrong.
-    #[error(
-        "snapshot is damaged: empty this node's state directory, and it rejoins"
-    )]
+    #[error("snapshot is damaged: empty this node's state directory, and it rejoins")]
     DamagedSnapshot,
 }
 

@@ -17,7 +17,7 @@ use crate::consensus::{
 };
 use crate::decision::{
     Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, Happening,
-    InvalidEntry, ProbeOrder, Records, Supervisor, WallClock,
+    InvalidEntry, OperationId, ProbeOrder, Records, Request, Supervisor, WallClock,
 };
 use crate::model::{
     ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, Term,
@@ -73,6 +73,8 @@ pub enum NodeAction {
     Belong(ClusterId),
     /// This node's state directory may not speak for it: act no more.
     Leave(Dismissal),
+    /// Tell whoever asked that an operation is committed, or no longer tried.
+    Answer(OperationId),
 }
 
 /// Why a node cannot go on.
@@ -358,6 +360,17 @@ impl Node {
                 });
             }
             Action::Announce(happening) => turn.announce(happening),
+            Action::Forward(request) => self.forward(request, turn),
+            Action::Answer(operation) => turn.actions.push(NodeAction::Answer(operation)),
+        }
+    }
+
+    /// Without a leader it is lost, and tried again.
+    fn forward(&self, request: Request, turn: &mut Turn) {
+        let leader = self.engine.status().leader;
+        if let Some(leader) = leader.filter(|leader| *leader != self.node) {
+            let message = PeerMessage::Request(request);
+            turn.actions.push(NodeAction::Send(leader, message));
         }
     }
 

@@ -33,6 +33,14 @@ pub struct Tally {
     /// State directories that were removed, and voters that rejoined with a new one.
     pub emptied: u64,
     pub rejoined: u64,
+    /// Pauses that began, that somebody ended, and whose time was over.
+    pub pauses: u64,
+    pub resumes: u64,
+    pub expiries: u64,
+    /// `Begin` entries that a pause made void.
+    pub begins_paused: u64,
+    /// Operations that were answered.
+    pub operations: u64,
     /// Seeds of the runs that could not settle, by why that is nobody's fault.
     pub unsettled: BTreeMap<String, Vec<u64>>,
     /// Microseconds from the last fault to the settled cluster, of each run.
@@ -70,6 +78,11 @@ impl Tally {
         self.slept += other.slept;
         self.emptied += other.emptied;
         self.rejoined += other.rejoined;
+        self.pauses += other.pauses;
+        self.resumes += other.resumes;
+        self.expiries += other.expiries;
+        self.begins_paused += other.begins_paused;
+        self.operations += other.operations;
         for (why, seeds) in other.unsettled {
             self.unsettled.entry(why).or_default().extend(seeds);
         }
@@ -102,6 +115,11 @@ impl Tally {
             (self.losses_known, "a loss that became known"),
             (self.slept, "a node that noticed that it had slept"),
             (self.rejoined, "a voter that lost its state and rejoined"),
+            (self.pauses, "a pause"),
+            (self.resumes, "a pause that somebody ended"),
+            (self.expiries, "a pause whose time was over"),
+            (self.begins_paused, "a begin that a pause made void"),
+            (self.operations, "an operation that was answered"),
         ]
         .into_iter()
         .filter(|(count, _)| *count == 0)
@@ -129,6 +147,10 @@ impl Tally {
             self.torn_tails, self.snapshots, self.installs, self.slept
         );
         println!("emptied {}, rejoined {}", self.emptied, self.rejoined);
+        println!(
+            "pauses {}, ended {}, expired {}, begins void {}, operations answered {}",
+            self.pauses, self.resumes, self.expiries, self.begins_paused, self.operations
+        );
         println!(
             "copies: partial {}, full {}",
             self.partial_copies, self.full_copies

@@ -17,7 +17,8 @@ pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
         | NodeAction::Publish { .. }
         | NodeAction::Belong(_)
         | NodeAction::Leave(_)
-        | NodeAction::Announce(_) => false,
+        | NodeAction::Announce(_)
+        | NodeAction::Answer(_) => false,
     };
     let Some(act) = step.actions.iter().find(acts) else {
         return Ok(());
