@@ -28,8 +28,8 @@ pub enum Refused {
     },
     /// The leader holds that we have entries which we do not have.
     #[error(
-        "leader {from} holds that this node has entry {committed}, its log ends at {last}: its state was lost; \
-         while all other voters are up, restart promoterd on {from}, so that this node gets everything anew"
+        "leader {from} holds that this node has entry {committed}, its log ends at {last}: some of it was \
+         lost; stop this node and empty its state directory, and it rejoins"
     )]
     LostEntries {
         /// The leader.
@@ -42,7 +42,7 @@ pub enum Refused {
     /// A follower acknowledges what this leader never sent.
     #[error(
         "{from} acknowledges entry {index}, the leader's log ends at {last}: this node's state was lost; \
-         stop it, and start it with an empty state directory while all other voters are up"
+         stop it, and start it with an empty state directory"
     )]
     UnsentEntries {
         /// The follower.
@@ -95,7 +95,7 @@ pub enum Refused {
     },
     /// Another state directory speaks for the voter.
     #[error(
-        "{from} speaks for a voter whose place another state directory has taken: stop it, or empty its state directory"
+        "another state directory has taken the place of the one that {from} has: stop it, or empty it"
     )]
     Superseded {
         /// The sender.

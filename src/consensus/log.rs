@@ -90,8 +90,8 @@ impl Recovered {
 pub enum RecoverError {
     /// Damage with whole frames behind it: no crash does that.
     #[error(
-        "damaged at byte {offset}, with good data from byte {next} on: while all other voters are up, \
-         remove this node's state directory"
+        "damaged at byte {offset}, with good data from byte {next} on: empty this node's \
+         state directory, and it rejoins"
     )]
     Damaged {
         /// Where the damage begins.
@@ -101,8 +101,7 @@ pub enum RecoverError {
     },
     /// Frames that are whole, and contradict each other.
     #[error(
-        "contradicts itself at byte {offset} ({what}): while all other voters are up, remove this node's \
-         state directory"
+        "contradicts itself at byte {offset} ({what}): empty this node's state directory, and it rejoins"
     )]
     Inconsistent {
         /// Where the frame ends that shows it.
@@ -127,10 +126,10 @@ pub enum RecoverError {
     },
     /// Written with other voters.
     #[error(
-        "belongs to a living cluster of the voters {found}, PROMOTERD_PEERS says {expected} ({difference}): put the names \
-         back. Addresses may be edited. To replace the machine of a voter keep its name, and start it with an empty state \
-         directory. To change the names: stop promoterd on all hosts, empty PROMOTERD_STATE_DIR on each, start all \
-         with the same PROMOTERD_PEERS; the groups are found again"
+        "belongs to a living cluster of the voters {found}, PROMOTERD_PEERS says {expected} ({difference}): \
+         put the names back. Addresses may be edited. To replace the machine of a voter keep its name, and \
+         start it with an empty state directory. To change the names: stop promoterd on all hosts, empty \
+         PROMOTERD_STATE_DIR on each, start all with the same PROMOTERD_PEERS; the groups are found again"
     )]
     OtherVoters {
         /// As written.
@@ -142,17 +141,15 @@ pub enum RecoverError {
     },
     /// The log goes on from a snapshot that is not there.
     #[error(
-        "continues a snapshot at entry {base} that is missing or older: while all other voters are up, \
-         remove this node's state directory"
+        "continues a snapshot at entry {base} that is missing or older: empty this node's \
+         state directory, and it rejoins"
     )]
     SnapshotMissing {
         /// Where it ends.
         base: LogIndex,
     },
     /// The snapshot's CRC is wrong.
-    #[error(
-        "snapshot is damaged: while all other voters are up, remove this node's state directory"
-    )]
+    #[error("snapshot is damaged: empty this node's state directory, and it rejoins")]
     DamagedSnapshot,
 }
 

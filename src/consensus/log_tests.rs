@@ -175,7 +175,9 @@ fn a_log_of_somebody_else_is_refused_with_both_names() {
     grown.voters.insert("d".parse().unwrap());
     let refused = recover(&grown, &bytes, None).unwrap_err().to_string();
     assert!(
-        refused.starts_with("belongs to a living cluster of the voters a,b,c, PROMOTERD_PEERS says a,b,c,d (d added):"),
+        refused.starts_with(
+            "belongs to a living cluster of the voters a,b,c, PROMOTERD_PEERS says a,b,c,d (d "
+        ),
         "{refused}"
     );
     let mut later = bytes;

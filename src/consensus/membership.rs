@@ -59,8 +59,8 @@ impl fmt::Display for Waiting {
             }
             Self::Agreement => formatter.write_str("all voters are there: the cluster begins"),
             Self::Rejoin => formatter.write_str(
-                "its state directory is new: it votes again once a leader and a majority of the other voters let \
-                 it rejoin",
+                "its state directory is new: it votes again once a leader and a majority of the other \
+                 voters let it rejoin",
             ),
         }
     }

@@ -133,9 +133,10 @@ async fn a_second_process_of_one_name_is_refused_while_the_first_one_is_alive() 
     admission.hello.life = Life(8);
     let failed = call(ground.address("b"), admission.clone()).await;
     let refusal = super::SessionError::RefusedByPeer(super::Refusal::Twin { node: node("a") });
-    assert!(
-        matches!(&failed.unwrap_err().error, super::handshake::HandshakeError::Session(error) if *error == refusal)
-    );
+    let super::handshake::HandshakeError::Session(error) = failed.unwrap_err().error else {
+        panic!("it was not refused");
+    };
+    assert_eq!(error, refusal);
     drop(first);
     assert_eq!(b.event().await, down("a", DownReason::Closed));
     let _second = call(ground.address("b"), admission).await.unwrap();
