@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::choice::Ineligible;
 use super::health::Cause;
 use super::instance_event::CommandFailure;
+use super::pause::{Pause, Resume};
 use crate::model::{
     Endpoint, Epoch, GroupName, InstanceInfo, NodeId, ReplicationHistory, ReplicationId,
     ReplicationOffset, RunId, UnixTime,
@@ -86,6 +87,10 @@ pub enum Entry {
         /// Its offset beyond the point where the histories part, in bytes.
         lost_bytes: u64,
     },
+    /// From here on the group is left alone.
+    Pause(Pause),
+    /// From here on it is looked after again.
+    Resume(Resume),
 }
 
 impl Entry {
@@ -94,6 +99,8 @@ impl Entry {
     pub fn group(&self) -> &GroupName {
         match self {
             Self::Begin(begin) => &begin.group,
+            Self::Pause(pause) => &pause.group,
+            Self::Resume(resume) => &resume.group,
             Self::Register { group, .. }
             | Self::Members { group, .. }
             | Self::Identify { group, .. }

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::entry::{AbortReason, Begin, Entry, Identity, Step};
+use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
-use crate::model::{Endpoint, Epoch, GroupName, ReplicationId};
+use super::request::{OperationId, Operations};
+use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, UnixTime};
 
 /// Failovers that a group remembers.
 const HISTORY_MAX: usize = 32;
@@ -28,6 +30,8 @@ pub struct GroupRecord {
     members: BTreeSet<Endpoint>,
     histories: VecDeque<ReplicationId>,
     failovers: VecDeque<FailoverRecord>,
+    pauses: Pauses,
+    operations: Operations,
 }
 
 /// One epoch: how it began, and how it ended.
@@ -94,6 +98,10 @@ pub enum Change {
     Aborted,
     /// The history of a past epoch.
     History,
+    /// It is left alone.
+    Paused,
+    /// It is looked after again.
+    Resumed,
 }
 
 impl Records {
@@ -144,6 +152,8 @@ impl Records {
             members,
             histories,
             failovers: VecDeque::new(),
+            pauses: Pauses::default(),
+            operations: Operations::default(),
         };
         self.groups.insert(group, record);
         Change::Master
@@ -200,6 +210,36 @@ impl GroupRecord {
         (last.outcome == Outcome::Open).then_some(Mandate { begin: &last.begin })
     }
 
+    /// The pause that stands: nothing may be begun, and nothing repaired.
+    #[must_use]
+    pub fn pause(&self) -> Option<&Pause> {
+        self.pauses.current()
+    }
+
+    /// All pauses that are remembered, the oldest first.
+    pub fn pauses(&self) -> impl DoubleEndedIterator<Item = &PauseRecord> {
+        self.pauses.iter()
+    }
+
+    /// Whether an operation of an administrator is committed for this group.
+    #[must_use]
+    pub fn has_done(&self, operation: OperationId) -> bool {
+        self.operations.contains(operation)
+    }
+
+    /// How many failovers there were within the hour before `wall` that no administrator has seen.
+    #[must_use]
+    pub fn failovers_lately(&self, wall: UnixTime) -> usize {
+        // What a clock that was set back since calls the future was a moment ago, for all we know.
+        let is_late = |at: UnixTime| at.after(FLAPPING_WINDOW) > wall;
+        self.failovers
+            .iter()
+            .filter(|past| past.outcome == Outcome::Done && is_late(past.begin.at))
+            .filter(|past| past.begin.epoch > self.pauses.forgiven())
+            .filter(|past| past.begin.candidate.endpoint != past.begin.from.endpoint)
+            .count()
+    }
+
     /// Whether the latest epoch came to nothing: the master was given up, and nobody took its place.
     #[must_use]
     pub fn is_vacant(&self) -> bool {
@@ -223,6 +263,31 @@ impl GroupRecord {
             Entry::Returned {
                 epoch, lost_bytes, ..
             } => self.note_loss(epoch, lost_bytes),
+            Entry::Pause(pause) => self.begin_pause(pause),
+            Entry::Resume(resume) => self.resume(resume),
+        }
+    }
+
+    fn begin_pause(&mut self, pause: Pause) -> Change {
+        let is_new = pause
+            .operation()
+            .is_none_or(|operation| self.operations.note(operation));
+        if is_new && self.pauses.begin(pause) {
+            Change::Paused
+        } else {
+            Change::None
+        }
+    }
+
+    fn resume(&mut self, resume: Resume) -> Change {
+        let is_new = match &resume.by {
+            ResumedBy::Admin { operation, .. } => self.operations.note(*operation),
+            ResumedBy::Expiry { .. } | ResumedBy::Replaced => true,
+        };
+        if is_new && self.pauses.resume(resume, self.last_begun) {
+            Change::Resumed
+        } else {
+            Change::None
         }
     }
 
@@ -249,6 +314,7 @@ impl GroupRecord {
         if begin.epoch != self.last_begun.next()
             || begin.from != self.master
             || self.mandate().is_some()
+            || self.pause().is_some()
         {
             return Change::None;
         }

@@ -168,6 +168,9 @@ fn read_policy(
         .map(|Size(size)| size);
     let promote_timeout = span(reader, &keys::PROMOTE_TIMEOUT);
     let cooldown = span(reader, &keys::COOLDOWN);
+    let failovers_max = reader
+        .read_or_default(&keys::FAILOVERS_MAX, label)
+        .map(|Count(count)| count);
     (is_own && is_ordered).then_some(GroupPolicy {
         instances: instances?,
         quorum: quorum?,
@@ -179,6 +182,7 @@ fn read_policy(
         parallel_syncs: parallel_syncs?,
         lag_max: lag_max?,
         cooldown: cooldown?,
+        failovers_max: failovers_max?,
         excluded: excluded?,
     })
 }

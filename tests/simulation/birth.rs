@@ -167,6 +167,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         } else {
             0
         }),
+        failovers_max: 0,
         excluded: BTreeSet::new(),
     }
 }

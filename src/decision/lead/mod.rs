@@ -2,6 +2,7 @@
 
 mod choosing;
 mod following;
+mod pausing;
 mod promoting;
 mod reinstating;
 mod salvaging;
@@ -71,7 +72,11 @@ impl Group {
                 };
             }
             Change::None => self.on_unfit(entry, record, now),
-            Change::Master | Change::Members | Change::History => {}
+            Change::Master
+            | Change::Members
+            | Change::History
+            | Change::Paused
+            | Change::Resumed => {}
         }
     }
 
@@ -93,6 +98,14 @@ impl Group {
             }
             (_, Entry::Returned { .. }) => {
                 self.bookkeeping.returned = false;
+                false
+            }
+            (_, Entry::Pause(_)) => {
+                self.bookkeeping.pause = false;
+                false
+            }
+            (_, Entry::Resume(_)) => {
+                self.bookkeeping.resume = false;
                 false
             }
             (
@@ -146,6 +159,10 @@ impl Group {
             self.register(now, actions);
             return;
         };
+        if record.pause().is_some() {
+            self.stand_by(record, wall, now, actions);
+            return;
+        }
         while self.advance(record, wall, now, actions) {}
         if matches!(self.failover, Failover::Watching { .. }) {
             self.keep_books(record, now, actions);
@@ -173,7 +190,7 @@ impl Group {
     }
 
     /// Why the group is not registered yet, as far as this node can tell.
-    pub(super) fn why_not_registered(&self, now: Instant) -> Option<WaitingFor> {
+    pub(in crate::decision) fn why_not_registered(&self, now: Instant) -> Option<WaitingFor> {
         discovery::discover(&self.watches, &self.aliases, &self.policy, now).err()
     }
 
