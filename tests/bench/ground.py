@@ -188,9 +188,10 @@ class Daemon(Process):
 
 
 class Events:
-    """What a daemon tells on its event stream, from now until it dies."""
+    """What a daemon tells on its event stream, from now until it dies; on its word, if one is given."""
 
-    def __init__(self, daemon):
+    def __init__(self, daemon, last_word=None):
+        self.daemon, self.last_word = daemon, last_word
         self.names, self.connection = [], daemon.connection(FAILOVER_MAX)
         self.connection.request("GET", "/v1/events")
         self.response = self.connection.getresponse()
@@ -202,6 +203,9 @@ class Events:
         try:
             for line in self.response:
                 self.names.append(json.loads(line)["event"])
+                if self.names[-1] == self.last_word:
+                    self.daemon.kill()
+                    self.last_word = None
         except (OSError, ValueError, http.client.HTTPException, AttributeError):
             pass
 
