@@ -426,8 +426,7 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
             | Change::History
             | Change::Guard
             | Change::Paused
-            | Change::Resumed
-            | Change::Guard,
+            | Change::Resumed,
             _,
         ) => None,
     }

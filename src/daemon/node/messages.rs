@@ -38,10 +38,6 @@ impl Node {
             PeerMessage::Announce(announcement) => {
                 self.on_announced(&peer, life, announcement, turn);
             }
-            PeerMessage::Request(request) => {
-                let event = Event::Forwarded(request);
-                turn.pending.extend(self.supervisor.handle(event, turn.now));
-            }
             PeerMessage::Introduce => self.announce_to(&peer, turn),
             PeerMessage::Dismiss {
                 incarnation,

@@ -39,7 +39,6 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }
             | NodeAction::Announce(_)
-            | NodeAction::Answer(_)
             | NodeAction::Belong(_)
             | NodeAction::Leave(_) => {}
         }
