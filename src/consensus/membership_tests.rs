@@ -131,7 +131,7 @@ fn a_voter_emptied_during_a_birth_is_a_founder_of_the_same_cluster_or_has_to_rej
     let mut had_to_rejoin = 0;
     for seed in 0..3000 {
         let mut nursery = Nursery::new(seed);
-        for _ in 0..200 {
+        for _ in 0..500 {
             let (one, other) = (nursery.pick(), nursery.pick());
             match nursery.random.below(16) {
                 0 => nursery.crash(one),
