@@ -153,8 +153,14 @@ fn count(world: &mut World, entry: &Entry) {
         Entry::Begin(_) => world.tally.restored += 1,
         Entry::Done { .. } => world.tally.done += 1,
         Entry::Abort { .. } => world.tally.aborted += 1,
-        Entry::Register { .. }
-        | Entry::Members { .. }
+        // Before there is a group, nobody guards its data.
+        Entry::Register { master, .. } => {
+            if let Some(index) = world.server_at(&master.endpoint) {
+                let life = world.servers[index].life;
+                world.oracle.losses_accepted.insert((index, life));
+            }
+        }
+        Entry::Members { .. }
         | Entry::Identify { .. }
         | Entry::Settled { .. }
         | Entry::Returned { .. }
