@@ -90,6 +90,12 @@ impl Node {
                 tracing::warn!(%peer, %incarnation, "another state directory took the place of the peer's");
                 dismiss(Dismissal::Superseded, turn);
             }
+            Heard::Taken if standing == Standing::Unborn => {
+                // It may not have heard yet that the cluster is born.
+                if self.engine.standing() == Standing::Voter {
+                    self.announce_to(peer, turn);
+                }
+            }
             Heard::Taken => {
                 let is_ours = cluster.is_some() && cluster == self.cluster();
                 if is_ours && standing == Standing::Rejoining {
