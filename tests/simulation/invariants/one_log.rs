@@ -153,11 +153,12 @@ fn count(world: &mut World, entry: &Entry) {
         Entry::Begin(_) => world.tally.restored += 1,
         Entry::Done { .. } => world.tally.done += 1,
         Entry::Abort { .. } => world.tally.aborted += 1,
-        // Before there is a group, nobody guards its data.
-        Entry::Register { master, .. } => {
-            if let Some(index) = world.server_at(&master.endpoint) {
-                let life = world.servers[index].life;
-                world.oracle.losses_accepted.insert((index, life));
+        // What its instances have when it is registered is what a group has.
+        Entry::Register { members, .. } => {
+            for member in members {
+                if let Some(index) = world.server_at(member) {
+                    world.servers[index].begin_anew();
+                }
             }
         }
         Entry::Members { .. }
