@@ -225,7 +225,9 @@ class Cluster:
         self.servers = [Server(server, port, self.directory) for port in ports[: len(NODES)]]
         instances = ",".join(f"127.0.0.1:{each.port}" for each in self.servers)
         peers = ",".join(f"{node}=127.0.0.1:{port}" for node, port in zip(NODES, ports[len(NODES) :]))
-        settings = {"PEERS": peers, "GROUPS__DEMO__INSTANCES": instances, **dict(settings)}
+        # So many failovers in a row are what is wanted here.
+        own = {"PEERS": peers, "GROUPS__DEMO__INSTANCES": instances, "GROUPS__DEMO__FAILOVERS_MAX": 0}
+        settings = {**own, **dict(settings)}
         self.daemons = [Daemon(promoterd, node, self.directory, settings) for node in NODES]
 
     def __enter__(self):
