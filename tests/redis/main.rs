@@ -26,4 +26,5 @@ mod process;
 mod restarts;
 mod server;
 mod settings;
+mod site;
 mod stops;
