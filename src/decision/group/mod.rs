@@ -50,6 +50,8 @@ pub struct Group {
     pub(super) repair: Repair,
     pub(super) guard: Guard,
     pub(super) settling: Option<Settling>,
+    /// Since when everybody says that the group's latest data are nowhere.
+    pub(super) hopeless_since: Option<Instant>,
     /// Why nobody can be promoted, as last told: told once for each reason.
     pub(super) nobody_told: Option<Vec<(Endpoint, Discriminant<Ineligible>)>>,
     pub(super) bookkeeping: Bookkeeping,
@@ -131,6 +133,7 @@ impl Group {
             repair: Repair::default(),
             guard: Guard::default(),
             settling: None,
+            hopeless_since: None,
             nobody_told: None,
             bookkeeping: Bookkeeping::default(),
             proposals_from: now,

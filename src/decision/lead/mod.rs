@@ -6,6 +6,7 @@ mod guarding;
 mod pausing;
 mod promoting;
 mod reinstating;
+mod salvaging;
 mod waiting;
 
 use std::time::{Duration, Instant};
@@ -41,6 +42,7 @@ impl Group {
         self.guard.reset();
         self.bookkeeping = super::group::Bookkeeping::default();
         self.settling = None;
+        self.hopeless_since = None;
         if !leading {
             self.waiting = None;
         }
