@@ -67,7 +67,7 @@ impl Inbox {
                 InstanceEvent::Guarded(outcome) => Event::Guarded(outcome),
             })),
             Some(event) = self.links.recv() => match event {
-                LinkEvent::Up { peer, .. } => News::Node(NodeEvent::PeerUp(peer)),
+                LinkEvent::Up { peer, life } => News::Node(NodeEvent::PeerUp(peer, life)),
                 LinkEvent::Down { peer, reason } => {
                     News::Node(NodeEvent::PeerDown(peer, reason))
                 }

@@ -424,9 +424,9 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
             | Change::Aborted
             | Change::Done
             | Change::History
+            | Change::Guard
             | Change::Paused
-            | Change::Resumed
-            | Change::Guard,
+            | Change::Resumed,
             _,
         ) => None,
     }

@@ -27,6 +27,12 @@ pub struct StatusReport {
     pub leader: Option<NodeId>,
     /// The number of the last election.
     pub term: Term,
+    /// The id of the cluster; `null` before it is born.
+    pub cluster: Option<String>,
+    /// The id of the node's state directory: another one after it was emptied.
+    pub incarnation: String,
+    /// What the node waits for before it is a voter; `null` when it is one.
+    pub waiting: Option<String>,
     /// All voters, and this node's links to them.
     pub voters: Vec<VoterReport>,
     /// Version of the daemon.

@@ -8,12 +8,16 @@ use crate::model::{Endpoint, Epoch};
 #[must_use]
 pub fn obstacles(report: &StatusReport) -> Vec<String> {
     let mut obstacles = Vec::new();
-    if report.leader.is_none() {
+    if let Some(waiting) = &report.waiting {
+        obstacles.push(format!("this node is no voter yet: {waiting}"));
+    }
+    let is_born = report.cluster.is_some();
+    if report.leader.is_none() && is_born {
         obstacles.push(
             "no leader: nothing is promoted until a majority of the voters can talk".to_owned(),
         );
     }
-    if !report.confirmed {
+    if !report.confirmed && is_born {
         obstacles.push(
             "no leader has confirmed this node's state yet: its files are not touched".to_owned(),
         );

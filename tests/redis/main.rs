@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod belonging;
 mod cluster;
 mod comeback;
 mod crash;

@@ -64,6 +64,7 @@ fn host(world: &World, node: usize) -> Host {
         applied: LogIndex(0),
         published: BTreeMap::new(),
         busy: (0, 0),
+        is_emptied: false,
         slow_disk_until: 0,
     }
 }

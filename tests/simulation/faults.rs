@@ -16,6 +16,7 @@ pub enum Fault {
     CrashNode,
     CrashLeader,
     CrashAllNodes,
+    EmptyNode,
     PauseNode,
     PauseLeader,
     SlowDisk,
@@ -40,10 +41,11 @@ pub enum Fault {
     Sabotage,
 }
 
-const ALL: [Fault; 22] = [
+const ALL: [Fault; 23] = [
     Fault::CrashNode,
     Fault::CrashLeader,
     Fault::CrashAllNodes,
+    Fault::EmptyNode,
     Fault::PauseNode,
     Fault::PauseLeader,
     Fault::SlowDisk,
@@ -162,6 +164,7 @@ impl World {
             Fault::CrashNode => self.bounce_node(node),
             Fault::CrashLeader => self.bounce_node(self.leader().unwrap_or(node)),
             Fault::CrashAllNodes => (0..self.hosts.len()).for_each(|node| self.bounce_node(node)),
+            Fault::EmptyNode => self.empty_node(node),
             Fault::PauseNode => self.pause_node(node),
             Fault::PauseLeader => self.pause_node(self.leader().unwrap_or(node)),
             Fault::SlowDisk => {

@@ -125,6 +125,16 @@ impl Server {
         self.is_running() && self.is_master() && !self.is_loading()
     }
 
+    /// What it has, or is copying, is all that anybody is owed.
+    pub fn begin_anew(&mut self) {
+        self.emptied = false;
+        if let Part::Replica { upstream, .. } = &mut self.part
+            && let Upstream::Copying { copy, .. } | Upstream::Reading { copy, .. } = upstream
+        {
+            copy.emptied = false;
+        }
+    }
+
     /// Whom it follows.
     pub fn follows(&self) -> Option<usize> {
         match self.part {

@@ -18,6 +18,11 @@ pub const EXCUSED_AFTER: u64 = 8_000_000;
 /// The first thing that is not as it should be.
 pub fn check(world: &World) -> Result<(), String> {
     check_leader(world)?;
+    let waiting = world.hosts.iter().filter_map(|host| {
+        let waiting = host.node.as_ref()?.waiting()?;
+        Some(format!("node {} waits: {waiting}", host.id))
+    });
+    waiting.map(Err).next().unwrap_or(Ok(()))?;
     world
         .groups
         .iter()

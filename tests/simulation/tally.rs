@@ -38,6 +38,9 @@ pub struct Tally {
     /// Replicas without the guard that copied an emptied instance over their data.
     pub emptied_copies: u64,
     pub slept: u64,
+    /// State directories that were removed, and voters that rejoined with a new one.
+    pub emptied: u64,
+    pub rejoined: u64,
     /// Pauses that began, that somebody ended, and whose time was over.
     pub pauses: u64,
     pub resumes: u64,
@@ -87,6 +90,8 @@ impl Tally {
         self.turned_away += other.turned_away;
         self.emptied_copies += other.emptied_copies;
         self.slept += other.slept;
+        self.emptied += other.emptied;
+        self.rejoined += other.rejoined;
         self.pauses += other.pauses;
         self.resumes += other.resumes;
         self.expiries += other.expiries;
@@ -133,6 +138,7 @@ impl Tally {
                 "a replica without a guard that copied the emptiness",
             ),
             (self.slept, "a node that noticed that it had slept"),
+            (self.rejoined, "a voter that lost its state and rejoined"),
             (self.pauses, "a pause"),
             (self.resumes, "a pause that somebody ended"),
             (self.expiries, "a pause whose time was over"),
@@ -165,6 +171,7 @@ impl Tally {
             "torn tails {}, snapshots {}, installed {}, slept {}",
             self.torn_tails, self.snapshots, self.installs, self.slept
         );
+        println!("emptied {}, rejoined {}", self.emptied, self.rejoined);
         println!(
             "guard: {} tasks, {} emptied masters fed nobody; without it {} copies of emptiness",
             self.guarded, self.turned_away, self.emptied_copies

@@ -81,9 +81,9 @@ impl Group {
             Change::Master
             | Change::Members
             | Change::History
+            | Change::Guard
             | Change::Paused
-            | Change::Resumed
-            | Change::Guard => {}
+            | Change::Resumed => {}
         }
     }
 

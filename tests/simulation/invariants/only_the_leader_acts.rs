@@ -15,6 +15,8 @@ pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
         NodeAction::Send(..)
         | NodeAction::Persist(_)
         | NodeAction::Publish { .. }
+        | NodeAction::Belong(_)
+        | NodeAction::Leave(_)
         | NodeAction::Announce(_)
         | NodeAction::Answer(_) => false,
     };

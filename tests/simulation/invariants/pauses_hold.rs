@@ -82,7 +82,9 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }
             | NodeAction::Announce(_)
-            | NodeAction::Answer(_) => continue,
+            | NodeAction::Answer(_)
+            | NodeAction::Belong(_)
+            | NodeAction::Leave(_) => continue,
         };
         if stood(group) {
             let what = format!("node {} orders {action:?}", step.node);
