@@ -49,6 +49,8 @@ pub(super) fn policy() -> GroupPolicy {
         lag_max: None,
         cooldown: milliseconds(10_000),
         excluded: [].into(),
+        fencing: Fencing::Fast,
+        isolation_after: milliseconds(1000),
     }
 }
 

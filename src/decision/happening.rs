@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::entry::{AbortReason, Candidate, Evidence, Identity, Step};
+use super::fencing::FenceCause;
 use super::health::Cause;
 use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term};
 
@@ -102,6 +103,30 @@ pub enum Happening {
         group: GroupName,
         instance: Endpoint,
         why: String,
+    },
+    /// An instance takes no more writes.
+    Fenced {
+        group: GroupName,
+        instance: Endpoint,
+        cause: FenceCause,
+    },
+    /// An instance has the limits of writing again that it had before it was fenced.
+    Unfenced {
+        group: GroupName,
+        instance: Endpoint,
+    },
+    /// An instance could not be fenced, or a fence of it could not be lifted.
+    FenceFailed {
+        group: GroupName,
+        instance: Endpoint,
+        lifts: bool,
+        why: String,
+    },
+    /// An instance has a fence, and nobody holds it.
+    FenceUnowned {
+        group: GroupName,
+        instance: Endpoint,
+        lifted_by: String,
     },
     /// An instance that is not of the group, or no longer, answers at an address of the group.
     Stranger {
@@ -244,6 +269,36 @@ impl Happening {
                 error!(%group, %master, "the master restarted without its data and every replica copied \
                     that: it is accepted as it is; restore the data from a backup");
             }
+            Self::Fenced {
+                group,
+                instance,
+                cause,
+            } => warn!(%group, %instance, %cause, "fenced: it takes no more writes"),
+            Self::Unfenced { group, instance } => {
+                info!(%group, %instance, "fence lifted: its limits of writing are back");
+            }
+            Self::FenceFailed {
+                group,
+                instance,
+                lifts,
+                why,
+            } => {
+                let what = if *lifts {
+                    "lift the fence of it"
+                } else {
+                    "fence it"
+                };
+                error!(%group, %instance, why, "cannot {what}, will try again: allow +config|get and \
+                    +config|set to our user");
+            }
+            Self::FenceUnowned {
+                group,
+                instance,
+                lifted_by,
+            } => {
+                error!(%group, %instance, lifted_by, "it is fenced (min-replicas-to-write 2147483647) and \
+                    nobody holds that: once it is sure to be the master, lift it by the command named");
+            }
             Self::Stranger { group, instance } => {
                 error!(%group, %instance, "a stranger (a master with other data, or a replica of somebody \
                     outside of this group) is not touched: list it here, empty it, or take it off \
@@ -375,6 +430,22 @@ impl fmt::Display for Happening {
                 formatter,
                 "{master} restarted without the data, which nobody has any more"
             ),
+            Self::Fenced {
+                instance, cause, ..
+            } => write!(formatter, "{instance} fenced: {cause}"),
+            Self::Unfenced { instance, .. } => write!(formatter, "{instance} fenced no longer"),
+            Self::FenceFailed {
+                instance,
+                lifts,
+                why,
+                ..
+            } => {
+                let what = if *lifts { "lifted" } else { "set" };
+                write!(formatter, "fence of {instance} not {what}: {why}")
+            }
+            Self::FenceUnowned { instance, .. } => {
+                write!(formatter, "{instance} is fenced, and nobody holds that")
+            }
             Self::Stranger { instance, .. } => {
                 write!(formatter, "{instance} is a stranger, not touched")
             }

@@ -10,6 +10,7 @@ mod discovery;
 mod entry;
 mod event;
 mod failover;
+mod fencing;
 mod group;
 mod happening;
 mod health;
@@ -39,6 +40,7 @@ pub use entry::{
 };
 pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
+pub use fencing::{FenceCause, FenceClaim, FenceOverview, HeldFence, lifting_command};
 pub use group::Group;
 pub use happening::Happening;
 pub use health::{Cause, Health, Trouble};
@@ -47,7 +49,7 @@ pub use instance_event::{
     ProbeOrder, ProbeReport, PromoteOrder,
 };
 pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
-pub use policy::GroupPolicy;
+pub use policy::{Fencing, GroupPolicy};
 pub use record::{Change, FailoverRecord, GroupRecord, Mandate, Outcome, Records};
 pub use repair::Standing;
 pub use supervisor::{Supervisor, WallClock};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::{AbortReason, Begin, Entry, Identity, Step};
 use super::policy::GroupPolicy;
-use crate::model::{Endpoint, Epoch, GroupName, ReplicationId};
+use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, WriteLimits};
 
 /// Failovers that a group remembers.
 const HISTORY_MAX: usize = 32;
@@ -28,6 +28,8 @@ pub struct GroupRecord {
     members: BTreeSet<Endpoint>,
     histories: VecDeque<ReplicationId>,
     failovers: VecDeque<FailoverRecord>,
+    /// Where they are not the usual ones.
+    limits: BTreeMap<Endpoint, WriteLimits>,
 }
 
 /// One epoch: how it began, and how it ended.
@@ -94,6 +96,8 @@ pub enum Change {
     Aborted,
     /// The history of a past epoch.
     History,
+    /// What instances have of their own where a fence would stand.
+    Limits,
 }
 
 impl Records {
@@ -144,6 +148,7 @@ impl Records {
             members,
             histories,
             failovers: VecDeque::new(),
+            limits: BTreeMap::new(),
         };
         self.groups.insert(group, record);
         Change::Master
@@ -181,6 +186,12 @@ impl GroupRecord {
         &self.failovers
     }
 
+    /// What an instance has where a fence would stand, if that is not what all have.
+    #[must_use]
+    pub fn limits(&self, instance: &Endpoint) -> Option<WriteLimits> {
+        self.limits.get(instance).copied()
+    }
+
     /// Whether this replication history is, or was, the group's.
     #[must_use]
     pub fn knows_history(&self, id: &ReplicationId) -> bool {
@@ -211,6 +222,7 @@ impl GroupRecord {
             Entry::Returned {
                 epoch, lost_bytes, ..
             } => self.note_loss(epoch, lost_bytes),
+            Entry::Limits { limits, .. } => self.note_limits(limits),
         }
     }
 
@@ -219,6 +231,7 @@ impl GroupRecord {
         if members == self.members || members.len() > GroupPolicy::MEMBERS_MAX {
             return Change::None;
         }
+        self.limits.retain(|instance, _| members.contains(instance));
         self.members = members;
         Change::Members
     }
@@ -302,6 +315,23 @@ impl GroupRecord {
         };
         past.loss = Some(lost_bytes);
         Change::History
+    }
+
+    /// A fence is never taken for what an instance has of its own.
+    fn note_limits(&mut self, limits: BTreeMap<Endpoint, WriteLimits>) -> Change {
+        let before = self.limits.clone();
+        for (endpoint, limits) in limits {
+            if limits == WriteLimits::default() {
+                self.limits.remove(&endpoint);
+            } else if !limits.is_fence() && self.members.contains(&endpoint) {
+                self.limits.insert(endpoint, limits);
+            }
+        }
+        if self.limits == before {
+            Change::None
+        } else {
+            Change::Limits
+        }
     }
 
     fn past(&mut self, epoch: Epoch) -> Option<&mut FailoverRecord> {

@@ -238,6 +238,8 @@ impl Supervisor {
             if self.leading {
                 group.lead(record, wall, now, actions);
             }
+            // Behind all that brings the new master about.
+            group.keep_fences(record, self.leading, now, actions);
         }
     }
 
@@ -292,7 +294,7 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
     let group = entry.group().clone();
     let epoch = record.epoch();
     match (change, entry) {
-        (Change::None | Change::Members, _) => None,
+        (Change::None | Change::Members | Change::Limits, _) => None,
         (Change::Master, Entry::Register { master, .. }) => Some(Happening::Registered {
             group,
             master: master.endpoint.clone(),

@@ -11,6 +11,7 @@ pub use causes::with_causes;
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use instance::{
     AnnouncedReplica, InstanceInfo, Loading, MasterLink, PingReply, ReplicationHistory, Role,
+    WriteLimits,
 };
 pub use name::{ClientName, GroupName, InvalidName, NodeId};
 pub use number::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::keys::{self, Key, Scope};
 use super::mistakes::Problem;
 use super::node::read_secret;
-use super::parse::{AbsolutePath, Address, Count, List, Size, Span, Switch, Username};
+use super::parse::{AbsolutePath, Address, Count, Level, List, Size, Span, Switch, Username};
 use super::reader::{Reader, Reading, example};
 use super::source::Origin;
 use crate::decision::GroupPolicy;
@@ -26,15 +26,6 @@ pub struct GroupSettings {
     pub policy: GroupPolicy,
     /// What lets us into its instances.
     pub credentials: Credentials,
-    /// What stops an old master.
-    pub fencing: Fencing,
-}
-
-/// What makes sure that an old master takes no more writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fencing {
-    /// Nothing does.
-    Off,
 }
 
 /// What reading all groups came to.
@@ -128,14 +119,10 @@ impl GroupSettings {
     ) -> Option<Self> {
         let policy = read_policy(reader, label, voters, owners);
         let credentials = read_credentials(reader, label);
-        let fencing = reader
-            .read_restricted(&keys::FENCING, label)
-            .then_some(Fencing::Off);
         let is_capable = reader.read_restricted(&keys::GUARD, label);
         is_capable.then_some(Self {
             policy: policy?,
             credentials: credentials?,
-            fencing: fencing?,
         })
     }
 }
@@ -168,6 +155,10 @@ fn read_policy(
         .map(|Size(size)| size);
     let promote_timeout = span(reader, &keys::PROMOTE_TIMEOUT);
     let cooldown = span(reader, &keys::COOLDOWN);
+    let fencing = reader
+        .read_or_default(&keys::FENCING, label)
+        .map(|Level(fencing)| fencing);
+    let isolation_after = read_isolation(reader, label, down_after);
     (is_own && is_ordered).then_some(GroupPolicy {
         instances: instances?,
         quorum: quorum?,
@@ -180,6 +171,8 @@ fn read_policy(
         lag_max: lag_max?,
         cooldown: cooldown?,
         excluded: excluded?,
+        fencing: fencing?,
+        isolation_after: isolation_after?,
     })
 }
 
@@ -247,6 +240,26 @@ fn read_quorum(reader: &mut Reader, label: &str, voters: Option<usize>) -> Optio
             Some(majority)
         }
         (Reading::Absent, None) | (Reading::Mistaken, _) => None,
+    }
+}
+
+fn read_isolation(
+    reader: &mut Reader,
+    label: &str,
+    down_after: Option<Duration>,
+) -> Option<Duration> {
+    let key = &keys::ISOLATION_AFTER;
+    match reader.read(key, label) {
+        Reading::Given(span) => {
+            let Span(span) = reader.demand_bounds(key, label, span)?;
+            Some(span)
+        }
+        Reading::Absent => {
+            let span = down_after?.max(GroupPolicy::ISOLATION_MIN);
+            reader.settle(key, label, humantime::format_duration(span));
+            Some(span)
+        }
+        Reading::Mistaken => None,
     }
 }
 

@@ -16,6 +16,7 @@ mod cut;
 mod daemon;
 mod demo;
 mod discovery;
+mod fence;
 mod hang;
 mod hosts;
 mod keys;

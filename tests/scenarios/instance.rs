@@ -1,8 +1,9 @@
 //! A Redis instance, as far as decisions need one.
 
+use promoterd::decision::CommandFailure;
 use promoterd::model::{
     AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicationHistory,
-    ReplicationId, ReplicationOffset, Role, RunId,
+    ReplicationId, ReplicationOffset, Role, RunId, WriteLimits,
 };
 
 /// Whether its process runs.
@@ -30,6 +31,10 @@ pub struct Instance {
     pub denies_following: bool,
     pub denies_info: bool,
     pub loses_promotion: bool,
+    pub limits: WriteLimits,
+    /// What its own file says of them.
+    pub configured_limits: WriteLimits,
+    pub denies_config: bool,
 }
 
 impl Instance {
@@ -49,6 +54,9 @@ impl Instance {
             denies_following: false,
             denies_info: false,
             loses_promotion: false,
+            limits: WriteLimits::default(),
+            configured_limits: WriteLimits::default(),
+            denies_config: false,
         }
     }
 
@@ -64,6 +72,7 @@ impl Instance {
     pub fn restart(&mut self, how: &str, life: u8, history: u8) {
         self.process = Process::Running;
         self.life = life;
+        self.limits = self.configured_limits;
         let before = (self.history, self.offset);
         self.history = history;
         self.continues = None;
@@ -152,13 +161,31 @@ impl Instance {
         }
     }
 
+    pub fn config(&self) -> Result<(), CommandFailure> {
+        if self.denies_config {
+            return Err(CommandFailure::Denied("NOPERM".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn fence(&self) -> String {
+        match self.limits {
+            limits if limits.is_fence() => ", fenced".to_owned(),
+            limits if limits == WriteLimits::default() => String::new(),
+            limits => format!(", {limits}"),
+        }
+    }
+
     pub fn describe(&self) -> String {
         match (self.process, &self.follows) {
             (Process::Dead, _) => format!("{} dead", self.name),
             (Process::Hung, _) => format!("{} hung", self.name),
-            (Process::Running, None) => format!("{} master at {}", self.name, self.offset),
+            (Process::Running, None) => {
+                format!("{} master at {}{}", self.name, self.offset, self.fence())
+            }
             (Process::Running, Some(master)) => {
-                format!("{} follows {master} at {}", self.name, self.offset)
+                let fence = self.fence();
+                format!("{} follows {master} at {}{fence}", self.name, self.offset)
             }
         }
     }

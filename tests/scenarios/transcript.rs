@@ -14,6 +14,9 @@ pub fn probe(order: &ProbeOrder) -> String {
         ProbeCommand::AskInfo => "INFO".to_owned(),
         ProbeCommand::WatchProcess(number) => format!("watch process {number}"),
         ProbeCommand::Promote(order) => format!("PROMOTE in epoch {}", order.epoch()),
+        ProbeCommand::AskLimits => "ask limits".to_owned(),
+        ProbeCommand::SetLimits(limits) if limits.is_fence() => "FENCE".to_owned(),
+        ProbeCommand::SetLimits(limits) => format!("LIFT, {limits}"),
     };
     format!("{}#{}: {command}", order.endpoint.host(), order.link.0)
 }
@@ -52,6 +55,13 @@ pub fn entry(entry: &Entry) -> String {
         Entry::Returned {
             epoch, lost_bytes, ..
         } => format!("Returned epoch {epoch}: {lost_bytes} bytes lost"),
+        Entry::Limits { limits, .. } => {
+            let limits: Vec<String> = limits
+                .iter()
+                .map(|(instance, limits)| format!("{}: {limits}", instance.host()))
+                .collect();
+            format!("Limits {}", limits.join("; "))
+        }
     }
 }
 
@@ -131,6 +141,20 @@ pub fn happening(happening: &Happening) -> Option<String> {
         Happening::Stranger { instance, .. } => {
             Some(format!("says {} is a stranger", instance.host()))
         }
+        Happening::Fenced {
+            instance, cause, ..
+        } => Some(format!("says {} is fenced: {cause}", instance.host())),
+        Happening::Unfenced { instance, .. } => {
+            Some(format!("says {} is fenced no longer", instance.host()))
+        }
+        Happening::FenceFailed { instance, why, .. } => Some(format!(
+            "says the fence of {} failed: {why}",
+            instance.host()
+        )),
+        Happening::FenceUnowned { instance, .. } => Some(format!(
+            "says nobody holds the fence of {}",
+            instance.host()
+        )),
         Happening::Slept { for_ms } => Some(format!("says it slept for {for_ms} ms")),
         Happening::LeaderChanged { .. }
         | Happening::PeerUp { .. }
@@ -151,8 +175,11 @@ pub fn happening(happening: &Happening) -> Option<String> {
 pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
     match action {
         Action::Probe(order) => {
-            let is_promotion = matches!(order.command, ProbeCommand::Promote(_));
-            (shows_probes || is_promotion).then(|| probe(order))
+            let is_change = matches!(
+                order.command,
+                ProbeCommand::Promote(_) | ProbeCommand::SetLimits(_)
+            );
+            (shows_probes || is_change).then(|| probe(order))
         }
         Action::Follow(order) => Some(follow(order)),
         Action::Propose(proposed) => Some(format!("propose {}", entry(proposed))),

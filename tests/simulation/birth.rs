@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use promoterd::consensus::{EngineSettings, Identity};
-use promoterd::decision::GroupPolicy;
+use promoterd::decision::{Fencing, GroupPolicy};
 use promoterd::model::{
-    Endpoint, Incarnation, LogIndex, NodeId, ReplicationHistory, ReplicationOffset,
+    Endpoint, Incarnation, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, WriteLimits,
 };
 
 use super::disk::Disk;
@@ -75,6 +75,8 @@ fn add_group(world: &mut World, group: usize) {
     let size = [2, 3, 3, 3, 4, 4][place];
     let first = world.servers.len();
     let shift = usize::try_from(world.random.below(5)).unwrap_or(0);
+    // All servers of a group have the same file.
+    let limited = world.random.below(4) == 0;
     let zero_priority = world.random.below(8) == 0 && size > 2;
     let history = ReplicationHistory {
         id: draw_id(&mut world.random),
@@ -93,6 +95,10 @@ fn add_group(world: &mut World, group: usize) {
                 master: first,
                 upstream,
             },
+        };
+        let limits = WriteLimits {
+            replicas_min: u32::from(limited),
+            ..WriteLimits::default()
         };
         let server = Server {
             endpoint: endpoint.expect("an address and a port"),
@@ -122,6 +128,8 @@ fn add_group(world: &mut World, group: usize) {
             attempt: 0,
             stalled: Vec::new(),
             configured: (place > 0).then_some(first),
+            limits,
+            configured_limits: limits,
         };
         world.servers.push(server);
         world.try_to_follow(index, 1_000);
@@ -170,5 +178,11 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
             0
         }),
         excluded: BTreeSet::new(),
+        fencing: if world.seed.is_multiple_of(5) {
+            Fencing::Off
+        } else {
+            Fencing::Fast
+        },
+        isolation_after: milliseconds(1000),
     }
 }

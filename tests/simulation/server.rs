@@ -2,7 +2,7 @@
 
 use promoterd::model::{
     AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicationHistory,
-    ReplicationId, ReplicationOffset, Role, RunId, SplitMix,
+    ReplicationId, ReplicationOffset, Role, RunId, SplitMix, WriteLimits,
 };
 
 use super::pipes::{Micros, PipeId};
@@ -91,6 +91,9 @@ pub struct Server {
     pub stalled: Vec<Item>,
     /// Whom its own configuration file has it follow.
     pub configured: Option<usize>,
+    /// What it says of writing now, and by its own configuration file.
+    pub limits: WriteLimits,
+    pub configured_limits: WriteLimits,
 }
 
 impl Server {
@@ -115,6 +118,10 @@ impl Server {
 
     pub fn is_writable(&self) -> bool {
         self.is_running() && self.is_master() && !self.is_loading()
+    }
+
+    pub fn is_fenced(&self) -> bool {
+        self.limits.is_fence()
     }
 
     /// Whom it follows.
@@ -197,6 +204,7 @@ impl Server {
         self.process_id += 1 + u32::try_from(random.below(50)).unwrap_or(1);
         self.attempt += 1;
         self.stalled.clear();
+        self.limits = self.configured_limits;
         let was = self.history;
         let kept = match restart {
             Restart::Empty => None,

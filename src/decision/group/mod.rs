@@ -12,7 +12,8 @@ use super::agreement::Verdict;
 use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::event::{Action, Deadline, DeadlineReason};
-use super::failover::Failover;
+use super::failover::{Failover, Timeline};
+use super::fencing::{FenceCause, Fences};
 use super::happening::Happening;
 use super::health::{Cause, Health};
 use super::instance_event::{FollowOutcome, ProbeEvent, ProbeOrder, ProbeReport};
@@ -45,6 +46,7 @@ pub struct Group {
     pub(super) failover: Failover,
     pub(super) repair: Repair,
     pub(super) settling: Option<Settling>,
+    pub(super) fences: Fences,
     /// Why nobody can be promoted, as last told: told once for each reason.
     pub(super) nobody_told: Option<Vec<(Endpoint, Discriminant<Ineligible>)>>,
     pub(super) bookkeeping: Bookkeeping,
@@ -64,6 +66,7 @@ pub(super) struct Bookkeeping {
     pub(super) members: bool,
     pub(super) identity: bool,
     pub(super) returned: bool,
+    pub(super) limits: bool,
 }
 
 /// What of a view is worth a message of its own when it changes.
@@ -73,6 +76,7 @@ struct Told {
     run_id: RunId,
     opinion: Kind,
     files_epoch: Option<Epoch>,
+    fences: Vec<(Endpoint, FenceCause)>,
     /// Signs of life, only while somebody doubts.
     signs: Option<(Option<Instant>, Option<Instant>)>,
 }
@@ -114,6 +118,7 @@ impl Group {
             failover: Failover::watching(),
             repair: Repair::default(),
             settling: None,
+            fences: Fences::default(),
             nobody_told: None,
             bookkeeping: Bookkeeping::default(),
             proposals_from: now,
@@ -147,6 +152,19 @@ impl Group {
             | ProbeReport::Closed(_)
             | ProbeReport::PingReplied { .. }
             | ProbeReport::InfoReplied { .. }
+            | ProbeReport::LimitsReplied { .. }
+            | ProbeReport::LimitsSet { .. }
+            | ProbeReport::ProcessExited => None,
+        };
+        let limits_set = match &event.report {
+            ProbeReport::LimitsSet { limits, result, .. } => Some((*limits, result.clone())),
+            ProbeReport::Connected { .. }
+            | ProbeReport::ConnectFailed(_)
+            | ProbeReport::Closed(_)
+            | ProbeReport::PingReplied { .. }
+            | ProbeReport::InfoReplied { .. }
+            | ProbeReport::LimitsReplied { .. }
+            | ProbeReport::PromoteReplied { .. }
             | ProbeReport::ProcessExited => None,
         };
         let mut orders = Orders::new();
@@ -154,6 +172,9 @@ impl Group {
         self.send(&event.endpoint, orders, actions);
         if let Some((epoch, result)) = replied {
             self.on_promote_replied(event.link, epoch, result, record, now, actions);
+        }
+        if let Some((limits, result)) = limits_set {
+            self.on_limits_set(&event.endpoint, limits, result, now, actions);
         }
         if read_info {
             self.find_aliases(record, actions);
@@ -177,6 +198,7 @@ impl Group {
             Health::Unknown | Health::Up => None,
         };
         self.views.insert(peer, held);
+        self.hear_of_fences(view, now);
         // Somebody doubts the master: a ping sent from here, after that, tells who is right.
         let Some((since, record)) = doubts.zip(record) else {
             return;
@@ -213,6 +235,9 @@ impl Group {
                 why: failure.to_string(),
             },
         }));
+        if let Some(watch) = self.watches.get_mut(&order.endpoint) {
+            watch.doubt_limits(now);
+        }
         self.ask_info(&order.endpoint.clone(), now, actions);
     }
 
@@ -235,13 +260,18 @@ impl Group {
                     self.cooldown_until = Some(now + self.policy.cooldown);
                 }
                 self.watch_members(Some(record), now);
-                self.ask_info(&record.master().endpoint.clone(), now, actions);
+                let master = &record.master().endpoint;
+                if let Some(watch) = self.watches.get_mut(master) {
+                    watch.doubt_limits(now);
+                }
+                self.ask_info(&master.clone(), now, actions);
             }
             Change::Members => {
                 self.bookkeeping.members = false;
                 self.watch_members(Some(record), now);
             }
             Change::History => self.bookkeeping.returned = false,
+            Change::Limits => self.bookkeeping.limits = false,
             Change::Begun | Change::Aborted | Change::None => {}
         }
     }
@@ -378,6 +408,12 @@ impl Group {
         .into_iter()
         .filter_map(|(at, reason)| at.map(|at| Deadline { at, reason }))
         .min()
+    }
+
+    /// The timeline of the failover that this node carries out, or that settles.
+    pub(super) fn timeline(&mut self) -> Option<&mut Timeline> {
+        let settling = self.settling.as_mut().map(Settling::timeline);
+        self.failover.timeline().or(settling)
     }
 
     /// How early a deadline may be noticed.

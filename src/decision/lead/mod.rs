@@ -68,7 +68,7 @@ impl Group {
                 };
             }
             Change::None => self.on_unfit(entry, record, now),
-            Change::Master | Change::Members | Change::History => {}
+            Change::Master | Change::Members | Change::History | Change::Limits => {}
         }
     }
 
@@ -90,6 +90,10 @@ impl Group {
             }
             (_, Entry::Returned { .. }) => {
                 self.bookkeeping.returned = false;
+                false
+            }
+            (_, Entry::Limits { .. }) => {
+                self.bookkeeping.limits = false;
                 false
             }
             (
@@ -146,6 +150,7 @@ impl Group {
         while self.advance(record, wall, now, actions) {}
         if matches!(self.failover, Failover::Watching { .. }) {
             self.keep_books(record, now, actions);
+            self.log_limits(record, actions);
             self.keep_following(record, now, actions);
         }
         self.settle(record, now, actions);

@@ -138,6 +138,7 @@ fn count(world: &mut World, entry: &Entry) {
         Entry::Begin(begin) => *world.tally.begun.entry(begin.evidence.cause).or_default() += 1,
         Entry::Done { .. } => world.tally.done += 1,
         Entry::Abort { .. } => world.tally.aborted += 1,
+        Entry::Limits { .. } => world.tally.limits_logged += 1,
         Entry::Register { .. }
         | Entry::Members { .. }
         | Entry::Identify { .. }
