@@ -167,6 +167,24 @@ impl Cluster {
         }
     }
 
+    /// Each of the others sees its link to `node` end.
+    pub(super) fn tell_of_end(&mut self, node: &NodeId) {
+        for other in self.names() {
+            if other != *node {
+                self.tell_one_of_end(&other, node);
+            }
+        }
+    }
+
+    pub(super) fn tell_one_of_end(&mut self, told: &NodeId, node: &NodeId) {
+        let now = self.now;
+        if let Some(engine) = self.member(told).engine.as_mut() {
+            engine.advance_to(now);
+            engine.peer_ended(node, now);
+            self.drain(told);
+        }
+    }
+
     pub(super) fn heal(&mut self) {
         self.cut.clear();
     }

@@ -13,6 +13,7 @@ use super::raft::{Voters, entry_to_raft, logger, position};
 use super::settings::{EngineSettings, InvalidSettings, ticks};
 use super::status::{BACKLOG_MAX, CompactError, Progress, ProposeError, Ready, Role, Status};
 use super::storage::Storage;
+use super::succession::Succession;
 use crate::model::{LogIndex, NodeId, SplitMix, Term};
 
 /// Most bytes of entries in one message, unless a single one is longer.
@@ -38,6 +39,7 @@ pub struct Engine {
     pub(super) compacted: bool,
     /// When each follower that we await an answer from was sent a snapshot.
     pub(super) snapshots_sent: BTreeMap<u64, Instant>,
+    pub(super) succession: Option<Succession>,
 }
 
 /// A batch on its way to the disk, and what may happen once it is there.
@@ -82,6 +84,7 @@ impl Engine {
             outstanding: None,
             compacted: false,
             snapshots_sent: BTreeMap::new(),
+            succession: None,
         };
         engine.draw_election_timeout();
         if engine.voters.is_single() {
@@ -108,6 +111,7 @@ impl Engine {
                 self.draw_election_timeout();
             }
         }
+        self.succeed(now);
     }
 
     /// The next moment at which the passing of time alone changes anything.
@@ -125,7 +129,8 @@ impl Engine {
         if self.is_installing() {
             return None;
         }
-        Some(self.clock + Duration::from_millis(remaining.max(1) as u64))
+        let by_tick = self.clock + Duration::from_millis(remaining.max(1) as u64);
+        Some(self.next_turn().map_or(by_tick, |turn| turn.min(by_tick)))
     }
 
     /// Takes in a message that the link says is from `from`.
@@ -276,7 +281,7 @@ impl Engine {
 
     /// While a snapshot is on its way to the disk, raft-rs stumbles over an election (its applied
     /// index lies before the first entry), so time stands still and messages are turned away.
-    fn is_installing(&self) -> bool {
+    pub(super) fn is_installing(&self) -> bool {
         self.outstanding
             .as_ref()
             .is_some_and(|outstanding| outstanding.progress.install.is_some())
@@ -300,7 +305,7 @@ impl Engine {
 
     /// raft-rs draws from a generator of its own whenever it changes its role; here the seed, the
     /// node and the term decide, so it does no harm to say it once too often.
-    fn draw_election_timeout(&mut self) {
+    pub(super) fn draw_election_timeout(&mut self) {
         let min = ticks(self.settings.election_timeout_min);
         let spread = ticks(self.settings.election_timeout_max) - min;
         let mut by_node = SplitMix::new(self.settings.seed ^ self.number.rotate_left(32));

@@ -24,6 +24,7 @@ mod ready;
 mod settings;
 mod status;
 mod storage;
+mod succession;
 mod writer;
 
 #[cfg(test)]
@@ -39,6 +40,6 @@ pub use log::{
     Identity, RecoverError, Recovered, begin, decode_snapshot, encode, encode_snapshot, recover,
 };
 pub use message::{Absurd, Body, Message, PAYLOAD_LENGTH_MAX, STATE_LENGTH_MAX};
-pub use settings::{EngineSettings, InvalidSettings};
+pub use settings::{EngineSettings, InvalidSettings, heartbeat_interval};
 pub use status::{CompactError, Outgoing, Progress, ProposeError, Ready, Role, Status};
 pub use writer::{LogWriter, WriterStopped};

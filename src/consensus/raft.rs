@@ -32,6 +32,19 @@ impl Voters {
         self.0.get(place)
     }
 
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many voters come before `node`, without `left_out`.
+    pub(super) fn count_before(&self, node: &NodeId, left_out: &NodeId) -> u32 {
+        let before = self
+            .0
+            .iter()
+            .filter(|voter| *voter < node && *voter != left_out);
+        u32::try_from(before.count()).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn is_single(&self) -> bool {
         self.0.len() == 1
     }

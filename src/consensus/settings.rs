@@ -18,7 +18,7 @@ pub struct EngineSettings {
     pub election_timeout_min: Duration,
     /// By then each has; where between the two is drawn from the seed, for each node and term.
     pub election_timeout_max: Duration,
-    /// How often a leader shows that it lives: a third of `election_timeout_min` by custom.
+    /// How often a leader shows that it lives: see [`heartbeat_interval`].
     pub heartbeat_interval: Duration,
     /// Names the sequence of all random choices.
     pub seed: u64,
@@ -38,7 +38,7 @@ pub enum InvalidSettings {
     /// The times contradict each other.
     #[error(
         "the heartbeat interval ({heartbeat:?}) must be at least 1ms and below the shortest election timeout \
-         ({min:?}), and that below the longest ({max:?}, at most 1h): 150ms-300ms is proven"
+         ({min:?}), and that below the longest ({max:?}, at most 1h): 300ms-600ms is proven"
     )]
     Times {
         /// The heartbeat interval.
@@ -76,6 +76,13 @@ impl EngineSettings {
         }
         Ok(())
     }
+}
+
+/// How often a leader should show that it lives: a follower waits for at least one and a half. At
+/// the defaults it comes a little before a probe is due, so that one waking serves both.
+#[must_use]
+pub fn heartbeat_interval(election_timeout_min: Duration) -> Duration {
+    election_timeout_min * 13 / 20
 }
 
 /// How many ticks of the engine a span lasts: one a millisecond.

@@ -11,7 +11,7 @@ use super::node::NodeEvent;
 use crate::clients::FileOutcome;
 use crate::consensus::LogError;
 use crate::decision::Event;
-use crate::model::{Incarnation, NodeId};
+use crate::model::{Life, NodeId};
 use crate::peer::LinkEvent;
 use crate::redis::InstanceEvent;
 use crate::status::Question;
@@ -36,7 +36,7 @@ pub(super) enum News {
     /// To the node.
     Node(NodeEvent),
     /// A peer sent bytes.
-    Message(NodeId, Incarnation, Vec<u8>),
+    Message(NodeId, Life, Vec<u8>),
     /// A client's file was rewritten, or not.
     File(FileOutcome),
     /// The log cannot be written.
@@ -68,10 +68,10 @@ impl Inbox {
             Some(event) = self.links.recv() => match event {
                 LinkEvent::Up { peer, .. } => News::Node(NodeEvent::PeerUp(peer)),
                 LinkEvent::Down { peer, reason } => {
-                    News::Node(NodeEvent::PeerDown(peer, reason.to_string()))
+                    News::Node(NodeEvent::PeerDown(peer, reason))
                 }
-                LinkEvent::Received { peer, incarnation, payload } => {
-                    News::Message(peer, incarnation, payload)
+                LinkEvent::Received { peer, life, payload } => {
+                    News::Message(peer, life, payload)
                 }
             },
             outcome = self.files.recv() => outcome.map_or(News::Died("clients"), News::File),

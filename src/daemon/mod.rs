@@ -15,6 +15,7 @@ mod files;
 mod inbox;
 mod node;
 mod overview;
+mod service;
 mod start;
 mod stream;
 
@@ -31,9 +32,13 @@ use crate::decision::Event;
 use crate::settings::Settings;
 use effects::Effects;
 use inbox::{Inbox, News};
+use service::Service;
 
 /// Longest time that a stop may take to hand leadership over.
 const HAND_OVER_MAX: Duration = Duration::from_millis(500);
+
+/// Longest time that a whole stop takes: leadership, links, clients' files.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// Why a running daemon had to stop.
 #[derive(Debug, Error)]
@@ -62,6 +67,7 @@ pub struct Daemon {
     node: Node,
     inbox: Inbox,
     effects: Effects,
+    service: Service,
 }
 
 impl Daemon {
@@ -79,15 +85,17 @@ impl Daemon {
     /// [`DaemonError`] when it cannot go on. What it promised is on disk, so a restart is safe.
     pub async fn run(mut self) -> Result<(), DaemonError> {
         self.handle(NodeEvent::Core(Event::DeadlineReached))?;
+        self.service.ready(&self.node);
         let mut stop_at: Option<Instant> = None;
         loop {
             let deadline = self.node.next_deadline().map(|deadline| deadline.at);
-            let wake_at = [deadline, stop_at].into_iter().flatten().min();
+            let wake_at = [deadline, stop_at, self.service.next_deadline()];
+            let wake_at = wake_at.into_iter().flatten().min();
             match self.inbox.next(wake_at).await {
                 News::Node(event) => self.handle(event)?,
-                News::Message(peer, incarnation, payload) => {
+                News::Message(peer, life, payload) => {
                     if let Some(message) = effects::decode(&peer, &payload) {
-                        self.handle(NodeEvent::PeerSent(peer, incarnation, message))?;
+                        self.handle(NodeEvent::PeerSent(peer, life, message))?;
                     }
                 }
                 News::File(outcome) => {
@@ -100,6 +108,7 @@ impl Daemon {
                 News::Question(question) => self.effects.answer(&self.node, question),
                 News::Stop(signal) if stop_at.is_none() => {
                     info!(signal, "stopping");
+                    self.service.stopping(STOP_MAX);
                     let is_handed_over = self.hand_over()?;
                     let patience = if is_handed_over {
                         HAND_OVER_MAX
@@ -113,6 +122,7 @@ impl Daemon {
                     stop_at = Some(Instant::now());
                 }
             }
+            self.service.turn(Instant::now());
             let over = |at: Instant| !self.node.is_leader() || at <= Instant::now();
             if stop_at.is_some_and(over) {
                 break;
@@ -124,7 +134,13 @@ impl Daemon {
 
     fn handle(&mut self, event: NodeEvent) -> Result<(), NodeError> {
         let actions = self.node.handle(event, Instant::now())?;
+        let is_news = actions
+            .iter()
+            .any(|action| matches!(action, NodeAction::Announce(_)));
         self.effects.carry_out(actions);
+        if is_news {
+            self.service.show(&self.node);
+        }
         Ok(())
     }
 

@@ -15,8 +15,8 @@ use crate::decision::{
     Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, Happening,
     InvalidEntry, ProbeOrder, Records, Supervisor, WallClock,
 };
-use crate::model::{Endpoint, Epoch, GroupName, Incarnation, LogIndex, NodeId, Term};
-use crate::peer::{PeerMessage, PeerReport};
+use crate::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, Term};
+use crate::peer::{DownReason, PeerMessage, PeerReport};
 
 /// Entries after which the log is replaced by a snapshot.
 const COMPACT_AFTER: u64 = 1000;
@@ -35,9 +35,9 @@ pub enum NodeEvent {
     /// A link came up.
     PeerUp(NodeId),
     /// A link went down.
-    PeerDown(NodeId, String),
+    PeerDown(NodeId, DownReason),
     /// A peer sent a message.
-    PeerSent(NodeId, Incarnation, PeerMessage),
+    PeerSent(NodeId, Life, PeerMessage),
 }
 
 /// Something for the world outside to do.
@@ -89,6 +89,8 @@ pub struct Node {
     /// The committed index that a leader named, until it is applied here.
     confirm_at: Option<LogIndex>,
     compacted_at: LogIndex,
+    /// People heard of what was committed up to here in an earlier life.
+    replayed_until: LogIndex,
     /// The last refusal of a peer's message that people were told of.
     refused: Option<(NodeId, Discriminant<Refused>)>,
     compact_after: u64,
@@ -113,6 +115,7 @@ impl Node {
             .snapshot
             .as_ref()
             .map_or(LogIndex(0), |snapshot| snapshot.position.index);
+        let replayed_until = recovered.hard_state.committed;
         let node = settings.node.clone();
         let peers = settings
             .voters
@@ -129,6 +132,7 @@ impl Node {
             confirm_at: None,
             refused: None,
             compacted_at,
+            replayed_until,
             compact_after: COMPACT_AFTER,
         })
     }
@@ -162,11 +166,16 @@ impl Node {
                     .extend(self.supervisor.handle(Event::PeerUp(peer), now));
             }
             NodeEvent::PeerDown(peer, reason) => {
-                self.engine.peer_unreachable(&peer);
+                if reason.is_end_of_process() {
+                    self.engine.peer_ended(&peer, now);
+                } else {
+                    self.engine.peer_unreachable(&peer);
+                }
+                let reason = reason.to_string();
                 turn.announce(Happening::PeerDown { peer, reason });
             }
-            NodeEvent::PeerSent(peer, incarnation, message) => {
-                self.on_message(peer, incarnation, message, &mut turn);
+            NodeEvent::PeerSent(peer, life, message) => {
+                self.on_message(peer, life, message, &mut turn);
             }
         }
         // The engine wakes this node far more often than the core asks for; what the core will want
@@ -234,13 +243,7 @@ impl Node {
         Ok(())
     }
 
-    fn on_message(
-        &mut self,
-        peer: NodeId,
-        incarnation: Incarnation,
-        message: PeerMessage,
-        turn: &mut Turn,
-    ) {
+    fn on_message(&mut self, peer: NodeId, life: Life, message: PeerMessage, turn: &mut Turn) {
         match message {
             PeerMessage::Engine(message) => {
                 if let Err(refused) = self.engine.receive(&peer, message) {
@@ -252,11 +255,7 @@ impl Node {
                 if self.engine.status().leader.as_ref() == Some(&peer) && committed.is_some() {
                     self.confirm_at = committed;
                 }
-                let event = Event::PeerReported {
-                    peer,
-                    incarnation,
-                    report,
-                };
+                let event = Event::PeerReported { peer, life, report };
                 turn.pending.extend(self.supervisor.handle(event, turn.now));
             }
         }
@@ -285,8 +284,12 @@ impl Node {
                 turn.send(ready.send);
                 for committed in ready.committed {
                     let entry = Entry::decode(&committed.payload)?;
-                    let event = Event::Committed(entry);
-                    turn.pending.extend(self.supervisor.handle(event, turn.now));
+                    let is_news = committed.index > self.replayed_until;
+                    let actions = self.supervisor.handle(Event::Committed(entry), turn.now);
+                    let worth_telling =
+                        |action: &Action| is_news || !matches!(action, Action::Announce(_));
+                    turn.pending
+                        .extend(actions.into_iter().filter(worth_telling));
                 }
                 turn.actions.extend(ready.persist.map(NodeAction::Persist));
                 continue;

@@ -1,7 +1,7 @@
 //! Opening, locking and binding all that a daemon needs, or saying what cannot be had.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
@@ -15,11 +15,14 @@ use super::effects::Effects;
 use super::files::Files;
 use super::inbox::Inbox;
 use super::node::{Node, NodeError};
+use super::service::Service;
 use super::stream::{Stream, wall_clock};
 use crate::clients::journal::{Journal, JournalError};
 use crate::clients::{Target, Worker};
-use crate::consensus::{EngineSettings, Identity, LogError, LogFile, LogWriter};
-use crate::model::Incarnation;
+use crate::consensus::{
+    EngineSettings, Identity, LogError, LogFile, LogWriter, heartbeat_interval,
+};
+use crate::model::Life;
 use crate::peer::{LinkError, LinkSettings, Links};
 use crate::redis::Instances;
 use crate::settings::Settings;
@@ -57,7 +60,7 @@ pub enum StartError {
 }
 
 pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
-    let incarnation = Incarnation(random()?);
+    let life = Life(random()?);
     let identity = Identity {
         node: settings.node.clone(),
         voters: settings.voters.keys().cloned().collect(),
@@ -82,7 +85,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
     let (link_events, links_inbox) = mpsc::channel(LINK_NEWS_MAX);
     let link_settings = LinkSettings {
         node: settings.node.clone(),
-        incarnation,
+        life,
         voters: settings.voters.clone(),
         listen: settings.listen.clone(),
         key: settings.peer_key.clone(),
@@ -118,6 +121,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         groups = settings.groups.len(), status = %settings.status_socket.display(),
         version = env!("CARGO_PKG_VERSION"), "promoterd started");
     Ok(Daemon {
+        service: Service::new(Instant::now()),
         node,
         inbox: Inbox {
             alarm,
@@ -144,10 +148,4 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
 
 fn random() -> Result<u64, StartError> {
     getrandom::u64().map_err(StartError::Randomness)
-}
-
-/// A follower waits for at least one heartbeat and a half. Two of them come a little before a probe
-/// is due at the defaults, so that one waking serves both.
-fn heartbeat_interval(election_timeout_min: Duration) -> Duration {
-    election_timeout_min * 13 / 20
 }

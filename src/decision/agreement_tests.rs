@@ -3,7 +3,7 @@
 use super::super::ground_tests::{milliseconds, node, policy, run_id};
 use super::super::view::View;
 use super::*;
-use crate::model::{Epoch, Incarnation};
+use crate::model::{Epoch, Life};
 
 /// One voter's view: its opinion, and its signs of life, as milliseconds of the table's clock.
 #[derive(Clone, Copy)]
@@ -55,7 +55,7 @@ impl Table {
             Seen::DownMoving(cause, since, at) => (down(cause, since), None, Some(at)),
         };
         HeldView {
-            incarnation: Incarnation(1),
+            life: Life(1),
             received_at: self.start,
             epoch: Epoch(1),
             run_id: run_id(1),
@@ -346,7 +346,7 @@ fn ages_become_moments_of_the_receiver_and_never_panic() {
         files_epoch: Some(Epoch(1)),
         fences: Vec::new(),
     };
-    let held = HeldView::receive(&view, Incarnation(3), now);
+    let held = HeldView::receive(&view, Life(3), now);
     let since = now - milliseconds(20);
     assert_eq!(
         held.health,
@@ -358,8 +358,5 @@ fn ages_become_moments_of_the_receiver_and_never_panic() {
     assert_eq!(held.answered, Some(now - milliseconds(30)));
     assert_eq!(held.moving_since, Some(now - milliseconds(40)));
     view.answered_age = Some(std::time::Duration::MAX);
-    assert_eq!(
-        HeldView::receive(&view, Incarnation(3), now).answered,
-        Some(now)
-    );
+    assert_eq!(HeldView::receive(&view, Life(3), now).answered, Some(now));
 }

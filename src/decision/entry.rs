@@ -208,7 +208,21 @@ pub struct Candidate {
     pub offset: ReplicationOffset,
 }
 
-/// The start of an epoch.
+impl Candidate {
+    /// What it was when it was chosen, as the master that it has become: its new history is not known yet.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity {
+            endpoint: self.endpoint.clone(),
+            run_id: self.run_id,
+            replication_id: self.replication_id,
+            continues: None,
+        }
+    }
+}
+
+/// The start of an epoch: a replica takes the place of a lost master, or the master that an aborted
+/// epoch gave up keeps its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
     /// The group.
@@ -229,6 +243,14 @@ pub struct Begin {
     pub leader: NodeId,
     /// When, by its clock.
     pub at: UnixTime,
+}
+
+impl Begin {
+    /// Whether it keeps the old master, since nobody took its place.
+    #[must_use]
+    pub fn reinstates(&self) -> bool {
+        self.candidate.endpoint == self.from.endpoint
+    }
 }
 
 /// Why a master is objectively down.
@@ -265,6 +287,9 @@ pub enum AbortReason {
     /// It was not done within `promote_timeout`.
     #[error("the candidate was not promoted within {} ms", .0.as_millis())]
     TimedOut(Duration),
+    /// It was promoted, and was lost before anybody was told of it.
+    #[error("the candidate was promoted and lost at once: {0}")]
+    LostAfterPromotion(String),
 }
 
 /// Something that happened in a failover, and when.

@@ -6,7 +6,7 @@ use super::entry::Entry;
 use super::happening::Happening;
 use super::instance_event::{FollowOrder, FollowOutcome, ProbeEvent, ProbeOrder};
 use super::view::Report;
-use crate::model::{Endpoint, Epoch, GroupName, Incarnation, NodeId};
+use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Event {
         /// The peer.
         peer: NodeId,
         /// Which life of it.
-        incarnation: Incarnation,
+        life: Life,
         /// What it sees.
         report: Report,
     },

@@ -21,6 +21,9 @@ use super::choice::Ineligible;
 ///    └──────── Done or Abort committed ──────────────── Ending ◀─────────────────────┴────────┘
 /// ```
 ///
+/// From `Watching` to `Beginning` there is a short way too: the master that an aborted epoch gave up
+/// is well again, and keeps its place by an epoch that names itself.
+///
 /// A leader that finds an open epoch in the log starts at `Checking`; one that is deposed goes
 /// back to `Watching` from anywhere.
 #[derive(Debug)]
@@ -65,8 +68,6 @@ pub enum Failover {
         link: LinkId,
         /// When it was sent.
         sent_at: Instant,
-        /// Whether `ROLE` said master.
-        promoted: bool,
     },
     /// `Done` or `Abort` is proposed.
     Ending {
@@ -86,6 +87,8 @@ pub struct Run {
     pub timeline: Timeline,
     /// When it is aborted.
     pub gives_up_at: Instant,
+    /// Whether the candidate accepted its promotion: this epoch cannot have come to nothing while it lives.
+    pub promoted: bool,
 }
 
 /// The steps of a failover, timed from the first evidence.
@@ -197,6 +200,7 @@ impl Failover {
             epoch: mandate.epoch(),
             timeline: Timeline::new(now),
             gives_up_at: now + promote_timeout,
+            promoted: false,
         };
         Some(Self::Checking { run, asked: None })
     }

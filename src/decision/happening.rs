@@ -65,6 +65,8 @@ pub enum Happening {
         evidence: Evidence,
         passed_over: Vec<(Endpoint, Ineligible)>,
         loss_estimate_bytes: u64,
+        /// Whether it keeps the master that was given up.
+        reinstates: bool,
     },
     /// The candidate is a master.
     Promoted {
@@ -211,8 +213,9 @@ impl Happening {
                 evidence,
                 passed_over,
                 loss_estimate_bytes,
+                reinstates,
             } => {
-                info!(%group, %epoch, candidate = %candidate.endpoint, offset = %candidate.offset,
+                info!(%group, %epoch, reinstates, candidate = %candidate.endpoint, offset = %candidate.offset,
                     cause = %evidence.cause, views = evidence.views.len(), needed = evidence.needed,
                     passed_over = %Reasons(passed_over), loss_estimate_bytes, "failover began");
             }
@@ -389,7 +392,22 @@ impl fmt::Display for Happening {
                 )
             }
             Self::Begun {
-                epoch, candidate, ..
+                epoch,
+                candidate,
+                reinstates: true,
+                ..
+            } => {
+                write!(
+                    formatter,
+                    "epoch {epoch} begins: keep {} as the master",
+                    candidate.endpoint
+                )
+            }
+            Self::Begun {
+                epoch,
+                candidate,
+                reinstates: false,
+                ..
             } => {
                 write!(
                     formatter,

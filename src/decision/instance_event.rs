@@ -114,7 +114,7 @@ pub enum ProbeReport {
     PromoteReplied {
         /// The epoch of the order.
         epoch: Epoch,
-        /// Whether `ROLE` right behind the command said `master`.
+        /// Whether it was accepted, and `ROLE` right behind it did not say otherwise.
         result: Result<(), CommandFailure>,
     },
     /// What the limits of writing are.

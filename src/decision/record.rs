@@ -205,6 +205,12 @@ impl GroupRecord {
         (last.outcome == Outcome::Open).then_some(Mandate { begin: &last.begin })
     }
 
+    /// Whether the latest epoch came to nothing: the master was given up, and nobody took its place.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        self.last_begun > self.epoch && self.mandate().is_none()
+    }
+
     fn apply(&mut self, entry: Entry) -> Change {
         match entry {
             Entry::Register { .. } => Change::None,

@@ -9,7 +9,7 @@ use super::repair::Standing;
 use crate::model::{Endpoint, InstanceInfo, ReplicationId};
 
 /// An instance that has been down for so long is not waited for any more.
-const WAITED_FOR: Duration = Duration::from_secs(30);
+pub(super) const WAITED_FOR: Duration = Duration::from_secs(30);
 
 impl Group {
     /// Whether to wait for a better master than the restarted one, which says `info`, is in vain: the

@@ -91,15 +91,11 @@ impl Supervisor {
                 }
             }
             Event::PeerUp(_) => tell = true,
-            Event::PeerReported {
-                peer,
-                incarnation,
-                report,
-            } => {
+            Event::PeerReported { peer, life, report } => {
                 for view in &report.views {
                     if let Some(group) = self.groups.get_mut(&view.group) {
                         let record = self.records.get(&view.group);
-                        group.on_view(peer.clone(), incarnation, view, record, now, &mut actions);
+                        group.on_view(peer.clone(), life, view, record, now, &mut actions);
                     }
                 }
             }
@@ -311,6 +307,7 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
             evidence: begin.evidence.clone(),
             passed_over: begin.passed_over.clone(),
             loss_estimate_bytes: begin.loss_estimate,
+            reinstates: begin.reinstates(),
         }),
         (Change::Aborted, Entry::Abort { epoch, why, .. }) => Some(Happening::Aborted {
             group,

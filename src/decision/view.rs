@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::fencing::{FenceClaim, HeldFence};
 use super::health::{Cause, Health};
 use super::policy::GroupPolicy;
-use crate::model::{Epoch, GroupName, Incarnation, RunId};
+use crate::model::{Epoch, GroupName, Life, RunId};
 
 /// A view is not counted when it is older than this.
 pub const VIEW_FRESH_FOR: Duration = Duration::from_secs(2);
@@ -98,7 +98,7 @@ impl Opinion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldView {
     /// Which life of the node said so.
-    pub incarnation: Incarnation,
+    pub life: Life,
     /// When it was received.
     pub received_at: Instant,
     /// The epoch of the master that is judged.
@@ -120,10 +120,10 @@ pub struct HeldView {
 impl HeldView {
     /// Takes in a view that arrived at `received_at`.
     #[must_use]
-    pub fn receive(view: &View, incarnation: Incarnation, received_at: Instant) -> Self {
+    pub fn receive(view: &View, life: Life, received_at: Instant) -> Self {
         let before = |age: Duration| received_at.checked_sub(age).unwrap_or(received_at);
         Self {
-            incarnation,
+            life,
             received_at,
             epoch: view.epoch,
             run_id: view.run_id,

@@ -15,7 +15,6 @@ pub use instance::{
 };
 pub use name::{ClientName, GroupName, InvalidName, NodeId};
 pub use number::{
-    Epoch, Incarnation, InvalidIdentity, LogIndex, ReplicationId, ReplicationOffset, RunId, Term,
-    UnixTime,
+    Epoch, InvalidIdentity, Life, LogIndex, ReplicationId, ReplicationOffset, RunId, Term, UnixTime,
 };
 pub use random::SplitMix;

@@ -42,7 +42,7 @@ number! {
 }
 number! {
     /// Drawn at each start of a daemon, so that what an earlier life said is not taken for news.
-    Incarnation
+    Life
 }
 
 impl Epoch {

@@ -20,7 +20,7 @@ use super::ledger::{Connected, DropReason, Dropped, Ledger};
 use super::outbox::Outbox;
 use super::pace::{Due, Liveness, Pace};
 use super::session::{Session, SessionError, SessionEvent};
-use crate::model::{Incarnation, NodeId};
+use crate::model::{Life, NodeId};
 
 /// How much is read at once, in bytes.
 const READ_LENGTH: usize = 64 << 10;
@@ -35,7 +35,7 @@ pub enum LinkEvent {
         /// Its name.
         peer: NodeId,
         /// Its present life.
-        incarnation: Incarnation,
+        life: Life,
     },
     /// It is no longer.
     Down {
@@ -49,7 +49,7 @@ pub enum LinkEvent {
         /// Its name.
         peer: NodeId,
         /// The life in which it sent this.
-        incarnation: Incarnation,
+        life: Life,
         /// What it sent.
         payload: Vec<u8>,
     },
@@ -76,6 +76,17 @@ pub enum DownReason {
     /// The peer has connected anew, most likely after a restart.
     #[error("the peer connected anew")]
     Replaced,
+}
+
+impl DownReason {
+    /// Whether this is how a link ends when the peer's process does: by the peer's system.
+    #[must_use]
+    pub fn is_end_of_process(&self) -> bool {
+        match self {
+            Self::Closed | Self::Broken(_) | Self::Replaced => true,
+            Self::Silent | Self::Slow | Self::Invalid(_) => false,
+        }
+    }
 }
 
 impl Dropped for DownReason {
@@ -134,7 +145,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         Connected {
             since: now(),
             address: established.address,
-            incarnation: established.peer.incarnation,
+            life: established.peer.life,
         },
     );
     let mut talk = Conversation::new(link, established.session, &established.peer);
@@ -164,7 +175,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 struct Conversation<'a> {
     link: &'a Link,
     session: Session,
-    incarnation: Incarnation,
+    life: Life,
     liveness: Liveness,
     /// What the daemon has not taken yet. Nothing more is read until it has.
     pending: VecDeque<LinkEvent>,
@@ -174,12 +185,12 @@ impl<'a> Conversation<'a> {
     fn new(link: &'a Link, session: Session, peer: &Hello) -> Self {
         let up = LinkEvent::Up {
             peer: link.peer.clone(),
-            incarnation: peer.incarnation,
+            life: peer.life,
         };
         Self {
             link,
             session,
-            incarnation: peer.incarnation,
+            life: peer.life,
             liveness: Liveness::new(now()),
             pending: VecDeque::from([up]),
         }
@@ -270,7 +281,7 @@ impl<'a> Conversation<'a> {
     fn deliver(&mut self, payloads: impl IntoIterator<Item = Vec<u8>>) {
         let received = |payload| LinkEvent::Received {
             peer: self.link.peer.clone(),
-            incarnation: self.incarnation,
+            life: self.life,
             payload,
         };
         self.pending.extend(payloads.into_iter().map(received));

@@ -19,7 +19,7 @@ use super::ledger::{DropReason, Ledger};
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::session::{Session, SessionError, SessionEvent};
-use crate::model::Incarnation;
+use crate::model::Life;
 
 const VOTERS: &[&str] = &["a", "b"];
 const PIPE_LENGTH: usize = 4_096;
@@ -122,7 +122,7 @@ impl Stage {
 fn up() -> LinkEvent {
     LinkEvent::Up {
         peer: node("a"),
-        incarnation: Incarnation(7),
+        life: Life(7),
     }
 }
 
@@ -136,7 +136,7 @@ fn down(reason: DownReason) -> LinkEvent {
 fn received(payload: &[u8]) -> LinkEvent {
     LinkEvent::Received {
         peer: node("a"),
-        incarnation: Incarnation(7),
+        life: Life(7),
         payload: payload.to_vec(),
     }
 }

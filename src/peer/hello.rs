@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::{Incarnation, NodeId};
+use crate::model::{Life, NodeId};
 
 /// Version of what is said inside a link. Nodes that speak different ones refuse each other.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -53,7 +53,7 @@ pub struct Hello {
     /// Its name.
     pub node: NodeId,
     /// Its present life.
-    pub incarnation: Incarnation,
+    pub life: Life,
     /// The voters that its settings name.
     pub voters: VotersDigest,
 }
@@ -71,7 +71,7 @@ impl Hello {
     /// The version comes first and stays first, so that every release can read that much.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.protocol_version.to_be_bytes().to_vec();
-        bytes.extend(encode(&(&self.node, self.incarnation, self.voters)));
+        bytes.extend(encode(&(&self.node, self.life, self.voters)));
         bytes
     }
 
@@ -83,11 +83,11 @@ impl Hello {
         if protocol_version != PROTOCOL_VERSION {
             return Err(UnreadableHello::Version(protocol_version));
         }
-        let (node, incarnation, voters) = decode(rest).ok_or(UnreadableHello::Malformed)?;
+        let (node, life, voters) = decode(rest).ok_or(UnreadableHello::Malformed)?;
         Ok(Self {
             protocol_version,
             node,
-            incarnation,
+            life,
             voters,
         })
     }
@@ -118,7 +118,7 @@ pub(super) mod tests {
         Hello {
             protocol_version: PROTOCOL_VERSION,
             node: node(name),
-            incarnation: Incarnation(7),
+            life: Life(7),
             voters: VotersDigest::of(&voters),
         }
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use super::log_limiter::LogLimiter;
-use crate::model::{Incarnation, NodeId, with_causes};
+use crate::model::{Life, NodeId, with_causes};
 
 macro_rules! drop_reasons {
     ($($(#[$doc:meta])* $reason:ident = $label:literal,)*) => {
@@ -96,7 +96,7 @@ pub struct Connected {
     /// The other end.
     pub address: SocketAddr,
     /// The peer's present life.
-    pub incarnation: Incarnation,
+    pub life: Life,
 }
 
 /// One peer, as seen from this node.
@@ -150,7 +150,7 @@ impl Ledger {
         info!(
             %peer,
             address = %connected.address,
-            incarnation = %connected.incarnation,
+            life = %connected.life,
             "peer connected"
         );
         if let Some(status) = self.lock().peers.get_mut(peer) {

@@ -21,7 +21,7 @@ use super::key::ClusterKey;
 use super::ledger::{DropReason, Ledger, LinkStatus};
 use super::outbox::{NotSent, Outbox};
 use super::pace::Pace;
-use crate::model::{Endpoint, Incarnation, NodeId};
+use crate::model::{Endpoint, Life, NodeId};
 
 /// What the links need to know.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct LinkSettings {
     /// Our own name, one of `voters`.
     pub node: NodeId,
     /// Our present life.
-    pub incarnation: Incarnation,
+    pub life: Life,
     /// All voters, ourselves included, and where they listen.
     pub voters: BTreeMap<NodeId, Endpoint>,
     /// Where we listen.
@@ -127,7 +127,7 @@ impl Links {
         let hello = Hello {
             protocol_version: PROTOCOL_VERSION,
             node: settings.node.clone(),
-            incarnation: settings.incarnation,
+            life: settings.life,
             voters: VotersDigest::of(names),
         };
         let outboxes = voters

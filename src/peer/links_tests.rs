@@ -10,7 +10,7 @@ use super::hello::tests::node;
 use super::ledger::DropReason;
 use super::links::Links;
 use super::outbox::NotSent;
-use crate::model::{Endpoint, Incarnation};
+use crate::model::{Endpoint, Life};
 
 use super::test_ground::{call, count, down, ground, pace, read_to_end, received, up};
 
@@ -28,7 +28,7 @@ async fn two_nodes_exchange_payloads_until_one_stops() {
     assert_eq!(a.event().await, received("b", b"two"));
     let connected = a.peer("b").connected.unwrap();
     assert_eq!(connected.address, ground.address("b"));
-    assert_eq!(connected.incarnation, Incarnation(1));
+    assert_eq!(connected.life, Life(1));
 
     b.send("a", b"farewell");
     b.links.stop().await;
@@ -73,7 +73,7 @@ async fn a_peer_that_restarts_is_called_again() {
     assert_eq!(a.event().await, down("b", DownReason::Closed));
     let (sender, _inbox) = mpsc::channel(64);
     let mut settings = ground.settings("b");
-    settings.incarnation = Incarnation(2);
+    settings.life = Life(2);
     let _b = Links::start(settings, sender).await.unwrap();
     assert_eq!(a.event().await, up("b", 2));
 }
@@ -102,7 +102,7 @@ async fn a_peer_that_connects_anew_takes_the_place_of_its_older_connection() {
     let mut admission = calling("a", "b", &["a", "b"]);
     let mut older = call(ground.address("b"), admission.clone()).await.unwrap();
     assert_eq!(b.event().await, up("a", 7));
-    admission.hello.incarnation = Incarnation(8);
+    admission.hello.life = Life(8);
     let mut newer = call(ground.address("b"), admission).await.unwrap();
     assert_eq!(b.event().await, down("a", DownReason::Replaced));
     assert_eq!(b.event().await, up("a", 8));
@@ -113,15 +113,10 @@ async fn a_peer_that_connects_anew_takes_the_place_of_its_older_connection() {
         .write_all(newer.session.outgoing())
         .await
         .unwrap();
-    let LinkEvent::Received {
-        incarnation,
-        payload,
-        ..
-    } = b.event().await
-    else {
+    let LinkEvent::Received { life, payload, .. } = b.event().await else {
         panic!("nothing was received");
     };
-    assert_eq!((incarnation, &payload[..]), (Incarnation(8), &b"new"[..]));
+    assert_eq!((life, &payload[..]), (Life(8), &b"new"[..]));
 }
 
 #[tokio::test]

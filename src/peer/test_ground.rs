@@ -18,7 +18,7 @@ use super::ledger::{DropReason, LinkStatus};
 use super::links::{LinkSettings, Links};
 use super::pace::Pace;
 use super::session::Session;
-use crate::model::{Endpoint, Incarnation, NodeId};
+use crate::model::{Endpoint, Life, NodeId};
 
 /// Longer than anything here takes; a test that waits for so long has failed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,7 +68,7 @@ impl Ground {
     pub(super) fn settings(&self, name: &str) -> LinkSettings {
         LinkSettings {
             node: node(name),
-            incarnation: Incarnation(1),
+            life: Life(1),
             voters: self.voters.clone(),
             listen: self.voters[&node(name)].clone(),
             key: key(),
@@ -127,10 +127,10 @@ impl Daemon {
     }
 }
 
-pub(super) fn up(peer: &str, incarnation: u64) -> LinkEvent {
+pub(super) fn up(peer: &str, life: u64) -> LinkEvent {
     LinkEvent::Up {
         peer: node(peer),
-        incarnation: Incarnation(incarnation),
+        life: Life(life),
     }
 }
 
@@ -144,7 +144,7 @@ pub(super) fn down(peer: &str, reason: DownReason) -> LinkEvent {
 pub(super) fn received(peer: &str, payload: &[u8]) -> LinkEvent {
     LinkEvent::Received {
         peer: node(peer),
-        incarnation: Incarnation(1),
+        life: Life(1),
         payload: payload.to_vec(),
     }
 }

@@ -206,8 +206,8 @@ table! {
         .value("/var/lib/promoterd");
     STATUS_SOCKET = Node "STATUS_SOCKET" "/run/promoterd/status.sock" "where status is asked for"
         .value("/run/promoterd/status.sock");
-    ELECTION_TIMEOUT = Node "ELECTION_TIMEOUT" "150ms-300ms"
-        "how long a follower waits for its leader".value("150ms-300ms");
+    ELECTION_TIMEOUT = Node "ELECTION_TIMEOUT" "300ms-600ms"
+        "how long a follower waits for its leader".value("300ms-600ms");
     LOG = Node "LOG" "info" "which events are logged: a level, or TARGET=LEVEL by commas".value("info");
     LOG_FORMAT = Node "LOG_FORMAT" "json" "`text` or `json`".told("by output");
     SENTINEL_LISTEN = Node "SENTINEL__LISTEN" "10.0.0.1:26379" "the Sentinel endpoint".told("off").later();

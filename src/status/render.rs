@@ -235,11 +235,15 @@ fn write_failover(failover: &FailoverReport, now: UnixTime, page: &mut String) {
         outcome,
         ..
     } = failover;
+    let change = match from == to {
+        true => format!("{to} kept"),
+        false => format!("{from} to {to}"),
+    };
     let at = moment(failover.at);
     let age = span(now.0.saturating_sub(failover.at.0));
     line(
         page,
-        &format!("  {at} ({age} ago)  {group}, epoch {epoch}: {from} to {to}, {outcome}"),
+        &format!("  {at} ({age} ago)  {group}, epoch {epoch}: {change}, {outcome}"),
     );
     line(page, &format!("    cause: {}", describe_cause(failover)));
     if let Some(why) = &failover.why {
@@ -284,6 +288,9 @@ fn describe_cause(failover: &FailoverReport) -> String {
 fn describe_loss(failover: &FailoverReport) -> String {
     let estimate = bytes(failover.loss_estimate_bytes);
     match (failover.loss_bytes, failover.outcome) {
+        (None, OutcomeName::Open | OutcomeName::Done) if failover.from == failover.to => {
+            format!("{estimate} at most by estimate, the master was kept")
+        }
         (Some(lost), _) => format!("{} in fact, {estimate} at most by estimate", bytes(lost)),
         (None, OutcomeName::Aborted) => "not counted, the epoch came to nothing".to_owned(),
         (None, OutcomeName::Open | OutcomeName::Done) => format!(

@@ -26,7 +26,7 @@ pub struct FailoverReport {
     pub epoch: Epoch,
     /// The master that was lost.
     pub from: Endpoint,
-    /// The replica that was chosen.
+    /// The replica that was chosen, or the same master when it is kept.
     pub to: Endpoint,
     /// When it began, by the leader's clock, in milliseconds since 1970.
     pub at: UnixTime,

@@ -30,6 +30,7 @@ pub struct Instance {
     pub denies_promotion: bool,
     pub denies_following: bool,
     pub denies_info: bool,
+    pub loads: bool,
     pub loses_promotion: bool,
     pub limits: WriteLimits,
     /// What its own file says of them.
@@ -53,6 +54,7 @@ impl Instance {
             denies_promotion: false,
             denies_following: false,
             denies_info: false,
+            loads: false,
             loses_promotion: false,
             limits: WriteLimits::default(),
             configured_limits: WriteLimits::default(),
@@ -71,6 +73,7 @@ impl Instance {
     /// Starts again with what it had, or without; as a master, as the settings of a master say.
     pub fn restart(&mut self, how: &str, life: u8, history: u8) {
         self.process = Process::Running;
+        self.loads = false;
         self.life = life;
         self.limits = self.configured_limits;
         let before = (self.history, self.offset);
@@ -123,7 +126,10 @@ impl Instance {
                     .continues
                     .map(|(earlier, parted_at)| (id(earlier), ReplicationOffset(parted_at))),
             },
-            loading: Loading::No,
+            loading: match self.loads {
+                true => Loading::Blocking,
+                false => Loading::No,
+            },
             priority: self.priority,
             has_keys: self.has_keys,
             connected_replicas: 0,

@@ -12,7 +12,7 @@
 //! at 0 writes a 100           a takes 100 bytes and its replicas get them
 //! at 5 kill a                 also: hang, resume, restart a empty|data|aof|old, lag
 //! at 5 cut n1 a               nothing comes through; `reject` answers with resets; `heal`
-//! at 5 deny promote b         also: lose promote, deny follow, deny info, heed b, priority b 0
+//! at 5 deny promote b         also: lose promote, deny follow, deny info, load b, heed b, priority b 0
 //! at 5 replicaof c z          somebody orders it by hand; `replicaof c none`
 //! at 5 lead n2                also: freeze log, drop log, thaw log, pause n1, wake n1
 //! at 5 probes on              show what is asked of the probe connections too
@@ -25,6 +25,7 @@
 
 mod instance;
 mod log;
+mod sweep;
 mod transcript;
 mod world;
 
@@ -86,12 +87,15 @@ scenarios! {
     an_old_master_gets_back_the_limits_of_its_own
     a_fence_without_an_owner_is_lifted_where_that_is_safe
     a_hung_master_is_silent
+    a_given_up_master_that_is_well_again_is_kept
     a_lost_answer_to_a_promotion_is_looked_up
     a_master_that_answers_one_node_is_no_crash
     a_master_that_rejects_a_quorum_is_lost_in_time
     a_master_that_turned_replica_is_replaced
     a_master_that_writes_after_an_old_restart_stays_lost
     a_new_leader_finishes_a_promotion_that_was_done
+    a_promotion_that_happened_is_not_aborted
+    a_restarted_master_is_kept_when_nobody_else_may_be
     a_new_leader_finishes_a_promotion_that_was_not_begun
     a_node_that_slept_takes_its_own_silence_for_nothing
     a_refused_promotion_is_followed_by_the_next_candidate

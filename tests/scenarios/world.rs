@@ -9,7 +9,7 @@ use promoterd::decision::{
     GroupPolicy, LinkId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records, Supervisor,
     WallClock,
 };
-use promoterd::model::{Endpoint, GroupName, Incarnation, PingReply, UnixTime, WriteLimits};
+use promoterd::model::{Endpoint, GroupName, Life, PingReply, UnixTime, WriteLimits};
 
 use crate::instance::{Instance, Process, endpoint};
 use crate::log::Log;
@@ -270,7 +270,7 @@ impl World {
                 for other in (0..self.nodes.len()).filter(|other| *other != node) {
                     let event = Event::PeerReported {
                         peer: peer.clone(),
-                        incarnation: Incarnation(1),
+                        life: Life(1),
                         report: report.clone(),
                     };
                     if !self.is_cut(node, &self.nodes[other].name) {
@@ -422,7 +422,9 @@ impl World {
                 let history = self.lives;
                 let instance = self.instance(name).unwrap();
                 let denied = CommandFailure::Denied("NOPERM".to_owned());
-                let result = if instance.denies_promotion {
+                let result = if instance.loads {
+                    Err(CommandFailure::Loading)
+                } else if instance.denies_promotion {
                     Err(denied)
                 } else {
                     instance.promote(history);
@@ -467,6 +469,8 @@ impl World {
             Err(CommandFailure::Lost("connection refused".to_owned()))
         } else if instance.run_id() != order.run_id {
             Err(CommandFailure::OtherProcess(instance.run_id()))
+        } else if instance.loads {
+            Err(CommandFailure::Loading)
         } else if instance.denies_following {
             Err(CommandFailure::Denied("NOPERM".to_owned()))
         } else {
@@ -541,6 +545,7 @@ impl World {
                 let life = self.lives;
                 self.instance(name).unwrap().restart(how, life, life);
             }
+            ["load", name] => self.instance(name).unwrap().loads = true,
             ["writes", name, bytes] => self.write(name, bytes.parse().unwrap()),
             ["lag", name] => self.instance(name).unwrap().lags = true,
             ["deny", "promote", name] => self.instance(name).unwrap().denies_promotion = true,
@@ -563,6 +568,7 @@ impl World {
                 instance.denies_following = false;
                 instance.denies_info = false;
                 instance.denies_config = false;
+                instance.loads = false;
             }
             ["priority", name, number] => {
                 self.instance(name).unwrap().priority = number.parse().unwrap();

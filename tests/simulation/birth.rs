@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use promoterd::consensus::{EngineSettings, Identity};
+use promoterd::consensus::{EngineSettings, Identity, heartbeat_interval};
 use promoterd::decision::{Fencing, GroupPolicy};
 use promoterd::model::{
-    Endpoint, Incarnation, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, WriteLimits,
+    Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, WriteLimits,
 };
 
 use super::disk::Disk;
@@ -46,7 +46,7 @@ fn host(world: &World, node: usize) -> Host {
         id: name(node),
         node: None,
         life: 0,
-        incarnation: Incarnation(0),
+        incarnation: Life(0),
         disk: Disk::new(Identity {
             node: name(node),
             voters: voters.clone(),
@@ -54,9 +54,9 @@ fn host(world: &World, node: usize) -> Host {
         settings: EngineSettings {
             node: name(node),
             voters,
-            election_timeout_min: milliseconds(150),
-            election_timeout_max: milliseconds(300),
-            heartbeat_interval: milliseconds(50),
+            election_timeout_min: milliseconds(300),
+            election_timeout_max: milliseconds(600),
+            heartbeat_interval: heartbeat_interval(milliseconds(300)),
             seed: world.seed,
         },
         paused: false,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use promoterd::consensus::{Batch, EngineSettings, LogEntry};
 use promoterd::daemon::{Node, NodeAction, NodeEvent};
 use promoterd::decision::{Event, WallClock};
-use promoterd::model::{Endpoint, Epoch, GroupName, Incarnation, LogIndex, NodeId, UnixTime};
+use promoterd::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, UnixTime};
 use promoterd::peer::PeerMessage;
 
 use super::disk::Disk;
@@ -23,7 +23,7 @@ pub struct Host {
     pub node: Option<Node>,
     /// Counts its processes.
     pub life: u64,
-    pub incarnation: Incarnation,
+    pub incarnation: Life,
     pub disk: Disk,
     pub settings: EngineSettings,
     /// It does not run, and what comes to it waits.
@@ -78,7 +78,7 @@ impl World {
         let policies = self.groups.iter();
         let policies = policies.map(|group| (group.name.clone(), group.policy.clone()));
         let policies = policies.collect();
-        let incarnation = Incarnation(self.random.next());
+        let incarnation = Life(self.random.next());
         let host = &mut self.hosts[node];
         let recovered = match host.disk.recover() {
             Ok(recovered) => recovered,

@@ -1,8 +1,8 @@
 //! The links between daemons: ordered streams that break, or datagrams that are lost and repeated.
 
 use promoterd::daemon::NodeEvent;
-use promoterd::model::Incarnation;
-use promoterd::peer::PeerMessage;
+use promoterd::model::Life;
+use promoterd::peer::{DownReason, PeerMessage};
 
 use super::invariants::Violation;
 use super::pipes::{PipeId, delay};
@@ -42,7 +42,7 @@ impl World {
     }
 
     /// Lost, repeated, overtaken.
-    fn send_datagram(&mut self, from: usize, to: usize, incarnation: Incarnation, bytes: Vec<u8>) {
+    fn send_datagram(&mut self, from: usize, to: usize, incarnation: Life, bytes: Vec<u8>) {
         let faulty = !self.plan.is_over;
         let life = self.hosts[to].life;
         let copies = match self.random.below(40) {
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    pub fn on_message(&mut self, from: usize, to: usize, incarnation: Incarnation, bytes: &[u8]) {
+    pub fn on_message(&mut self, from: usize, to: usize, incarnation: Life, bytes: &[u8]) {
         match PeerMessage::decode(bytes) {
             Ok(message) => {
                 let sender = self.hosts[from].id.clone();
@@ -117,7 +117,7 @@ impl World {
         for (here, there) in [(one, other), (other, one)] {
             let life = self.hosts[here].life;
             let peer = self.hosts[there].id.clone();
-            let event = NodeEvent::PeerDown(peer, "broken".to_owned());
+            let event = NodeEvent::PeerDown(peer, DownReason::Closed);
             let lasts = delay(one, other, &mut self.random);
             self.later(
                 lasts,

@@ -104,9 +104,9 @@ fn without_data<'a>(
 ) -> Option<String> {
     let master = world.server_at(&record.master().endpoint);
     let has_its_data = |index: usize| record.master().shares(&world.servers[index].history);
-    if master.is_some_and(has_its_data) {
-        // `Begin` may name the old master itself once reinstatement is built.
-        return Some("the master restarted with the data and nobody else has them".to_owned());
+    if master.is_some_and(|index| has_its_data(index) && world.servers[index].is_writable()) {
+        // It is kept by an epoch that names it.
+        return None;
     }
     let restarted = master.is_some_and(|index| world.servers[index].is_writable());
     let followed = servers
@@ -142,7 +142,9 @@ fn excuse_group(world: &World, group: &SimulatedGroup) -> Option<String> {
             && server.is_master()
     });
     let eligible = servers().any(|server| {
-        server.endpoint != record.master().endpoint
+        // One that nobody knows of is no help.
+        record.members().contains(&server.endpoint)
+            && server.endpoint != record.master().endpoint
             && server.priority > 0
             && record.master().shares(&server.history)
     });

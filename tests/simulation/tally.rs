@@ -16,6 +16,9 @@ pub struct Tally {
     pub begun: BTreeMap<Cause, u64>,
     pub done: u64,
     pub aborted: u64,
+    /// Epochs that kept a master that was given up, or that restarted with a part of the data.
+    pub kept: u64,
+    pub restored: u64,
     /// Open epochs that another leader, or another life of it, carried on.
     pub resumed: u64,
     pub promotions: u64,
@@ -54,6 +57,8 @@ impl Tally {
         add_all(&mut self.begun, other.begun);
         self.done += other.done;
         self.aborted += other.aborted;
+        self.kept += other.kept;
+        self.restored += other.restored;
         self.resumed += other.resumed;
         self.promotions += other.promotions;
         self.demotions += other.demotions;
@@ -87,6 +92,8 @@ impl Tally {
             ),
             (self.done, "a failover that was done"),
             (self.aborted, "an epoch that was aborted"),
+            (self.kept, "a master that was given up for nothing and kept"),
+            (self.restored, "a restarted master that was kept"),
             (self.resumed, "an open epoch that another leader carried on"),
             (self.demotions, "an old master that was demoted"),
             (self.fences, "a fence"),
@@ -114,9 +121,11 @@ impl Tally {
         println!("faults {:?}", self.faults);
         println!("epochs begun, by cause: {:?}", self.begun);
         println!(
-            "done {}, aborted {}, resumed {}, promotions {}, demotions {}, losses known {}",
+            "done {}, aborted {}, kept {}, restored {}, resumed {}, promotions {}, demotions {}, losses known {}",
             self.done,
             self.aborted,
+            self.kept,
+            self.restored,
             self.resumed,
             self.promotions,
             self.demotions,

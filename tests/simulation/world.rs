@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use promoterd::daemon::NodeEvent;
 use promoterd::decision::GroupPolicy;
-use promoterd::model::{GroupName, Incarnation, ReplicationId, ReplicationOffset, SplitMix};
+use promoterd::model::{GroupName, Life, ReplicationId, ReplicationOffset, SplitMix};
 
 use super::faults::{Plan, Undo};
 use super::host::Host;
@@ -46,7 +46,7 @@ pub enum Happens {
         from: usize,
         to: usize,
         life: u64,
-        incarnation: Incarnation,
+        incarnation: Life,
         bytes: Vec<u8>,
     },
     /// Two daemons try to connect.
@@ -88,7 +88,7 @@ pub enum Item {
         from: usize,
         to: usize,
         session: u64,
-        incarnation: Incarnation,
+        incarnation: Life,
         bytes: Vec<u8>,
     },
     Order {

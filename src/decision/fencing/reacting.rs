@@ -43,7 +43,7 @@ impl Group {
         let lifted: Vec<Endpoint> = self
             .watches
             .values()
-            .filter(|watch| watch.is_known() && watch.is_seen_fenced())
+            .filter(|watch| watch.current_sample().is_some() && watch.is_seen_fenced())
             .filter(|watch| self.is_to_be_lifted(record, watch, leading, now))
             .map(|watch| watch.endpoint().clone())
             .collect();
@@ -67,10 +67,7 @@ impl Group {
         now: Instant,
     ) -> Option<FenceCause> {
         let endpoint = watch.endpoint();
-        let sample = watch.sample()?;
-        if !watch.is_known() || !watch.says_master() {
-            return None;
-        }
+        let sample = watch.current_sample().filter(|_| watch.says_master())?;
         if let Some(mandate) = record.mandate() {
             let begin = mandate.begin();
             let is_it = begin.from.endpoint == *endpoint
@@ -134,7 +131,8 @@ impl Group {
         leading: bool,
         now: Instant,
     ) -> bool {
-        if record.mandate().is_some() {
+        // Whoever was given up is kept in a new epoch, or replaced in one.
+        if record.mandate().is_some() || record.is_vacant() {
             return false;
         }
         let endpoint = watch.endpoint();

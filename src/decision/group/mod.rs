@@ -18,12 +18,12 @@ use super::happening::Happening;
 use super::health::{Cause, Health};
 use super::instance_event::{FollowOutcome, ProbeEvent, ProbeOrder, ProbeReport};
 use super::policy::{EARLY, GroupPolicy};
-use super::record::{Change, GroupRecord};
+use super::record::{Change, FailoverRecord, GroupRecord};
 use super::repair::Repair;
 use super::settling::Settling;
 use super::view::{HeldView, View};
 use super::watch::{LinkIds, Orders, Pace, Watch};
-use crate::model::{Endpoint, Epoch, GroupName, Incarnation, NodeId, RunId};
+use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId, RunId};
 
 /// One group as one node sees it.
 #[derive(Debug)]
@@ -186,13 +186,13 @@ impl Group {
     pub fn on_view(
         &mut self,
         peer: NodeId,
-        incarnation: Incarnation,
+        life: Life,
         view: &View,
         record: Option<&GroupRecord>,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        let held = HeldView::receive(view, incarnation, now);
+        let held = HeldView::receive(view, life, now);
         let doubts = match held.health {
             Health::Suspected { since } | Health::Down { since, .. } => Some(since),
             Health::Unknown | Health::Up => None,
@@ -256,7 +256,8 @@ impl Group {
                 self.repair.reset();
                 self.waiting = None;
                 self.bookkeeping = Bookkeeping::default();
-                if change == Change::Done {
+                let is_kept = |last: &FailoverRecord| last.begin.reinstates();
+                if change == Change::Done && !record.failovers().back().is_some_and(is_kept) {
                     self.cooldown_until = Some(now + self.policy.cooldown);
                 }
                 self.watch_members(Some(record), now);

@@ -6,7 +6,7 @@ use crate::decision::health::{Cause, Health};
 use crate::decision::record::GroupRecord;
 use crate::decision::view::{HeldView, Opinion, View};
 use crate::decision::watch::Watch;
-use crate::model::{Incarnation, NodeId, ReplicationOffset, Role};
+use crate::model::{Life, NodeId, ReplicationOffset, Role};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -101,7 +101,7 @@ impl Group {
     pub(super) fn own_view(&self, record: &GroupRecord, now: Instant) -> HeldView {
         let master = &record.master().endpoint;
         HeldView {
-            incarnation: Incarnation::default(),
+            life: Life::default(),
             received_at: now,
             epoch: record.epoch(),
             run_id: record.master().run_id,

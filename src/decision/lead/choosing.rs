@@ -19,28 +19,32 @@ impl Group {
         record: &GroupRecord,
         rest_until: Option<Instant>,
         passed_over: Vec<(Endpoint, choice::Ineligible)>,
+        wall: UnixTime,
         now: Instant,
         actions: &mut Vec<Action>,
     ) -> Failover {
-        let (evidence, since) = match self.verdict(record, now) {
-            Verdict::Down { evidence, since } => (evidence, since),
-            Verdict::NotDown => {
-                self.nobody_told = None;
+        let verdict = self.verdict(record, now);
+        if verdict == Verdict::NotDown {
+            self.nobody_told = None;
+            if !record.is_vacant() {
                 return Failover::watching();
             }
-            Verdict::Short { .. } | Verdict::Vetoed { .. } => {
-                return Failover::Watching {
-                    rest_until,
-                    passed_over,
-                };
-            }
-        };
-        if rest_until.is_some_and(|until| until > now) {
-            return Failover::Watching {
-                rest_until,
-                passed_over,
-            };
         }
+        let rests = rest_until.is_some_and(|until| until > now);
+        let watching = Failover::Watching {
+            rest_until,
+            passed_over,
+        };
+        let (evidence, since) = match verdict {
+            Verdict::NotDown | Verdict::Short { .. } => {
+                return self
+                    .reinstate(record, rests, wall, now, actions)
+                    .unwrap_or(watching);
+            }
+            Verdict::Vetoed { .. } => return watching,
+            Verdict::Down { .. } if rests => return watching,
+            Verdict::Down { evidence, since } => (evidence, since),
+        };
         let mut timeline = Timeline::new(since);
         timeline.note(StepName::Agreed, now);
         if self.nobody_told.is_none() {
@@ -116,8 +120,9 @@ impl Group {
             identity: record.master(),
             offset: self.master_offset(record),
         };
-        let mut found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
-        let Some(candidate) = found.chosen.take() else {
+        let found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
+        let last_resort = || self.last_resort(record, &found.passed_over, now);
+        let Some(candidate) = found.chosen.clone().or_else(last_resort) else {
             self.tell_nobody_eligible(&found.passed_over, actions);
             let rest_until = Some(now + REST_WITHOUT_CANDIDATE);
             return Failover::Watching {
@@ -195,6 +200,9 @@ impl Group {
         candidate: &Candidate,
         now: Instant,
     ) -> u64 {
+        if candidate.endpoint == record.master().endpoint {
+            return self.loss_if_kept(record, candidate);
+        }
         let Some(seen) = self.master_offset(record) else {
             return 0;
         };

@@ -80,7 +80,7 @@ impl Group {
             && self
                 .watches
                 .get(&master.endpoint)
-                .and_then(|watch| watch.sample())
+                .and_then(Watch::current_sample)
                 .is_some_and(|sample| {
                     sample.info.run_id == master.run_id
                         && matches!(sample.info.role, Role::Master { .. })

@@ -3,6 +3,7 @@
 mod choosing;
 mod following;
 mod promoting;
+mod reinstating;
 
 use std::time::{Duration, Instant};
 
@@ -208,7 +209,7 @@ impl Group {
             Failover::Watching {
                 rest_until,
                 passed_over,
-            } => self.watch_master(record, rest_until, passed_over, now, actions),
+            } => self.watch_master(record, rest_until, passed_over, wall, now, actions),
             Failover::Choosing {
                 evidence,
                 timeline,
@@ -224,12 +225,9 @@ impl Group {
                 self.choose(record, choosing, wall, now, actions)
             }
             Failover::Checking { run, asked } => self.check(record, run, asked, now, actions),
-            Failover::Promoting {
-                run,
-                link,
-                sent_at,
-                promoted,
-            } => self.await_promotion(record, run, link, sent_at, promoted, now, actions),
+            Failover::Promoting { run, link, sent_at } => {
+                self.await_promotion(record, run, link, sent_at, now, actions)
+            }
             waiting @ (Failover::Beginning { .. } | Failover::Ending { .. }) => waiting,
         };
         self.failover.phase() != phase

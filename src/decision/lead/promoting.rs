@@ -8,7 +8,7 @@ use crate::decision::happening::Happening;
 use crate::decision::health::Health;
 use crate::decision::instance_event::{CommandFailure, LinkId, ProbeCommand, PromoteOrder};
 use crate::decision::record::GroupRecord;
-use crate::decision::watch::Orders;
+use crate::decision::watch::{Orders, Watch};
 use crate::model::{Epoch, Role};
 use std::time::Instant;
 
@@ -33,12 +33,12 @@ impl Group {
             );
         }
         let Some(watch) = self.watches.get(&endpoint) else {
-            let lost = CommandFailure::Lost("the instance is not watched".to_owned());
-            return self.abort(run, AbortReason::Refused(lost), actions);
+            let why = lost(&run, "the instance is not watched".to_owned());
+            return self.abort(run, why, actions);
         };
         if let Health::Down { cause, .. } = watch.health(&self.policy, None, now) {
-            let lost = CommandFailure::Lost(cause.to_string());
-            return self.abort(run, AbortReason::Refused(lost), actions);
+            let why = lost(&run, cause.to_string());
+            return self.abort(run, why, actions);
         }
         let Some(link) = watch.open_link() else {
             return Failover::Checking { run, asked: None };
@@ -51,8 +51,12 @@ impl Group {
             };
         };
         if let Some(failure) = watch.info_failure(asked_at) {
-            let failure = failure.clone();
-            return self.abort(run, AbortReason::Refused(failure), actions);
+            // After another connection it may be another process that refuses.
+            let why = match run.promoted {
+                true => AbortReason::LostAfterPromotion(failure.to_string()),
+                false => AbortReason::Refused(failure.clone()),
+            };
+            return self.abort(run, why, actions);
         }
         let Some(sample) = watch.sample().filter(|sample| sample.asked_at >= asked_at) else {
             // Another reading may have been on its way.
@@ -62,7 +66,9 @@ impl Group {
         match failover::check(&mandate, &sample.info) {
             Check::Unfit(why) => self.abort(run, why, actions),
             Check::Promoted(master) => {
-                run.timeline.note(StepName::Promoted, now);
+                if !run.promoted && !mandate.begin().reinstates() {
+                    run.timeline.note(StepName::Promoted, now);
+                }
                 self.finish(record, run, master, actions)
             }
             Check::AsChosen => {
@@ -81,7 +87,6 @@ impl Group {
                     run,
                     link,
                     sent_at: now,
-                    promoted: false,
                 }
             }
         }
@@ -102,7 +107,6 @@ impl Group {
             mut run,
             link: sent_on,
             sent_at,
-            promoted,
         } = before
         else {
             self.failover = before;
@@ -113,7 +117,6 @@ impl Group {
                 run,
                 link: sent_on,
                 sent_at,
-                promoted,
             };
             return;
         }
@@ -127,12 +130,8 @@ impl Group {
                         master: mandate.begin().candidate.endpoint.clone(),
                     }));
                 }
-                Failover::Promoting {
-                    run,
-                    link,
-                    sent_at,
-                    promoted: true,
-                }
+                run.promoted = true;
+                Failover::Promoting { run, link, sent_at }
             }
             // Whether it was carried out is not known: look again.
             Err(
@@ -149,58 +148,53 @@ impl Group {
         };
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the fields of the phase, and its surroundings"
-    )]
     pub(super) fn await_promotion(
         &mut self,
         record: &GroupRecord,
         run: Run,
         link: LinkId,
         sent_at: Instant,
-        promoted: bool,
         now: Instant,
         actions: &mut Vec<Action>,
     ) -> Failover {
         let Some(mandate) = record.mandate() else {
             return Failover::watching();
         };
-        if now >= run.gives_up_at {
-            return self.abort(
-                run,
-                AbortReason::TimedOut(self.policy.promote_timeout),
-                actions,
-            );
-        }
-        let endpoint = mandate.begin().candidate.endpoint.clone();
-        let watch = self.watches.get(&endpoint);
-        if watch.and_then(|watch| watch.open_link()) != Some(link) {
+        let candidate = &mandate.begin().candidate;
+        let watch = self.watches.get(&candidate.endpoint);
+        if watch.and_then(Watch::open_link) != Some(link) {
             return Failover::Checking { run, asked: None };
         }
-        let promotion = Failover::Promoting {
-            run,
-            link,
-            sent_at,
-            promoted,
-        };
-        let Some(sample) = watch
-            .and_then(|watch| watch.sample())
-            .filter(|sample| promoted && sample.asked_at >= sent_at)
-        else {
-            return promotion;
-        };
-        let Failover::Promoting { run, .. } = promotion else {
-            return promotion;
-        };
-        match &sample.info.role {
-            Role::Master { .. } => {
-                let master = Identity::of(endpoint, &sample.info);
-                self.finish(record, run, master, actions)
+        if !run.promoted {
+            if now < run.gives_up_at {
+                return Failover::Promoting { run, link, sent_at };
             }
-            // Read before the promotion, or turned back by somebody since: look again.
-            Role::Replica { .. } => Failover::Checking { run, asked: None },
+            let why = AbortReason::TimedOut(self.policy.promote_timeout);
+            return self.abort(run, why, actions);
         }
+        let health = watch.map(|watch| watch.health(&self.policy, None, now));
+        if let Some(Health::Down { cause, .. }) = health {
+            let why = lost(&run, cause.to_string());
+            return self.abort(run, why, actions);
+        }
+        let sample = watch.and_then(|watch| watch.sample());
+        if let Some(sample) = sample.filter(|sample| sample.asked_at >= sent_at) {
+            return match &sample.info.role {
+                Role::Master { .. } => {
+                    let master = Identity::of(candidate.endpoint.clone(), &sample.info);
+                    self.finish(record, run, master, actions)
+                }
+                // Read before the promotion, or turned back by somebody since: look again.
+                Role::Replica { .. } => Failover::Checking { run, asked: None },
+            };
+        }
+        let is_refused = watch.is_some_and(|watch| watch.info_failure(sent_at).is_some());
+        if is_refused || now >= run.gives_up_at {
+            // It is the master; how its history is called now will be read when it can be.
+            let master = candidate.identity();
+            return self.finish(record, run, master, actions);
+        }
+        Failover::Promoting { run, link, sent_at }
     }
 
     pub(super) fn finish(
@@ -236,5 +230,13 @@ impl Group {
             epoch: run.epoch,
             timeline: run.timeline,
         }
+    }
+}
+
+/// Why the epoch comes to nothing when its candidate is no longer there.
+fn lost(run: &Run, how: String) -> AbortReason {
+    match run.promoted {
+        true => AbortReason::LostAfterPromotion(how),
+        false => AbortReason::Refused(CommandFailure::Lost(how)),
     }
 }

@@ -86,20 +86,10 @@ impl Watch {
             && self.is_fenced()
     }
 
-    /// Whether the latest `INFO` came by the connection that is open, so that what is sent now reaches
-    /// the process that it tells of.
-    #[must_use]
-    pub fn is_known(&self) -> bool {
-        match (&self.link, &self.sample) {
-            (Link::Open(open), Some(sample)) => sample.asked_at >= open.opened_at,
-            (Link::Open(_) | Link::Waiting { .. } | Link::Connecting { .. }, _) => false,
-        }
-    }
-
-    /// Whether it said at last that it is a master.
+    /// Whether it said at last, on this connection, that it is a master.
     #[must_use]
     pub fn says_master(&self) -> bool {
-        let role = self.sample.as_ref().map(|sample| &sample.info.role);
+        let role = self.current_sample().map(|sample| &sample.info.role);
         matches!(role, Some(Role::Master { .. }))
     }
 

@@ -155,6 +155,15 @@ impl Watch {
         self.sample.as_ref()
     }
 
+    /// The latest `INFO` that came by the present connection: another process may answer on each.
+    #[must_use]
+    pub fn current_sample(&self) -> Option<&Sample> {
+        match &self.link {
+            Link::Open(open) => self.sample().filter(|it| it.asked_at >= open.opened_at),
+            Link::Waiting { .. } | Link::Connecting { .. } => None,
+        }
+    }
+
     /// What it answered instead of the latest `INFO`, if that was sent at `since` or later.
     #[must_use]
     pub fn info_failure(&self, since: Instant) -> Option<&CommandFailure> {

@@ -41,7 +41,7 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         settings.status_socket,
         PathBuf::from("/run/promoterd/status.sock")
     );
-    let (min, max) = (Duration::from_millis(150), Duration::from_millis(300));
+    let (min, max) = (Duration::from_millis(300), Duration::from_millis(600));
     assert_eq!(settings.election_timeout, ElectionTimeout { min, max });
     assert_eq!((settings.log.as_str(), settings.log_format), ("info", None));
     assert_eq!(settings.warnings, Vec::<String>::new());

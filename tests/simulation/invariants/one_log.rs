@@ -135,7 +135,11 @@ fn note(oracle: &mut Oracle, state: &Records, entry: &Entry, fits: bool) {
 
 fn count(world: &mut World, entry: &Entry) {
     match entry {
-        Entry::Begin(begin) => *world.tally.begun.entry(begin.evidence.cause).or_default() += 1,
+        Entry::Begin(begin) if !begin.reinstates() => {
+            *world.tally.begun.entry(begin.evidence.cause).or_default() += 1;
+        }
+        Entry::Begin(begin) if begin.from.run_id == begin.candidate.run_id => world.tally.kept += 1,
+        Entry::Begin(_) => world.tally.restored += 1,
         Entry::Done { .. } => world.tally.done += 1,
         Entry::Abort { .. } => world.tally.aborted += 1,
         Entry::Limits { .. } => world.tally.limits_logged += 1,
