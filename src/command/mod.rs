@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod keygen;
+mod operate;
 mod run;
 mod status;
 
@@ -35,6 +36,15 @@ pub enum Command {
     /// Exit codes: 0 all is well; 1 something is wrong, and the first line says what; 2 the daemon cannot
     /// be reached.
     Status(status::Arguments),
+    /// Leave a group alone: watch it and tell of it, and do nothing about it.
+    ///
+    /// Works on any node, and counts on all. Exit codes: 0 it is committed; 1 refused; 2 the daemon cannot
+    /// be reached; 3 not known yet, it may still take effect.
+    Pause(operate::Pause),
+    /// Look after a group again.
+    ///
+    /// Exit codes as of `pause`.
+    Resume(operate::Resume),
     /// Print a new cluster key, to be put in the file that PROMOTERD_PEER_KEY_FILE names on every node.
     Keygen,
     /// Start a master, two replicas, three daemons and a client here, kill the master, and show what happens.
@@ -50,6 +60,8 @@ impl Command {
             Self::Run => run::run(),
             Self::Check => check::run(),
             Self::Status(arguments) => status::run(&arguments),
+            Self::Pause(arguments) => operate::pause(&arguments),
+            Self::Resume(arguments) => operate::resume(&arguments),
             Self::Keygen => keygen::run(),
             Self::Demo(arguments) => demo::run(&arguments),
         };
@@ -70,6 +82,12 @@ fn say(text: &str) {
     use std::io::Write;
     // A reader that went away, such as `head`, is no reason to fail.
     drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+/// What people should know beside the outcome.
+fn warn(text: &str) {
+    use std::io::Write;
+    drop(std::io::stderr().write_all(format!("promoterd: {text}\n").as_bytes()));
 }
 
 /// And everything that went wrong, with its causes.

@@ -132,7 +132,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::status::{EventFeed, Question, StatusServer, StatusSource, example};
+    use crate::status::{EventFeed, Gatekeeper, Question, StatusServer, StatusSource, example};
 
     /// What the command prints and returns while a daemon answers with `source`.
     async fn status_of(source: StatusSource, json: bool) -> (String, u8) {
@@ -152,7 +152,7 @@ mod tests {
         let code = tokio::select! {
             code = show(&path, json, &mut out) => code.unwrap(),
             () = answering => unreachable!("the server keeps asking"),
-            never = server.serve(questions, EventFeed::new("b".parse().unwrap())) => match never {},
+            never = server.serve(questions, EventFeed::new("b".parse().unwrap()), Gatekeeper::new("adm")) => match never {},
         };
         (String::from_utf8(out).unwrap(), code)
     }
@@ -164,6 +164,7 @@ mod tests {
             (example::aborted(), ALL_WELL),
             (example::after_failover(), WRONG),
             (example::suspecting(), WRONG),
+            (example::paused(), WRONG),
             (example::discovering(), WRONG),
             (example::file_errors(), WRONG),
         ] {

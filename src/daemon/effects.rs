@@ -9,6 +9,7 @@ use tracing::{debug, error, warn};
 
 use super::files::Files;
 use super::node::{Node, NodeAction};
+use super::operations::{self, Operations};
 use super::overview;
 use super::stream::Stream;
 use crate::clients::{Publication, Worker};
@@ -31,12 +32,13 @@ pub(super) struct Effects {
     pub(super) worker: Worker,
     pub(super) files: Files,
     pub(super) stream: Stream,
+    pub(super) operations: Operations,
     pub(super) server: JoinHandle<Infallible>,
 }
 
 impl Effects {
     /// Starts each action, in order.
-    pub(super) fn carry_out(&mut self, actions: Vec<NodeAction>) {
+    pub(super) fn carry_out(&mut self, actions: Vec<NodeAction>, node: &Node) {
         for action in actions {
             match action {
                 NodeAction::Probe(order) => self.instances.probe(order),
@@ -64,6 +66,7 @@ impl Effects {
                     });
                 }
                 NodeAction::Announce(happening) => self.stream.announce(&happening),
+                NodeAction::Answer(operation) => self.operations.answer(node, operation),
             }
         }
     }
@@ -73,6 +76,13 @@ impl Effects {
         // Whoever asked may have lost patience.
         match question {
             Question::Alive(answer) => drop(answer.send(())),
+            Question::Operate(_, answer) => {
+                // It goes by the node; whoever asks here hears that it did not.
+                drop(answer);
+            }
+            Question::Operation(operation, answer) => {
+                drop(answer.send(operations::overview(node, operation)));
+            }
             Question::Overview(answer) => {
                 drop(answer.send(overview::source(self, node, Instant::now())));
             }

@@ -14,6 +14,7 @@ mod effects;
 mod files;
 mod inbox;
 mod node;
+mod operations;
 mod overview;
 mod service;
 mod start;
@@ -30,8 +31,10 @@ pub use start::StartError;
 use crate::consensus::LogError;
 use crate::decision::Event;
 use crate::settings::Settings;
+use crate::status::{Order, Question};
 use effects::Effects;
 use inbox::{Inbox, News};
+use operations::Answer;
 use service::Service;
 
 /// Longest time that a stop may take to hand leadership over.
@@ -105,6 +108,7 @@ impl Daemon {
                 }
                 News::LogFailed(error) => return Err(DaemonError::Log(error)),
                 News::Died(thread) => return Err(DaemonError::Died { thread }),
+                News::Question(Question::Operate(order, answer)) => self.operate(order, answer)?,
                 News::Question(question) => self.effects.answer(&self.node, question),
                 News::Stop(signal) if stop_at.is_none() => {
                     info!(signal, "stopping");
@@ -137,11 +141,20 @@ impl Daemon {
         let is_news = actions
             .iter()
             .any(|action| matches!(action, NodeAction::Announce(_)));
-        self.effects.carry_out(actions);
+        self.effects.carry_out(actions, &self.node);
         if is_news {
             self.service.show(&self.node);
         }
         Ok(())
+    }
+
+    /// Somebody wants something who may.
+    fn operate(&mut self, order: Order, answer: Answer) -> Result<(), NodeError> {
+        let operations = &mut self.effects.operations;
+        match operations.take_in(&self.node, order, answer, Instant::now()) {
+            Some(request) => self.handle(NodeEvent::Core(Event::Requested(request))),
+            None => Ok(()),
+        }
     }
 
     /// A leader that stops would leave its peers without one for an election timeout. False when it
@@ -152,7 +165,7 @@ impl Daemon {
             return Ok(false);
         };
         let actions = self.node.hand_over(&peer, Instant::now())?;
-        self.effects.carry_out(actions);
+        self.effects.carry_out(actions, &self.node);
         Ok(true)
     }
 }

@@ -13,7 +13,7 @@ use crate::consensus::{
 };
 use crate::decision::{
     Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, Happening,
-    InvalidEntry, ProbeOrder, Records, Supervisor, WallClock,
+    InvalidEntry, OperationId, ProbeOrder, Records, Request, Supervisor, WallClock,
 };
 use crate::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, Term};
 use crate::peer::{DownReason, PeerMessage, PeerReport};
@@ -62,6 +62,8 @@ pub enum NodeAction {
     },
     /// Tell people.
     Announce(Happening),
+    /// Tell whoever asked that an operation is committed, or no longer tried.
+    Answer(OperationId),
 }
 
 /// Why a node cannot go on.
@@ -250,6 +252,10 @@ impl Node {
                     self.note_refused(peer, &refused);
                 }
             }
+            PeerMessage::Request(request) => {
+                let event = Event::Forwarded(request);
+                turn.pending.extend(self.supervisor.handle(event, turn.now));
+            }
             PeerMessage::Report(PeerReport { report, committed }) => {
                 // One that was deposed and has not heard of it names an index of the past.
                 if self.engine.status().leader.as_ref() == Some(&peer) && committed.is_some() {
@@ -333,6 +339,17 @@ impl Node {
                 });
             }
             Action::Announce(happening) => turn.announce(happening),
+            Action::Forward(request) => self.forward(request, turn),
+            Action::Answer(operation) => turn.actions.push(NodeAction::Answer(operation)),
+        }
+    }
+
+    /// Without a leader it is lost, and tried again.
+    fn forward(&self, request: Request, turn: &mut Turn) {
+        let leader = self.engine.status().leader;
+        if let Some(leader) = leader.filter(|leader| *leader != self.node) {
+            let message = PeerMessage::Request(request);
+            turn.actions.push(NodeAction::Send(leader, message));
         }
     }
 

@@ -15,6 +15,7 @@ use super::effects::Effects;
 use super::files::Files;
 use super::inbox::Inbox;
 use super::node::{Node, NodeError};
+use super::operations::Operations;
 use super::service::Service;
 use super::stream::{Stream, wall_clock};
 use crate::clients::journal::{Journal, JournalError};
@@ -26,7 +27,7 @@ use crate::model::Life;
 use crate::peer::{LinkError, LinkSettings, Links};
 use crate::redis::Instances;
 use crate::settings::Settings;
-use crate::status::{EventFeed, StatusError, StatusServer};
+use crate::status::{EventFeed, Gatekeeper, StatusError, StatusServer};
 
 /// News from peers that may wait for the loop; beyond it nothing more is read from them.
 const LINK_NEWS_MAX: usize = 256;
@@ -94,8 +95,9 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
 
     let (questions_outbox, questions) = mpsc::channel(QUESTIONS_MAX);
     let feed = EventFeed::new(settings.node.clone());
+    let gatekeeper = Gatekeeper::new(&settings.admin_group);
     let server = StatusServer::bind(&settings.status_socket).await?;
-    let server = tokio::spawn(server.serve(questions_outbox, feed.clone()));
+    let server = tokio::spawn(server.serve(questions_outbox, feed.clone(), gatekeeper));
 
     let (instance_events, instances_inbox) = mpsc::unbounded_channel();
     let credentials = settings
@@ -141,6 +143,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
             worker,
             files,
             stream: Stream { feed },
+            operations: Operations::default(),
             server,
         },
     })

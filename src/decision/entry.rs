@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::choice::Ineligible;
 use super::health::Cause;
 use super::instance_event::CommandFailure;
+use super::pause::{Pause, Resume};
 use crate::model::{
     Endpoint, Epoch, GroupName, InstanceInfo, NodeId, ReplicationHistory, ReplicationId,
     ReplicationOffset, RunId, UnixTime, WriteLimits,
@@ -93,6 +94,10 @@ pub enum Entry {
         /// Those of the instances that changed.
         limits: BTreeMap<Endpoint, WriteLimits>,
     },
+    /// From here on the group is left alone.
+    Pause(Pause),
+    /// From here on it is looked after again.
+    Resume(Resume),
 }
 
 impl Entry {
@@ -101,6 +106,8 @@ impl Entry {
     pub fn group(&self) -> &GroupName {
         match self {
             Self::Begin(begin) => &begin.group,
+            Self::Pause(pause) => &pause.group,
+            Self::Resume(resume) => &resume.group,
             Self::Register { group, .. }
             | Self::Members { group, .. }
             | Self::Identify { group, .. }

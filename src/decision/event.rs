@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::entry::Entry;
 use super::happening::Happening;
 use super::instance_event::{FollowOrder, FollowOutcome, ProbeEvent, ProbeOrder};
+use super::request::{OperationId, Request};
 use super::view::Report;
 use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId};
 
@@ -47,6 +48,10 @@ pub enum Event {
         /// The epoch.
         epoch: Epoch,
     },
+    /// An administrator wants something, by this node's status socket.
+    Requested(Request),
+    /// A peer that does not lead passes on what an administrator wants.
+    Forwarded(Request),
 }
 
 /// Something to do. Those that can fail have one [`Event`] for their outcome.
@@ -71,6 +76,11 @@ pub enum Action {
     },
     /// Tell people.
     Announce(Happening),
+    /// Pass on to whoever leads what an administrator wants. It may come to nothing.
+    Forward(Request),
+    /// What an administrator wanted by this node's status socket is committed, or no longer tried:
+    /// then it may still be committed later.
+    Answer(OperationId),
 }
 
 /// A moment at which the core wants to be woken, and why.
@@ -91,6 +101,8 @@ pub enum DeadlineReason {
     Failover,
     /// A veto, a rest or a cooldown ends.
     Veto,
+    /// A pause ends, or an administrator's request is to be tried again.
+    Request,
     /// The peers are to be told that nothing changed.
     Report,
     /// The consensus engine has something to do.

@@ -48,6 +48,7 @@ pub(super) fn policy() -> GroupPolicy {
         parallel_syncs: 1,
         lag_max: None,
         cooldown: milliseconds(10_000),
+        failovers_max: 10,
         excluded: [].into(),
         fencing: Fencing::Fast,
         isolation_after: milliseconds(1000),

@@ -10,7 +10,8 @@ use super::discovery::WaitingFor;
 use super::entry::{AbortReason, Candidate, Evidence, Identity, Step};
 use super::fencing::FenceCause;
 use super::health::Cause;
-use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term};
+use super::request::Reason;
+use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term, UnixTime};
 
 /// A change of state, as one node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +150,15 @@ pub enum Happening {
         epoch: Epoch,
         steps: Vec<Step>,
     },
+    /// From here on the group is left alone.
+    Paused {
+        group: GroupName,
+        by: String,
+        reason: Option<Reason>,
+        until: Option<UnixTime>,
+    },
+    /// From here on it is looked after again.
+    Resumed { group: GroupName, by: String },
     /// A client's file names the master.
     FileRewritten {
         client: ClientName,
@@ -316,6 +326,18 @@ impl Happening {
                     were never replicated");
             }
             Self::Settled { group, epoch, .. } => info!(%group, %epoch, "failover settled"),
+            Self::Paused {
+                group,
+                by,
+                reason,
+                until,
+            } => {
+                let reason = reason.as_ref().map_or("none given", Reason::as_str);
+                let until_ms = until.map(|until| until.0);
+                warn!(%group, by, reason, until_ms, "paused: nothing is done about it until \
+                    `promoterd resume {group}`, or the end of its time");
+            }
+            Self::Resumed { group, by } => warn!(%group, by, "resumed"),
             Self::FileRewritten {
                 client,
                 group,
@@ -474,6 +496,8 @@ impl fmt::Display for Happening {
                 )
             }
             Self::Settled { epoch, .. } => write!(formatter, "epoch {epoch} settled"),
+            Self::Paused { by, .. } => write!(formatter, "paused by {by}"),
+            Self::Resumed { by, .. } => write!(formatter, "resumed by {by}"),
             Self::FileRewritten {
                 client, took_us, ..
             } => {

@@ -6,6 +6,7 @@
 
 mod agreement;
 mod choice;
+mod desk;
 mod discovery;
 mod entry;
 mod event;
@@ -17,11 +18,13 @@ mod health;
 mod instance_event;
 mod lead;
 mod overview;
+mod pause;
 mod policy;
 mod process_watch;
 mod record;
 mod remains;
 mod repair;
+mod request;
 mod settling;
 mod stream;
 mod supervisor;
@@ -49,9 +52,14 @@ pub use instance_event::{
     ProbeOrder, ProbeReport, PromoteOrder,
 };
 pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
+pub use pause::{Pause, PauseRecord, PausedBy, Resume, ResumedBy};
 pub use policy::{Fencing, GroupPolicy};
 pub use record::{Change, FailoverRecord, GroupRecord, Mandate, Outcome, Records};
 pub use repair::Standing;
+pub use request::{
+    Impossible, InvalidOperationId, InvalidReason, OperationId, Reason, Request, Requester, Scope,
+    Wish,
+};
 pub use supervisor::{Supervisor, WallClock};
 pub use view::{HeldView, Opinion, REPORT_INTERVAL, Report, VIEW_FRESH_FOR, View};
 pub use watch::{LinkIds, Pace, Sample, Watch};

@@ -9,6 +9,7 @@ use super::failover::Failover;
 use super::fencing::FenceOverview;
 use super::group::Group;
 use super::health::{Cause, Health, Trouble};
+use super::pause::PauseRecord;
 use super::record::{FailoverRecord, GroupRecord};
 use super::repair::Standing;
 use super::watch::Watch;
@@ -35,6 +36,10 @@ pub struct GroupOverview {
     pub passed_over: Vec<(Endpoint, Ineligible)>,
     /// Past epochs, the oldest first.
     pub failovers: Vec<FailoverRecord>,
+    /// Past pauses and the one that stands, the oldest first.
+    pub pauses: Vec<PauseRecord>,
+    /// How long the one that stands still lasts, by this node's clock.
+    pub pause_left: Option<Duration>,
     /// The epoch that all of this node's clients' files name.
     pub files_epoch: Option<Epoch>,
 }
@@ -160,6 +165,10 @@ impl Group {
             failovers: record.map_or_else(Vec::new, |record| {
                 record.failovers().iter().cloned().collect()
             }),
+            pauses: record.map_or_else(Vec::new, |record| record.pauses().cloned().collect()),
+            pause_left: self
+                .pause_over_at
+                .map(|over_at| over_at.saturating_duration_since(now)),
             files_epoch: self.files_epoch,
         }
     }

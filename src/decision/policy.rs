@@ -42,6 +42,8 @@ pub struct GroupPolicy {
     pub lag_max: Option<u64>,
     /// Time after a failover in which `silent` does not act.
     pub cooldown: Duration,
+    /// After so many failovers within an hour the next one pauses the group instead; 0 for no limit.
+    pub failovers_max: usize,
     /// Instances that are never promoted.
     pub excluded: BTreeSet<Endpoint>,
     /// What stops an old master.

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::entry::{AbortReason, Begin, Entry, Identity, Step};
+use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
-use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, WriteLimits};
+use super::request::{OperationId, Operations};
+use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, UnixTime, WriteLimits};
 
 /// Failovers that a group remembers.
 const HISTORY_MAX: usize = 32;
@@ -30,6 +32,8 @@ pub struct GroupRecord {
     failovers: VecDeque<FailoverRecord>,
     /// Where they are not the usual ones.
     limits: BTreeMap<Endpoint, WriteLimits>,
+    pauses: Pauses,
+    operations: Operations,
 }
 
 /// One epoch: how it began, and how it ended.
@@ -98,6 +102,10 @@ pub enum Change {
     History,
     /// What instances have of their own where a fence would stand.
     Limits,
+    /// It is left alone.
+    Paused,
+    /// It is looked after again.
+    Resumed,
 }
 
 impl Records {
@@ -149,6 +157,8 @@ impl Records {
             histories,
             failovers: VecDeque::new(),
             limits: BTreeMap::new(),
+            pauses: Pauses::default(),
+            operations: Operations::default(),
         };
         self.groups.insert(group, record);
         Change::Master
@@ -205,6 +215,36 @@ impl GroupRecord {
         (last.outcome == Outcome::Open).then_some(Mandate { begin: &last.begin })
     }
 
+    /// The pause that stands: nothing may be begun, and nothing repaired.
+    #[must_use]
+    pub fn pause(&self) -> Option<&Pause> {
+        self.pauses.current()
+    }
+
+    /// All pauses that are remembered, the oldest first.
+    pub fn pauses(&self) -> impl DoubleEndedIterator<Item = &PauseRecord> {
+        self.pauses.iter()
+    }
+
+    /// Whether an operation of an administrator is committed for this group.
+    #[must_use]
+    pub fn has_done(&self, operation: OperationId) -> bool {
+        self.operations.contains(operation)
+    }
+
+    /// How many failovers there were within the hour before `wall` that no administrator has seen.
+    #[must_use]
+    pub fn failovers_lately(&self, wall: UnixTime) -> usize {
+        // What a clock that was set back since calls the future was a moment ago, for all we know.
+        let is_late = |at: UnixTime| at.after(FLAPPING_WINDOW) > wall;
+        self.failovers
+            .iter()
+            .filter(|past| past.outcome == Outcome::Done && is_late(past.begin.at))
+            .filter(|past| past.begin.epoch > self.pauses.forgiven())
+            .filter(|past| past.begin.candidate.endpoint != past.begin.from.endpoint)
+            .count()
+    }
+
     /// Whether the latest epoch came to nothing: the master was given up, and nobody took its place.
     #[must_use]
     pub fn is_vacant(&self) -> bool {
@@ -229,6 +269,31 @@ impl GroupRecord {
                 epoch, lost_bytes, ..
             } => self.note_loss(epoch, lost_bytes),
             Entry::Limits { limits, .. } => self.note_limits(limits),
+            Entry::Pause(pause) => self.begin_pause(pause),
+            Entry::Resume(resume) => self.resume(resume),
+        }
+    }
+
+    fn begin_pause(&mut self, pause: Pause) -> Change {
+        let is_new = pause
+            .operation()
+            .is_none_or(|operation| self.operations.note(operation));
+        if is_new && self.pauses.begin(pause) {
+            Change::Paused
+        } else {
+            Change::None
+        }
+    }
+
+    fn resume(&mut self, resume: Resume) -> Change {
+        let is_new = match &resume.by {
+            ResumedBy::Admin { operation, .. } => self.operations.note(*operation),
+            ResumedBy::Expiry { .. } | ResumedBy::Replaced => true,
+        };
+        if is_new && self.pauses.resume(resume, self.last_begun) {
+            Change::Resumed
+        } else {
+            Change::None
         }
     }
 
@@ -256,6 +321,7 @@ impl GroupRecord {
         if begin.epoch != self.last_begun.next()
             || begin.from != self.master
             || self.mandate().is_some()
+            || self.pause().is_some()
         {
             return Change::None;
         }

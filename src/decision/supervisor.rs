@@ -1,14 +1,16 @@
 //! The pure core as a whole: events and `now` come in, actions go out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use super::desk::{self, Desk};
 use super::entry::Entry;
 use super::event::{Action, Deadline, DeadlineReason, Event};
 use super::group::Group;
 use super::happening::Happening;
 use super::policy::{EARLY, GroupPolicy};
 use super::record::{Change, GroupRecord, Records};
+use super::request::{Impossible, OperationId, Scope};
 use super::view::{REPORT_INTERVAL, Report};
 use super::watch::LinkIds;
 use crate::model::{GroupName, NodeId, UnixTime};
@@ -27,9 +29,13 @@ pub struct Supervisor {
     report_due: Instant,
     expected: Option<Deadline>,
     wall: WallClock,
+    desk: Desk,
 }
 
-/// What the wall clock said at one moment. For people to read, never to decide by.
+/// What the wall clock said at one moment, and from there on a clock that nobody sets.
+///
+/// For people to read. Only where nothing better is left is something decided by it: how much of a
+/// pause is left after a restart, and which failovers were within the last hour.
 #[derive(Debug, Clone, Copy)]
 pub struct WallClock {
     /// The moment.
@@ -56,10 +62,15 @@ impl Supervisor {
         wall: WallClock,
     ) -> Self {
         let now = wall.at;
-        let groups = policies
+        let mut groups: BTreeMap<GroupName, Group> = policies
             .into_iter()
             .map(|(name, policy)| (name.clone(), Group::new(name, node.clone(), policy, now)))
             .collect();
+        for (name, record) in records.iter() {
+            if let Some(group) = groups.get_mut(name) {
+                group.time_pause(record, false, wall.time, now);
+            }
+        }
         Self {
             node,
             groups,
@@ -70,6 +81,7 @@ impl Supervisor {
             report_due: now,
             expected: None,
             wall,
+            desk: Desk::default(),
         }
     }
 
@@ -103,6 +115,7 @@ impl Supervisor {
                 self.leading = leading;
                 // A new leader's first report confirms its peers' state.
                 tell = leading;
+                self.desk.try_again(now);
                 for (name, group) in &mut self.groups {
                     group.on_leadership(leading, self.records.get(name), now);
                 }
@@ -117,6 +130,13 @@ impl Supervisor {
             Event::FilesRewritten { group, epoch } => {
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.files_epoch = Some(epoch);
+                }
+            }
+            Event::Requested(request) => self.desk.take_in(request, now, &mut actions),
+            Event::Forwarded(request) => {
+                if self.leading {
+                    let wall = self.wall.read(now);
+                    desk::propose(&request, &self.records, wall, &mut actions);
                 }
             }
         }
@@ -138,6 +158,41 @@ impl Supervisor {
         let early = self.groups.values().map(Group::earliness).min();
         self.expected
             .is_none_or(|expected| expected.at <= now + early.unwrap_or_default())
+    }
+
+    /// The groups that an administrator means.
+    ///
+    /// # Errors
+    /// [`Impossible`] when there is nothing to do it to.
+    pub fn select(&self, scope: &Scope, now: Instant) -> Result<BTreeSet<GroupName>, Impossible> {
+        let registered = || self.records.iter().map(|(name, _)| name.clone());
+        match scope {
+            Scope::All => {
+                let all: BTreeSet<GroupName> = registered().collect();
+                let is_empty = all.is_empty();
+                (!is_empty).then_some(all).ok_or(Impossible::NoneRegistered)
+            }
+            Scope::Group(name) if self.records.get(name).is_some() => Ok([name.clone()].into()),
+            Scope::Group(name) => Err(match self.groups.get(name) {
+                Some(group) => Impossible::NotRegistered {
+                    group: name.clone(),
+                    waiting: group.why_not_registered(now),
+                },
+                None => {
+                    let known: BTreeSet<GroupName> =
+                        self.groups.keys().cloned().chain(registered()).collect();
+                    let group = name.clone();
+                    let known = known.into_iter().collect();
+                    Impossible::UnknownGroup { group, known }
+                }
+            }),
+        }
+    }
+
+    /// Whether an administrator's operation that came by this node is still tried.
+    #[must_use]
+    pub fn is_tried(&self, operation: OperationId) -> bool {
+        self.desk.is_open(operation)
     }
 
     /// The committed state.
@@ -170,7 +225,9 @@ impl Supervisor {
         self.records = records;
         for (name, group) in &mut self.groups {
             if let Some(record) = self.records.get(name) {
+                let (is_news, wall) = (false, self.wall.read(now));
                 group.on_change(Change::Master, record, now, &mut actions);
+                group.time_pause(record, is_news, wall, now);
                 publish(self.confirmed, name, record, &mut actions);
             }
         }
@@ -210,6 +267,9 @@ impl Supervisor {
         }
         if let Some(group) = self.groups.get_mut(&name) {
             group.on_change(change, record, now, actions);
+            if change == Change::Paused {
+                group.time_pause(record, self.confirmed, self.wall.read(now), now);
+            }
             if self.leading {
                 group.lead_change(change, &entry, record, now);
             }
@@ -237,6 +297,8 @@ impl Supervisor {
             // Behind all that brings the new master about.
             group.keep_fences(record, self.leading, now, actions);
         }
+        self.desk
+            .poll(&self.records, self.leading, wall, now, actions);
     }
 
     /// Tells the peers what changed at once, and that nothing did from time to time.
@@ -261,10 +323,15 @@ impl Supervisor {
             at: self.report_due,
             reason: DeadlineReason::Report,
         };
+        let request = self.desk.next_deadline().map(|at| Deadline {
+            at,
+            reason: DeadlineReason::Request,
+        });
         self.groups
             .iter()
             .filter_map(|(name, group)| group.next_deadline(self.records.get(name), now))
             .chain([report])
+            .chain(request)
             .min()
     }
 
@@ -320,6 +387,16 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
             master: record.master().endpoint.clone(),
             steps: steps.clone(),
         }),
+        (Change::Paused, Entry::Pause(pause)) => Some(Happening::Paused {
+            group,
+            by: pause.by.to_string(),
+            reason: pause.reason.clone(),
+            until: pause.until(),
+        }),
+        (Change::Resumed, Entry::Resume(resume)) => Some(Happening::Resumed {
+            group,
+            by: resume.by.to_string(),
+        }),
         (
             Change::History,
             Entry::Returned {
@@ -336,6 +413,14 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
             steps: steps.clone(),
         }),
         // No other entry makes these changes.
-        (Change::Begun | Change::Aborted | Change::Done | Change::History, _) => None,
+        (
+            Change::Begun
+            | Change::Aborted
+            | Change::Done
+            | Change::History
+            | Change::Paused
+            | Change::Resumed,
+            _,
+        ) => None,
     }
 }

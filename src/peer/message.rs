@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::FRAME_LENGTH_MAX;
 use crate::consensus;
-use crate::decision::Report;
+use crate::decision::{Report, Request};
 use crate::model::LogIndex;
 
 /// One message. Its form belongs to the protocol version that the handshake agreed on.
@@ -15,6 +15,8 @@ pub enum PeerMessage {
     Engine(consensus::Message),
     /// What the sender sees.
     Report(PeerReport),
+    /// What an administrator wants of whoever leads.
+    Request(Request),
 }
 
 /// What a node sees, and how far a leader's log is committed.

@@ -159,6 +159,9 @@ fn read_policy(
         .read_or_default(&keys::FENCING, label)
         .map(|Level(fencing)| fencing);
     let isolation_after = read_isolation(reader, label, down_after);
+    let failovers_max = reader
+        .read_or_default(&keys::FAILOVERS_MAX, label)
+        .map(|Count(count)| count);
     (is_own && is_ordered).then_some(GroupPolicy {
         instances: instances?,
         quorum: quorum?,
@@ -170,6 +173,7 @@ fn read_policy(
         parallel_syncs: parallel_syncs?,
         lag_max: lag_max?,
         cooldown: cooldown?,
+        failovers_max: failovers_max?,
         excluded: excluded?,
         fencing: fencing?,
         isolation_after: isolation_after?,

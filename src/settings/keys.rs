@@ -209,6 +209,8 @@ table! {
     ELECTION_TIMEOUT = Node "ELECTION_TIMEOUT" "300ms-600ms"
         "how long a follower waits for its leader".value("300ms-600ms");
     LOG = Node "LOG" "info" "which events are logged: a level, or TARGET=LEVEL by commas".value("info");
+    ADMIN_GROUP = Node "ADMIN_GROUP" "promoterd-admin"
+        "whose members may pause, resume and the like; root always may".value("promoterd-admin");
     LOG_FORMAT = Node "LOG_FORMAT" "json" "`text` or `json`".told("by output");
     SENTINEL_LISTEN = Node "SENTINEL__LISTEN" "10.0.0.1:26379" "the Sentinel endpoint".told("off").later();
     HTTP_LISTEN = Node "HTTP__LISTEN" "127.0.0.1:7480" "metrics and health over TCP".told("off").later();
@@ -235,6 +237,9 @@ table! {
         .value("5s").within("100ms", "5m");
     COOLDOWN = Group "COOLDOWN" "10s" "pause after a failover in which only certain causes act"
         .value("10s").within("0s", "1d");
+    FAILOVERS_MAX = Group "FAILOVERS_MAX" "10"
+        "so many failovers within an hour, and the next one pauses the group instead; 0: no limit"
+        .value("10").within("0", "30");
     CLIENT_GROUP = Client "GROUP" "features" "whose master the file names".told("the only group");
     FILE = Client "FILE" "/etc/api/redis.env" "the file to keep right";
     FORMAT = Client "FORMAT" "env" "how the file is written".told("by file name").only("env");

@@ -56,6 +56,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Where status is asked for; short enough for a Unix socket.
     pub status_socket: PathBuf,
+    /// The group whose members may change anything by the status socket.
+    pub admin_group: String,
     /// How long a follower waits for its leader.
     pub election_timeout: ElectionTimeout,
     /// Which events are logged: a filter of `tracing-subscriber`.
@@ -104,6 +106,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
         peer_key: node.peer_key,
         state_dir: node.state_dir,
         status_socket: node.status_socket,
+        admin_group: node.admin_group,
         election_timeout: node.election_timeout,
         log: node.log,
         log_format: node.log_format,

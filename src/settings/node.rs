@@ -10,6 +10,7 @@ use super::keys::{self, Key};
 use super::mistakes::Problem;
 use super::parse::{
     AbsolutePath, Address, ElectionTimeout, List, LogFilter, LogFormat, Peer, SocketPath, Switch,
+    SystemGroup,
 };
 use super::reader::{Reader, Reading, example};
 use super::source::{Origin, Sources};
@@ -28,6 +29,7 @@ pub(super) struct NodeSettings {
     pub(super) peer_key: Option<ClusterKey>,
     pub(super) state_dir: PathBuf,
     pub(super) status_socket: PathBuf,
+    pub(super) admin_group: String,
     pub(super) election_timeout: ElectionTimeout,
     pub(super) log: String,
     pub(super) log_format: Option<LogFormat>,
@@ -73,6 +75,9 @@ impl NodeSettings {
         let status_socket = reader
             .read_or_default(&keys::STATUS_SOCKET, "")
             .map(|SocketPath(path)| path);
+        let admin_group = reader
+            .read_or_default(&keys::ADMIN_GROUP, "")
+            .map(|SystemGroup(group)| group);
         let election_timeout = reader.read_or_default(&keys::ELECTION_TIMEOUT, "");
         let log = reader
             .read_or_default(&keys::LOG, "")
@@ -88,6 +93,7 @@ impl NodeSettings {
             peer_key: peer_key?,
             state_dir: state_dir?,
             status_socket: status_socket?,
+            admin_group: admin_group?,
             election_timeout: election_timeout?,
             log: log?,
             log_format: log_format?,

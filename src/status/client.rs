@@ -4,13 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Request, Response, StatusCode, header};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
@@ -101,23 +101,49 @@ pub enum ClientError {
 /// # Errors
 /// [`ClientError`], when there is no answer, or it is not 200, or not a `T`.
 pub async fn get<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, ClientError> {
-    let body = timeout(ANSWER_WAIT_MAX, get_bytes(socket, path))
-        .await
-        .map_err(|_| ClientError::TimedOut {
-            path: socket.to_owned(),
-        })??;
+    let body = timeout(
+        ANSWER_WAIT_MAX,
+        ask(socket, Method::GET, path, Bytes::new()),
+    )
+    .await
+    .map_err(|_| ClientError::TimedOut {
+        path: socket.to_owned(),
+    })??;
     serde_json::from_slice(&body).map_err(|source| ClientError::NotUnderstood {
         path: socket.to_owned(),
         source,
     })
 }
 
-async fn get_bytes(socket: &Path, path: &str) -> Result<Bytes, ClientError> {
-    let (response, _connection) = request(socket, path).await?;
+/// Asks for a change by `POST` to `path` at `socket`.
+///
+/// # Errors
+/// [`ClientError`], when there is no answer, or it is neither 200 nor 202, or not a `T`.
+pub async fn post<T: DeserializeOwned>(
+    socket: &Path,
+    path: &str,
+    order: &impl Serialize,
+) -> Result<T, ClientError> {
+    let not_understood = |source| ClientError::NotUnderstood {
+        path: socket.to_owned(),
+        source,
+    };
+    let order = serde_json::to_vec(order).map_err(not_understood)?;
+    let asked = ask(socket, Method::POST, path, order.into());
+    let body = timeout(ANSWER_WAIT_MAX, asked)
+        .await
+        .map_err(|_| ClientError::TimedOut {
+            path: socket.to_owned(),
+        })??;
+    serde_json::from_slice(&body).map_err(not_understood)
+}
+
+async fn ask(socket: &Path, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+    let (response, _connection) = request(socket, method, path, body).await?;
     let status = response.status();
     let body = read_whole(socket, response).await?;
     match status {
-        StatusCode::OK => Ok(body),
+        StatusCode::OK | StatusCode::ACCEPTED => Ok(body),
         status => Err(refused(socket, status, &body)),
     }
 }
@@ -159,7 +185,9 @@ impl Drop for Connection {
 
 async fn request(
     socket: &Path,
+    method: Method,
     path: &str,
+    body: Bytes,
 ) -> Result<(Response<Incoming>, Connection), ClientError> {
     let broken = |source| ClientError::Broken {
         path: socket.to_owned(),
@@ -171,7 +199,8 @@ async fn request(
         .map_err(broken)?;
     // What breaks the connection is told to the request too.
     let connection = Connection(tokio::spawn(async move { drop(connection.await) }));
-    let mut request = Request::new(Empty::<Bytes>::new());
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
     // What is no path is asked for as "/", and the daemon says which paths there are.
     *request.uri_mut() = path.parse().unwrap_or_default();
     let host = header::HeaderValue::from_static("promoterd");
@@ -213,7 +242,7 @@ pub async fn events(socket: &Path) -> Result<Events, ClientError> {
 }
 
 async fn open_events(socket: &Path) -> Result<Events, ClientError> {
-    let (response, connection) = request(socket, "/v1/events").await?;
+    let (response, connection) = request(socket, Method::GET, "/v1/events", Bytes::new()).await?;
     let status = response.status();
     if status != StatusCode::OK {
         let body = read_whole(socket, response).await?;

@@ -8,6 +8,7 @@ use super::schema::{
     PassedOver, SCHEMA, StatusReport, VoterReport,
 };
 use super::schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
+use super::schema_pause::PauseReport;
 use super::source::{FileOverview, StatusSource, VoterOverview};
 use crate::decision::{
     DownOverview, FailoverRecord, FenceOverview, GroupOverview, Ineligible, InstanceOverview,
@@ -51,9 +52,18 @@ impl From<&StatusSource> for HistoryReport {
             .collect();
         failovers.sort_by_key(|failover| Reverse((failover.at, failover.epoch)));
         failovers.truncate(HISTORY_MAX);
+        let mut pauses: Vec<PauseReport> = source
+            .groups
+            .iter()
+            .flat_map(|group| &group.pauses)
+            .map(PauseReport::from)
+            .collect();
+        pauses.sort_by_key(|pause| Reverse(pause.at));
+        pauses.truncate(HISTORY_MAX);
         Self {
             schema: SCHEMA,
             failovers,
+            pauses,
         }
     }
 }
@@ -99,6 +109,7 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
         master: decided.map(|decided| decided.master.clone()),
         master_run_id: decided.map(|decided| decided.run_id),
         waiting: group.waiting.as_ref().map(ToString::to_string),
+        paused: current_pause(group),
         master_instance: master.first().copied().map(InstanceReport::from),
         replicas: replicas.into_iter().map(InstanceReport::from).collect(),
         down: group.down.iter().map(DownReport::from).collect(),
@@ -116,6 +127,15 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
             .map(FailoverReport::from)
             .collect(),
     }
+}
+
+fn current_pause(group: &GroupOverview) -> Option<PauseReport> {
+    let last = group.pauses.last()?;
+    let left_ms = group.pause_left.map(milliseconds);
+    last.ended.is_none().then(|| PauseReport {
+        left_ms,
+        ..PauseReport::from(last)
+    })
 }
 
 impl From<&InstanceOverview> for InstanceReport {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::source::{EngineOverview, EngineRole, FileOverview, StatusSource, VoterOverview};
 use crate::decision::{
     AbortReason, Begin, Candidate, Cause, Decided, DownOverview, Evidence, FailoverRecord,
-    GroupOverview, Identity, Ineligible, InstanceOverview, Outcome, Phase, Step, StepName,
-    WaitingFor,
+    GroupOverview, Identity, Ineligible, InstanceOverview, OperationId, Outcome, Pause,
+    PauseRecord, PausedBy, Phase, Requester, ResumedBy, Step, StepName, WaitingFor,
 };
 use crate::model::{
     Endpoint, Epoch, NodeId, ReplicationId, ReplicationOffset, RunId, Term, UnixTime,
@@ -92,6 +92,8 @@ pub fn healthy() -> StatusSource {
             down: Vec::new(),
             passed_over: Vec::new(),
             failovers: Vec::new(),
+            pauses: Vec::new(),
+            pause_left: None,
             files_epoch: Some(Epoch(1)),
         }],
         files: vec![file(Some(1), None)],
@@ -244,6 +246,47 @@ pub fn discovering() -> StatusSource {
         },
     ];
     group.files_epoch = None;
+    source
+}
+
+/// Somebody works on it, and its master is down.
+pub fn paused() -> StatusSource {
+    let mut source = suspecting();
+    let group = &mut source.groups[0];
+    group.phase = Phase::Down;
+    group.down.truncate(1);
+    group.passed_over.clear();
+    let by = |uid, user: Option<&str>| Requester::new(uid, user.map(str::to_owned), node("a"));
+    let before = Pause {
+        group: "features".parse().unwrap(),
+        at: UnixTime(NOW.0 - 3_600_000),
+        lasts: None,
+        reason: None,
+        by: PausedBy::Flapping { failovers: 10 },
+    };
+    let operation = OperationId(0xa1);
+    let ended = ResumedBy::Admin {
+        by: by(0, Some("root")),
+        operation,
+    };
+    let pause = Pause {
+        at: UnixTime(NOW.0 - 60_000),
+        lasts: Some(Duration::from_secs(1800)),
+        reason: Some("new disks".parse().unwrap()),
+        by: PausedBy::Admin {
+            by: by(1000, None),
+            operation: OperationId(0xa2),
+        },
+        ..before.clone()
+    };
+    group.pauses = vec![
+        PauseRecord {
+            pause: before,
+            ended: Some((UnixTime(NOW.0 - 3_000_000), ended)),
+        },
+        PauseRecord { pause, ended: None },
+    ];
+    group.pause_left = Some(Duration::from_secs(1740));
     source
 }
 

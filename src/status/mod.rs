@@ -4,11 +4,15 @@
 //! with a [`StatusSource`], and all that is made of it is made elsewhere. [`client`] reads the same
 //! socket, [`verdict`] says in words what is wrong, [`render()`] is the page for a person on call.
 
+mod admin;
 pub mod client;
 #[cfg(test)]
 mod client_tests;
 mod convert;
 mod events;
+mod operate;
+#[cfg(test)]
+mod operate_tests;
 mod refusal;
 mod render;
 #[cfg(test)]
@@ -16,6 +20,7 @@ mod render_tests;
 mod routes;
 mod schema;
 mod schema_history;
+mod schema_pause;
 mod server;
 mod socket;
 mod source;
@@ -29,13 +34,19 @@ pub(crate) mod example;
 #[cfg(test)]
 mod server_tests;
 
+pub use admin::Gatekeeper;
 pub use events::EventFeed;
-pub use render::render;
+pub use operate::{PauseOrder, ResumeOrder};
+pub use render::{describe_pause, render};
 pub use schema::{
     DownReport, FileReport, GroupAnswer, GroupReport, InstanceReport, PassedOver, Readiness,
     SCHEMA, StatusReport, VoterReport,
 };
 pub use schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
+pub use schema_pause::{OperatedGroup, OperationReport, PauseReport};
 pub use server::StatusServer;
 pub use socket::StatusError;
-pub use source::{EngineOverview, EngineRole, FileOverview, Question, StatusSource, VoterOverview};
+pub use source::{
+    EngineOverview, EngineRole, FileOverview, OperationOverview, OperationState, Order, Question,
+    StatusSource, VoterOverview,
+};

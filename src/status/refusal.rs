@@ -1,7 +1,7 @@
 //! Answers that are none: a JSON object with the reason, under the fitting status code.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use thiserror::Error;
@@ -11,8 +11,9 @@ use thiserror::Error;
 pub enum Refusal {
     /// There is no such path.
     #[error(
-        "no such path: there are /v1/status, /v1/groups/NAME, /v1/history, /v1/events, /livez and \
-         /readyz"
+        "no such path: there are /v1/status, /v1/groups/NAME, /v1/history, /v1/events, \
+         /v1/operations/ID, /livez and /readyz; and by POST /v1/pause, /v1/resume, \
+         /v1/groups/NAME/pause and /v1/groups/NAME/resume"
     )]
     UnknownPath,
     /// There is no such group.
@@ -23,9 +24,38 @@ pub enum Refusal {
         /// The groups that there are.
         known: Vec<String>,
     },
-    /// Nothing can be changed here.
-    #[error("only GET and HEAD are answered here")]
+    /// Asked for in another way than it can be.
+    #[error(
+        "not by this method: what is read is asked for by GET or HEAD, what is changed by POST"
+    )]
     WrongMethod,
+    /// The system did not say who asks.
+    #[error("the system does not say who asks, so nothing is changed")]
+    Anonymous,
+    /// Whoever asks may not.
+    #[error("{why}")]
+    Forbidden {
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// What is asked for is not understood.
+    #[error("not understood: {why}")]
+    BadRequest {
+        /// Why not.
+        why: String,
+    },
+    /// The body does not come, or is too long.
+    #[error("the body of the request is broken off, late, or longer than {max} bytes")]
+    BadBody {
+        /// How long it may be.
+        max: usize,
+    },
+    /// There is nothing to do it to.
+    #[error("{why}")]
+    Impossible {
+        /// Why not.
+        why: String,
+    },
     /// More questions wait than the loop may be asked at once.
     #[error("the daemon is asked too much at once: try again")]
     Busy,
@@ -62,6 +92,10 @@ impl Refusal {
         match self {
             Self::UnknownPath | Self::UnknownGroup { .. } => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Anonymous | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
+            Self::BadBody { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Impossible { .. } => StatusCode::CONFLICT,
             Self::Busy | Self::TooSlow { .. } | Self::Stopping | Self::TooManyStreams { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -73,12 +107,6 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = Json(json!({"error": self.to_string()}));
-        let mut response = (self.status(), body).into_response();
-        if self == Self::WrongMethod {
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        }
-        response
+        (self.status(), body).into_response()
     }
 }

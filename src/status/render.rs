@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::schema::{GroupReport, InstanceReport, StatusReport, VoterReport};
 use super::schema_history::{FailoverReport, OutcomeName};
+use super::schema_pause::PauseReport;
 use super::table::{Lean, Table};
 use super::text::{bytes, moment, plain, span};
 use super::verdict;
@@ -110,6 +111,9 @@ fn write_group(group: &GroupReport, page: &mut String) {
             line(page, &format!("group {name}: {phase}, {waiting}"));
         }
     }
+    if let Some(pause) = &group.paused {
+        line(page, &format!("  {}", describe_pause(pause)));
+    }
     write_instances(group, page);
     for down in &group.down {
         let age = span(down.for_ms);
@@ -132,6 +136,20 @@ fn write_group(group: &GroupReport, page: &mut String) {
         );
     }
     write_files(group, page);
+}
+
+/// `PAUSED by root (uid 0) on a since …, until … (29 min left): new disks`.
+#[must_use]
+pub fn describe_pause(pause: &PauseReport) -> String {
+    let since = moment(pause.at);
+    let until = match (pause.until, pause.left_ms) {
+        (Some(until), Some(left)) => format!("until {} ({} left)", moment(until), span(left)),
+        (Some(until), None) => format!("until {}", moment(until)),
+        (None, _) => format!("until `promoterd resume {}`", pause.group),
+    };
+    let reason = pause.reason.as_deref().unwrap_or("no reason given");
+    let by = &pause.by;
+    plain(&format!("PAUSED by {by} since {since}, {until}: {reason}"))
 }
 
 fn write_instances(group: &GroupReport, page: &mut String) {

@@ -208,3 +208,18 @@ fn the_page_ends_with_the_five_newest_failovers_of_all_groups() {
         ]
     );
 }
+
+#[test]
+fn a_pause_stands_under_its_group_and_its_master_in_the_first_line() {
+    let page = page(&example::paused());
+    let first = "WRONG: group features: master 10.0.0.1:6379 is down, and nothing is done about it \
+                 while the group is paused\n   and group features is paused by uid 1000 on a: nothing \
+                 is done about it (`promoterd resume features` ends that)\n";
+    assert!(page.starts_with(first), "{page}");
+    let line = "
+group features: master 10.0.0.1:6379, epoch 1, down
+  PAUSED by uid 1000 on a since 2026-02-02T03:09:00.123Z, until 2026-02-02T03:39:00.123Z (29 min \
+                left): new disks
+";
+    assert!(page.contains(line), "{page}");
+}

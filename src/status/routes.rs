@@ -9,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::events::EventFeed;
+use super::operate;
 use super::refusal::Refusal;
 use super::schema::{GroupAnswer, Readiness, StatusReport};
 use super::schema_history::HistoryReport;
@@ -48,7 +49,8 @@ impl Desk {
         }
     }
 
-    async fn ask<T>(
+    /// Asks the loop, which has two seconds.
+    pub(super) async fn ask<T>(
         &self,
         question: impl FnOnce(oneshot::Sender<T>) -> Question,
     ) -> Result<T, Refusal> {
@@ -93,6 +95,11 @@ pub fn router(desk: Desk) -> Router {
         .route("/v1/groups/{name}", get(group))
         .route("/v1/history", get(history))
         .route("/v1/events", get(events))
+        .route("/v1/operations/{id}", get(operate::operation))
+        .route("/v1/pause", post(operate::pause_all))
+        .route("/v1/resume", post(operate::resume_all))
+        .route("/v1/groups/{name}/pause", post(operate::pause_group))
+        .route("/v1/groups/{name}/resume", post(operate::resume_group))
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .fallback(async || Refusal::UnknownPath)

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::schema_history::FailoverReport;
+use super::schema_pause::PauseReport;
 use super::source::EngineRole;
 use crate::decision::{Cause, FenceCause};
 use crate::model::{
@@ -81,6 +82,8 @@ pub struct GroupReport {
     pub master_run_id: Option<RunId>,
     /// What has to happen before the group can be registered.
     pub waiting: Option<String>,
+    /// The pause that stands: then nothing is done about the group.
+    pub paused: Option<PauseReport>,
     /// What is known of the master.
     pub master_instance: Option<InstanceReport>,
     /// All other instances; before the group is registered, all of them.

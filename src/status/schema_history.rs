@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::schema::PassedOver;
+use super::schema_pause::PauseReport;
 use crate::decision::{Cause, StepName};
 use crate::model::{Endpoint, Epoch, GroupName, NodeId, UnixTime};
 
@@ -15,6 +16,8 @@ pub struct HistoryReport {
     pub schema: u32,
     /// The failovers of all groups.
     pub failovers: Vec<FailoverReport>,
+    /// Their pauses, the newest first.
+    pub pauses: Vec<PauseReport>,
 }
 
 /// One failover.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::admin::{Caller, Gatekeeper};
 use super::events::EventFeed;
 use super::routes::{Desk, router};
 use super::socket::{self, SocketFile, StatusError};
@@ -55,12 +56,19 @@ impl StatusServer {
     ///
     /// The loop behind `questions` is never waited for: when the channel is full, or there is no
     /// answer in two seconds, the client gets 503.
-    pub async fn serve(self, questions: mpsc::Sender<Question>, feed: EventFeed) -> Infallible {
+    ///
+    /// Whoever may connect may read; `gatekeeper` says who may change anything.
+    pub async fn serve(
+        self,
+        questions: mpsc::Sender<Question>,
+        feed: EventFeed,
+        gatekeeper: Gatekeeper,
+    ) -> Infallible {
         let Self {
             listener,
             file: _file,
         } = self;
-        let router = router(Desk::new(questions, feed));
+        let router = router(Desk::new(questions, feed)).layer(Extension(gatekeeper));
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -82,6 +90,8 @@ impl StatusServer {
 }
 
 async fn converse(stream: UnixStream, router: Router) {
+    let caller = stream.peer_cred().ok().map(Caller::from);
+    let router = router.layer(Extension(caller));
     let stream = TokioIo::new(Impatient::new(stream, STALL_MAX));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

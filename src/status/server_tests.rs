@@ -12,13 +12,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::client::{self, ClientError};
+use super::operate_tests::{operated, overview};
 use super::routes::{ANSWER_WAIT_MAX, STREAMS_MAX};
 use super::server::{CONNECTIONS_MAX, REQUEST_WAIT_MAX};
-use super::{EventFeed, Question, StatusServer, StatusSource, example};
+use super::{EventFeed, Gatekeeper, OperationState, Question, StatusServer, StatusSource, example};
 use crate::decision::Happening;
 use crate::model::UnixTime;
 
-struct Daemon {
+pub(super) struct Daemon {
     _directory: TempDir,
     socket: PathBuf,
     feed: EventFeed,
@@ -32,13 +33,14 @@ impl Drop for Daemon {
 }
 
 /// A server whose questions, as many as `capacity` at once, arrive at the receiver.
-async fn serve(capacity: usize) -> (Daemon, mpsc::Receiver<Question>) {
+pub(super) async fn serve(capacity: usize) -> (Daemon, mpsc::Receiver<Question>) {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("status.sock");
     let feed = EventFeed::new("b".parse().unwrap());
     let (questions, asked) = mpsc::channel(capacity);
     let server = StatusServer::bind(&socket).await.unwrap();
-    let server = tokio::spawn(server.serve(questions, feed.clone()));
+    let gatekeeper = Gatekeeper::new("no-such-group-here");
+    let server = tokio::spawn(server.serve(questions, feed.clone(), gatekeeper));
     let daemon = Daemon {
         _directory: directory,
         socket,
@@ -49,13 +51,17 @@ async fn serve(capacity: usize) -> (Daemon, mpsc::Receiver<Question>) {
 }
 
 /// A server whose loop always answers with `source`.
-async fn serve_source(source: StatusSource) -> Daemon {
+pub(super) async fn serve_source(source: StatusSource) -> Daemon {
     let (daemon, mut asked) = serve(8).await;
     tokio::spawn(async move {
         while let Some(question) = asked.recv().await {
             match question {
                 Question::Alive(answer) => drop(answer.send(())),
                 Question::Overview(answer) => drop(answer.send(source.clone())),
+                Question::Operate(order, answer) => drop(answer.send(operated(order))),
+                Question::Operation(operation, answer) => {
+                    drop(answer.send(overview(operation, OperationState::Unknown)));
+                }
             }
         }
     });
@@ -64,7 +70,7 @@ async fn serve_source(source: StatusSource) -> Daemon {
 
 impl Daemon {
     /// Sends bytes and returns all that comes back until the server closes.
-    async fn exchange(&self, bytes: &[u8]) -> String {
+    pub(super) async fn exchange(&self, bytes: &[u8]) -> String {
         let mut stream = UnixStream::connect(&self.socket).await.unwrap();
         // The server may have closed already: what it said is what matters.
         let _ = stream.write_all(bytes).await;
@@ -74,7 +80,7 @@ impl Daemon {
     }
 
     /// Status code, head and body of the answer to one request.
-    async fn request(&self, line: &str) -> (u16, String, Value) {
+    pub(super) async fn request(&self, line: &str) -> (u16, String, Value) {
         let request = format!("{line} HTTP/1.1\r\nHost: x\r\n\r\n");
         let answer = self.exchange(request.as_bytes()).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -107,7 +113,10 @@ async fn each_path_answers_with_its_own_json() {
 async fn what_is_not_there_is_refused_with_what_is() {
     let daemon = serve_source(example::healthy()).await;
     let paths = "no such path: there are /v1/status, /v1/groups/NAME, /v1/history, /v1/events, \
-                 /livez and /readyz";
+                 /v1/operations/ID, /livez and /readyz; and by POST /v1/pause, /v1/resume, \
+                 /v1/groups/NAME/pause and /v1/groups/NAME/resume";
+    let method = "not by this method: what is read is asked for by GET or HEAD, what is changed by \
+                  POST";
     for (line, expected, reason) in [
         ("GET /", 404, paths),
         ("GET /v1/statuses", 404, paths),
@@ -123,12 +132,9 @@ async fn what_is_not_there_is_refused_with_what_is() {
             404,
             "no group is called \"?\": there are features",
         ),
-        (
-            "POST /v1/status",
-            405,
-            "only GET and HEAD are answered here",
-        ),
-        ("DELETE /livez", 405, "only GET and HEAD are answered here"),
+        ("POST /v1/status", 405, method),
+        ("DELETE /livez", 405, method),
+        ("GET /v1/pause", 405, method),
     ] {
         let (status, head, body) = daemon.request(line).await;
         assert_eq!(
@@ -136,7 +142,7 @@ async fn what_is_not_there_is_refused_with_what_is() {
             (expected, json!({"error": reason})),
             "{line}"
         );
-        let allows = head.contains("allow: GET, HEAD\r\n") || head.ends_with("allow: GET, HEAD");
+        let allows = head.contains("allow: GET,HEAD") || head.contains("allow: POST");
         assert_eq!(allows, expected == 405, "{head}");
     }
     let long = format!("GET /v1/groups/{}", "é".repeat(500).replace('é', "%C3%A9"));
@@ -191,7 +197,9 @@ async fn questions_beyond_what_the_loop_takes_are_refused_at_once() {
     );
     match asked.recv().await.unwrap() {
         Question::Alive(answer) => answer.send(()).unwrap(),
-        Question::Overview(_) => panic!("nobody asked for it"),
+        Question::Overview(_) | Question::Operate(..) | Question::Operation(..) => {
+            panic!("nobody asked for it")
+        }
     }
     let mut answer = String::new();
     first.read_to_string(&mut answer).await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::decision::GroupOverview;
+use crate::decision::{GroupOverview, Impossible, OperationId, Pause, Scope, Wish};
 use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term};
 
 /// What the status socket wants of the daemon's loop. A receiver that is gone is no matter: its
@@ -18,6 +18,51 @@ pub enum Question {
     Alive(oneshot::Sender<()>),
     /// What this node knows at this moment.
     Overview(oneshot::Sender<StatusSource>),
+    /// What an administrator wants, answered when it is committed or no longer tried.
+    Operate(
+        Order,
+        oneshot::Sender<Result<OperationOverview, Impossible>>,
+    ),
+    /// How far an operation is.
+    Operation(OperationId, oneshot::Sender<OperationOverview>),
+}
+
+/// What somebody wants who may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// The number of the operation.
+    pub operation: OperationId,
+    /// Of which groups.
+    pub scope: Scope,
+    /// What.
+    pub wish: Wish,
+    /// The number of the user who asks.
+    pub uid: u32,
+    /// His name, where he has one.
+    pub user: Option<String>,
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationOverview {
+    /// Its number.
+    pub operation: OperationId,
+    /// As far as the answering node knows.
+    pub state: OperationState,
+    /// The groups in which it is committed, with the pause that stands in each.
+    pub groups: Vec<(GroupName, Option<Pause>)>,
+}
+
+/// How far an operation is, as far as one node knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationState {
+    /// Committed.
+    Done,
+    /// Tried.
+    Open,
+    /// Neither. It may still be committed, if it was sent to somebody who led.
+    Unknown,
 }
 
 /// What one node knows at one moment.

@@ -27,7 +27,7 @@ pub fn obstacles(report: &StatusReport) -> Vec<String> {
 
 /// All that a person should see to; nothing when all is well.
 ///
-/// First what keeps the node from its work, then masters, files, replicas and voters.
+/// First what keeps the node from its work, then masters, pauses, files, replicas and voters.
 #[must_use]
 pub fn problems(report: &StatusReport) -> Vec<String> {
     let mut problems = obstacles(report);
@@ -38,6 +38,7 @@ pub fn problems(report: &StatusReport) -> Vec<String> {
         })
     };
     problems.extend(decided().filter_map(|(group, master, _)| master_problem(group, master)));
+    problems.extend(report.groups.iter().filter_map(pause_problem));
     for (group, _, epoch) in decided() {
         problems.extend(
             group
@@ -62,6 +63,15 @@ pub fn problems(report: &StatusReport) -> Vec<String> {
     problems
 }
 
+fn pause_problem(group: &GroupReport) -> Option<String> {
+    let pause = group.paused.as_ref()?;
+    let name = &group.name;
+    Some(format!(
+        "group {name} is paused by {}: nothing is done about it (`promoterd resume {name}` ends that)",
+        pause.by
+    ))
+}
+
 fn master_problem(group: &GroupReport, master: &Endpoint) -> Option<String> {
     let name = &group.name;
     let phase = group.phase.as_str();
@@ -73,7 +83,9 @@ fn master_problem(group: &GroupReport, master: &Endpoint) -> Option<String> {
         ));
     }
     if phase == Phase::Down.as_str() {
-        let advice = if group.passed_over.is_empty() {
+        let advice = if group.paused.is_some() {
+            "and nothing is done about it while the group is paused"
+        } else if group.passed_over.is_empty() {
             "and nobody has been promoted yet"
         } else {
             "and nobody can be promoted"

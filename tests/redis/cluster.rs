@@ -75,6 +75,8 @@ impl Cluster {
             _turn: turn,
         };
         cluster.set("PEERS", &peers.join(","));
+        // Tests fail over as often as they like.
+        cluster.set("GROUPS__FEATURES__FAILOVERS_MAX", "0");
         let instances: Vec<String> = cluster
             .servers
             .iter()

@@ -14,6 +14,7 @@
 //! at 5 cut n1 a               nothing comes through; `reject` answers with resets; `heal`
 //! at 5 deny promote b         also: lose promote, deny follow, deny info, load b, heed b, priority b 0
 //! at 5 replicaof c z          somebody orders it by hand; `replicaof c none`
+//! at 5 ask n2 7 pause 500      somebody pauses the group by n2, as operation 7; `ask n2 8 resume`
 //! at 5 lead n2                also: freeze log, drop log, thaw log, pause n1, wake n1
 //! at 5 probes on              show what is asked of the probe connections too
 //! at 9 show                   how everything stands
@@ -97,10 +98,16 @@ scenarios! {
     a_promotion_that_happened_is_not_aborted
     a_restarted_master_is_kept_when_nobody_else_may_be
     a_new_leader_finishes_a_promotion_that_was_not_begun
+    a_group_that_flaps_is_paused
     a_node_that_slept_takes_its_own_silence_for_nothing
+    a_pause_after_begin_lets_the_epoch_end_and_repairs_nothing
+    a_pause_before_begin_makes_it_void
+    a_pause_ends_with_its_time
+    a_pause_holds_while_the_master_is_down
     a_refused_promotion_is_followed_by_the_next_candidate
     a_replica_that_refuses_info_is_passed_over_at_once
     a_replica_that_strays_is_repointed
+    a_request_reaches_the_next_leader
     a_restart_with_all_data_is_no_failover
     a_restart_without_data_is_a_failover
     a_restarted_replica_is_brought_back_and_a_stranger_is_not

@@ -1,5 +1,7 @@
 //! Actions and entries in a few words each.
 
+use std::time::Duration;
+
 use promoterd::decision::{
     Action, Entry, Evidence, FollowOrder, Happening, Identity, Ineligible, Opinion, ProbeCommand,
     ProbeOrder, View,
@@ -62,7 +64,15 @@ pub fn entry(entry: &Entry) -> String {
                 .collect();
             format!("Limits {}", limits.join("; "))
         }
+        Entry::Pause(pause) => format!("Pause{} by {}", span(pause.lasts), pause.by),
+        Entry::Resume(resume) => format!("Resume by {}", resume.by),
     }
+}
+
+fn span(lasts: Option<Duration>) -> String {
+    lasts.map_or_else(String::new, |lasts| {
+        format!(" for {} ms", lasts.as_millis())
+    })
 }
 
 fn identity(identity: &Identity) -> String {
@@ -166,6 +176,8 @@ pub fn happening(happening: &Happening) -> Option<String> {
         | Happening::MasterIdentified { .. }
         | Happening::LossKnown { .. }
         | Happening::Settled { .. }
+        | Happening::Paused { .. }
+        | Happening::Resumed { .. }
         | Happening::FileRewritten { .. }
         | Happening::FileFailed { .. } => None,
     }
@@ -188,5 +200,7 @@ pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
             Some(format!("publish epoch {epoch}: {}", master.host()))
         }
         Action::Announce(announced) => happening(announced),
+        Action::Forward(request) => Some(format!("forwards operation {}", request.operation.0)),
+        Action::Answer(operation) => Some(format!("answers operation {}", operation.0)),
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use promoterd::decision::{
     Action, CommandFailure, ConnectFailure, Entry, Event, Fencing, FollowOrder, FollowOutcome,
-    GroupPolicy, LinkId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records, Supervisor,
-    WallClock,
+    GroupPolicy, LinkId, OperationId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records,
+    Request, Requester, Supervisor, WallClock, Wish,
 };
 use promoterd::model::{Endpoint, GroupName, Life, PingReply, UnixTime, WriteLimits};
 
@@ -281,7 +281,14 @@ impl World {
             Action::Publish { group, epoch, .. } => {
                 self.deliver(node, REWRITE, Event::FilesRewritten { group, epoch });
             }
-            Action::Announce(_) => {}
+            Action::Forward(request) => {
+                if let Some(leader) = self.log.leader
+                    && !self.is_cut(node, &self.nodes[leader].name)
+                {
+                    self.deliver(leader, ONE_WAY, Event::Forwarded(request));
+                }
+            }
+            Action::Announce(_) | Action::Answer(_) => {}
         }
     }
 
@@ -595,6 +602,7 @@ impl World {
                 self.rejected.remove(&pair);
                 self.release();
             }
+            ["ask", node, ref wish @ ..] => self.ask(self.node(node), wish),
             ["lead", name] => self.lead(self.node(name)),
             ["freeze", "log"] => self.log.is_frozen = true,
             ["drop", "log"] => self.log.held.clear(),
@@ -634,6 +642,39 @@ impl World {
         }
     }
 
+    /// An administrator wants something by the status socket of a node.
+    fn ask(&mut self, node: usize, words: &[&str]) {
+        let (number, wish) = match *words {
+            [number, "pause"] => (
+                number,
+                Wish::Pause {
+                    lasts: None,
+                    reason: None,
+                },
+            ),
+            [number, "pause", span] => {
+                let lasts = Some(Duration::from_millis(span.parse().unwrap()));
+                (
+                    number,
+                    Wish::Pause {
+                        lasts,
+                        reason: None,
+                    },
+                )
+            }
+            [number, "resume"] => (number, Wish::Resume),
+            _ => panic!("what is {words:?}?"),
+        };
+        let name: promoterd::model::NodeId = self.nodes[node].name.parse().unwrap();
+        let request = Request {
+            operation: OperationId(number.parse().unwrap()),
+            by: Requester::new(0, Some("root".to_owned()), name),
+            groups: [group()].into(),
+            wish,
+        };
+        self.deliver(node, 0, Event::Requested(request));
+    }
+
     fn lead(&mut self, node: usize) {
         let leadership = |leading| Event::LeadershipChanged { leading };
         let before = self.log.leader.replace(node);
@@ -658,7 +699,15 @@ impl World {
                     format!(", epoch {epoch} of {}", master.host())
                 });
                 let phase = overview.phase.as_str();
-                format!("{} {phase}{}", node.name, decided.unwrap_or_default())
+                let paused = match record.and_then(|record| record.pause()) {
+                    Some(_) => " (paused)",
+                    None => "",
+                };
+                format!(
+                    "{} {phase}{paused}{}",
+                    node.name,
+                    decided.unwrap_or_default()
+                )
             })
             .collect();
         self.note("", &lines.join("; "));
@@ -683,6 +732,7 @@ fn policy(quorum: usize) -> GroupPolicy {
         parallel_syncs: 1,
         lag_max: None,
         cooldown: Duration::from_secs(10),
+        failovers_max: 2,
         excluded: BTreeSet::new(),
         fencing: Fencing::Fast,
         isolation_after: Duration::from_secs(1),

@@ -177,6 +177,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         } else {
             0
         }),
+        failovers_max: 0,
         excluded: BTreeSet::new(),
         fencing: if world.seed.is_multiple_of(5) {
             Fencing::Off

@@ -1,6 +1,9 @@
 //! What goes wrong, and when: drawn from the seed, a different mix for each.
 
-use promoterd::decision::Begin;
+use std::time::Duration;
+
+use promoterd::daemon::NodeEvent;
+use promoterd::decision::{Begin, Event, OperationId, Request, Requester, Wish};
 use promoterd::model::{ReplicationOffset, SplitMix};
 
 use super::pipes::Micros;
@@ -29,11 +32,13 @@ pub enum Fault {
     DenyRoleChanges,
     Meddle,
     RenameHistory,
+    /// Somebody pauses a group, or resumes it.
+    Pause,
     /// When an epoch begins: its candidate or its leader is hit.
     Sabotage,
 }
 
-const ALL: [Fault; 20] = [
+const ALL: [Fault; 21] = [
     Fault::CrashNode,
     Fault::CrashLeader,
     Fault::CrashAllNodes,
@@ -53,6 +58,7 @@ const ALL: [Fault; 20] = [
     Fault::DenyRoleChanges,
     Fault::Meddle,
     Fault::RenameHistory,
+    Fault::Pause,
     Fault::Sabotage,
 ];
 
@@ -188,8 +194,38 @@ impl World {
             }
             Fault::Meddle => self.meddle(server),
             Fault::RenameHistory => self.rename_history(master),
+            Fault::Pause => self.pause_or_resume(node),
             Fault::Sabotage => {}
         }
+    }
+
+    /// Somebody uses the stop switch of a node, mostly of one that does not lead.
+    fn pause_or_resume(&mut self, node: usize) {
+        let group = self.pick(self.groups.len());
+        let lasts = match self.pick(3) {
+            0 => None,
+            _ => Some(Duration::from_micros(self.span())),
+        };
+        let wish = match self.pick(3) {
+            0 => Wish::Resume,
+            _ => Wish::Pause {
+                lasts,
+                reason: None,
+            },
+        };
+        self.ask(node, group, wish);
+    }
+
+    fn ask(&mut self, node: usize, group: usize, wish: Wish) {
+        let operation = OperationId(self.random.next());
+        let request = Request {
+            operation,
+            by: Requester::new(0, None, self.hosts[node].id.clone()),
+            groups: [self.groups[group].name.clone()].into(),
+            wish,
+        };
+        self.note(|| format!("somebody asks node {node}: {request:?}"));
+        self.tell(node, NodeEvent::Core(Event::Requested(request)));
     }
 
     pub fn leader(&self) -> Option<usize> {
@@ -420,6 +456,10 @@ impl World {
                     self.restart_server(server, restart);
                 }
             }
+        }
+        for group in 0..self.groups.len() {
+            let node = self.pick(self.hosts.len());
+            self.ask(node, group, Wish::Resume);
         }
     }
 }

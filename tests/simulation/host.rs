@@ -218,6 +218,10 @@ impl World {
                 let delay = 500 + self.random.below(20_000);
                 self.later(delay, Happens::Tell { node, life, event });
             }
+            NodeAction::Answer(operation) => {
+                self.tally.operations += 1;
+                self.note(|| format!("node {node} answers {operation}"));
+            }
             NodeAction::Announce(happening) => {
                 self.tally.hear(&happening);
                 self.note(|| format!("node {node}: {happening:?}"));

@@ -34,6 +34,14 @@ pub struct Tally {
     pub full_copies: u64,
     pub losses_known: u64,
     pub slept: u64,
+    /// Pauses that began, that somebody ended, and whose time was over.
+    pub pauses: u64,
+    pub resumes: u64,
+    pub expiries: u64,
+    /// `Begin` entries that a pause made void.
+    pub begins_paused: u64,
+    /// Operations that were answered.
+    pub operations: u64,
     /// Seeds of the runs that could not settle, by why that is nobody's fault.
     pub unsettled: BTreeMap<String, Vec<u64>>,
     /// Microseconds from the last fault to the settled cluster, of each run.
@@ -72,6 +80,11 @@ impl Tally {
         self.full_copies += other.full_copies;
         self.losses_known += other.losses_known;
         self.slept += other.slept;
+        self.pauses += other.pauses;
+        self.resumes += other.resumes;
+        self.expiries += other.expiries;
+        self.begins_paused += other.begins_paused;
+        self.operations += other.operations;
         for (why, seeds) in other.unsettled {
             self.unsettled.entry(why).or_default().extend(seeds);
         }
@@ -109,6 +122,11 @@ impl Tally {
             (self.full_copies, "a replica that took a full copy"),
             (self.losses_known, "a loss that became known"),
             (self.slept, "a node that noticed that it had slept"),
+            (self.pauses, "a pause"),
+            (self.resumes, "a pause that somebody ended"),
+            (self.expiries, "a pause whose time was over"),
+            (self.begins_paused, "a begin that a pause made void"),
+            (self.operations, "an operation that was answered"),
         ]
         .into_iter()
         .filter(|(count, _)| *count == 0)
@@ -138,6 +156,10 @@ impl Tally {
         println!(
             "torn tails {}, snapshots {}, installed {}, slept {}",
             self.torn_tails, self.snapshots, self.installs, self.slept
+        );
+        println!(
+            "pauses {}, ended {}, expired {}, begins void {}, operations answered {}",
+            self.pauses, self.resumes, self.expiries, self.begins_paused, self.operations
         );
         println!(
             "copies: partial {}, full {}",

@@ -76,7 +76,7 @@ impl Group {
                     || repair::is_of_group(endpoint, &sample.info, record, &self.policy));
             return is_it.then_some(FenceCause::Replaced);
         }
-        if *endpoint == record.master().endpoint {
+        if *endpoint == record.master().endpoint || record.pause().is_some() {
             return None;
         }
         if was_replaced(record, endpoint, &sample.info) {
@@ -140,6 +140,7 @@ impl Group {
             // A replica would keep it for the day on which it is promoted.
             let standing = self.standing_of(record, endpoint, now);
             return leading
+                && record.pause().is_none()
                 && matches!(
                     standing,
                     Some(Standing::Follows | Standing::Joins | Standing::Astray)

@@ -54,6 +54,8 @@ pub struct Group {
     pub(super) proposals_from: Instant,
     pub(super) waiting: Option<WaitingFor>,
     pub(super) files_epoch: Option<Epoch>,
+    /// When the time of the pause that stands is over.
+    pub(super) pause_over_at: Option<Instant>,
     last_told: Option<Told>,
     down: BTreeMap<Endpoint, Cause>,
     strangers: BTreeSet<Endpoint>,
@@ -67,6 +69,8 @@ pub(super) struct Bookkeeping {
     pub(super) identity: bool,
     pub(super) returned: bool,
     pub(super) limits: bool,
+    pub(super) pause: bool,
+    pub(super) resume: bool,
 }
 
 /// What of a view is worth a message of its own when it changes.
@@ -124,6 +128,7 @@ impl Group {
             proposals_from: now,
             waiting: None,
             files_epoch: None,
+            pause_over_at: None,
             last_told: None,
             down: BTreeMap::new(),
             strangers: BTreeSet::new(),
@@ -273,6 +278,11 @@ impl Group {
             }
             Change::History => self.bookkeeping.returned = false,
             Change::Limits => self.bookkeeping.limits = false,
+            Change::Paused => self.bookkeeping.pause = false,
+            Change::Resumed => {
+                self.bookkeeping.resume = false;
+                self.pause_over_at = None;
+            }
             Change::Begun | Change::Aborted | Change::None => {}
         }
     }
@@ -405,6 +415,7 @@ impl Group {
                 DeadlineReason::Failover,
             ),
             (veto.filter(future), DeadlineReason::Veto),
+            (self.pause_over_at.filter(future), DeadlineReason::Request),
         ]
         .into_iter()
         .filter_map(|(at, reason)| at.map(|at| Deadline { at, reason }))

@@ -45,6 +45,10 @@ impl Group {
             Verdict::Down { .. } if rests => return watching,
             Verdict::Down { evidence, since } => (evidence, since),
         };
+        if self.is_flapping(record, wall) {
+            self.pause_for_flapping(record, wall, actions);
+            return Failover::watching();
+        }
         let mut timeline = Timeline::new(since);
         timeline.note(StepName::Agreed, now);
         if self.nobody_told.is_none() {

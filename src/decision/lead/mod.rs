@@ -2,6 +2,7 @@
 
 mod choosing;
 mod following;
+mod pausing;
 mod promoting;
 mod reinstating;
 
@@ -69,7 +70,12 @@ impl Group {
                 };
             }
             Change::None => self.on_unfit(entry, record, now),
-            Change::Master | Change::Members | Change::History | Change::Limits => {}
+            Change::Master
+            | Change::Members
+            | Change::History
+            | Change::Limits
+            | Change::Paused
+            | Change::Resumed => {}
         }
     }
 
@@ -95,6 +101,14 @@ impl Group {
             }
             (_, Entry::Limits { .. }) => {
                 self.bookkeeping.limits = false;
+                false
+            }
+            (_, Entry::Pause(_)) => {
+                self.bookkeeping.pause = false;
+                false
+            }
+            (_, Entry::Resume(_)) => {
+                self.bookkeeping.resume = false;
                 false
             }
             (
@@ -148,6 +162,10 @@ impl Group {
             self.register(now, actions);
             return;
         };
+        if record.pause().is_some() {
+            self.stand_by(record, wall, now, actions);
+            return;
+        }
         while self.advance(record, wall, now, actions) {}
         if matches!(self.failover, Failover::Watching { .. }) {
             self.keep_books(record, now, actions);
@@ -176,7 +194,7 @@ impl Group {
     }
 
     /// Why the group is not registered yet, as far as this node can tell.
-    pub(super) fn why_not_registered(&self, now: Instant) -> Option<WaitingFor> {
+    pub(in crate::decision) fn why_not_registered(&self, now: Instant) -> Option<WaitingFor> {
         discovery::discover(&self.watches, &self.aliases, &self.policy, now).err()
     }
 

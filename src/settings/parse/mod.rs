@@ -12,7 +12,7 @@ pub use amount::ElectionTimeout;
 pub(super) use amount::{Count, Size, Span};
 pub(super) use place::{AbsolutePath, Address, Peer, SocketPath};
 pub use word::LogFormat;
-pub(super) use word::{EditKey, Level, LogFilter, Switch, Username};
+pub(super) use word::{EditKey, Level, LogFilter, Switch, SystemGroup, Username};
 
 use crate::clients::UnknownValueKind;
 use crate::model::{InvalidEndpoint, InvalidName};
@@ -41,6 +41,9 @@ pub enum InvalidValue {
     /// Neither on nor off.
     #[error("{0} is neither true or on, nor false or off")]
     Switch(String),
+    /// No group of the system.
+    #[error("{0} is no name of a group of users: use 1 to 32 letters, digits, '.', '-' or '_'")]
+    SystemGroup(String),
     /// No number of bytes.
     #[error(
         "{0} is no size in bytes: write a number with no unit or with KiB, MiB, GiB, KB, MB or GB, or none"

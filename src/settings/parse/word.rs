@@ -105,6 +105,23 @@ impl FromStr for Username {
     }
 }
 
+/// A group of this system's users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::settings) struct SystemGroup(pub(in crate::settings) String);
+
+impl FromStr for SystemGroup {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+        let is_option = text.starts_with('-');
+        if text.is_empty() || text.len() > 32 || is_option || !text.chars().all(allowed) {
+            return Err(InvalidValue::SystemGroup(quote(text)));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// The name of a variable in an env file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::settings) struct EditKey(pub(in crate::settings) String);

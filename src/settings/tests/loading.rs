@@ -61,6 +61,7 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         parallel_syncs: 1,
         lag_max: None,
         cooldown: Duration::from_secs(10),
+        failovers_max: 10,
         excluded: BTreeSet::new(),
         fencing: Fencing::Fast,
         isolation_after: Duration::from_secs(1),

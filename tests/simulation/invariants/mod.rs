@@ -7,12 +7,13 @@ mod mandate_before_promotion;
 mod one_log;
 mod one_promotion_an_epoch;
 mod only_the_leader_acts;
+mod pauses_hold;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use promoterd::daemon::NodeAction;
-use promoterd::decision::{Begin, GroupRecord, Records};
+use promoterd::decision::{Begin, GroupRecord, OperationId, Records};
 use promoterd::model::{Endpoint, Epoch, GroupName, RunId};
 
 use super::world::World;
@@ -59,12 +60,19 @@ pub struct Oracle {
     epochs: BTreeMap<(usize, GroupName), (Epoch, Epoch)>,
     /// Which nodes carried an epoch on that another one began.
     resumed: BTreeMap<(GroupName, Epoch), usize>,
+    /// The groups whose pause stands, by the log, and the operation that began it.
+    pauses: BTreeMap<GroupName, Option<OperationId>>,
+    /// The operations that are committed.
+    operations: BTreeSet<OperationId>,
+    /// The groups whose pause stands, by what each node has applied.
+    pausing: BTreeMap<usize, BTreeSet<GroupName>>,
 }
 
 impl Oracle {
     /// What a node had in its last life it may have to learn again.
     pub fn node_started(&mut self, node: usize) {
         self.epochs.retain(|(of, _), _| *of != node);
+        self.pausing.remove(&node);
     }
 
     /// A server accepted a promotion.
@@ -97,5 +105,6 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
     mandate_before_promotion::check(world, step)?;
     only_the_leader_acts::check(world, step)?;
     files_never_go_back::check(world, step)?;
+    pauses_hold::check(world, step)?;
     bounded_work::check(world, step)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use promoterd::consensus::LogEntry;
-use promoterd::decision::{Begin, Entry, Outcome, Records};
+use promoterd::decision::{Begin, Entry, GroupRecord, Outcome, Records, ResumedBy};
 use promoterd::model::LogIndex;
 
 use super::{Oracle, Violation, World};
@@ -102,10 +102,14 @@ fn commit(
             began = Some(begin.clone());
         }
         note(oracle, &state, &decoded, fits);
+        super::pauses_hold::check_entry(oracle, &decoded, fits)?;
         let now = world.now;
         world.transcript.note(now, || {
             format!("entry {index} first applied by node {node}, fits: {fits}, {before} failovers before: {decoded:?}")
         });
+        if !fits && matches!(decoded, Entry::Begin(_)) && state.get(&group).is_some_and(is_paused) {
+            world.tally.begins_paused += 1;
+        }
         if fits {
             count(world, &decoded);
         }
@@ -114,6 +118,10 @@ fn commit(
     committed.entries.insert(index, entry);
     committed.states.insert(index, state);
     Ok(began)
+}
+
+fn is_paused(record: &GroupRecord) -> bool {
+    record.pause().is_some()
 }
 
 fn note(oracle: &mut Oracle, state: &Records, entry: &Entry, fits: bool) {
@@ -148,6 +156,11 @@ fn count(world: &mut World, entry: &Entry) {
         | Entry::Identify { .. }
         | Entry::Settled { .. }
         | Entry::Returned { .. } => {}
+        Entry::Pause(_) => world.tally.pauses += 1,
+        Entry::Resume(resume) => match resume.by {
+            ResumedBy::Admin { .. } | ResumedBy::Replaced => world.tally.resumes += 1,
+            ResumedBy::Expiry { .. } => world.tally.expiries += 1,
+        },
     }
 }
 

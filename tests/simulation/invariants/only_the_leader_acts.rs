@@ -15,7 +15,8 @@ pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
         NodeAction::Send(..)
         | NodeAction::Persist(_)
         | NodeAction::Publish { .. }
-        | NodeAction::Announce(_) => false,
+        | NodeAction::Announce(_)
+        | NodeAction::Answer(_) => false,
     };
     let Some(act) = step.actions.iter().find(acts) else {
         return Ok(());

@@ -1,0 +1,195 @@
+//! `promoterd pause` and `promoterd resume`: ask the daemon of this host, and follow the operation to
+//! its end by its number.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::Serialize;
+use tokio::runtime;
+
+use super::{complain, say, warn};
+use crate::decision::{OperationId, Reason};
+use crate::model::GroupName;
+use crate::status::client::{self, ClientError};
+use crate::status::{
+    OperationReport, OperationState, PauseOrder, ResumeOrder, StatusReport, describe_pause,
+};
+
+/// It is committed.
+const COMMITTED: u8 = 0;
+/// It was refused, and is not done.
+const REFUSED: u8 = 1;
+/// The daemon could not be reached, so nothing was asked.
+const NOT_REACHABLE: u8 = 2;
+/// It is not known to be committed, and may still be.
+const NOT_KNOWN: u8 = 3;
+
+/// Time before a daemon that broke off is asked again.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Which groups, and by which daemon.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// The group.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    group: Option<GroupName>,
+    /// All groups that are registered.
+    #[arg(long)]
+    all: bool,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    json: bool,
+    /// How long to wait for the outcome.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// The daemon's status socket.
+    #[arg(
+        long,
+        env = "PROMOTERD_STATUS_SOCKET",
+        default_value = "/run/promoterd/status.sock"
+    )]
+    socket: PathBuf,
+}
+
+/// What to pause.
+#[derive(Debug, Args)]
+pub struct Pause {
+    #[command(flatten)]
+    target: Target,
+    /// How long, as in `30m`; without it, until somebody resumes.
+    #[arg(long = "for", value_name = "SPAN", value_parser = humantime::parse_duration)]
+    lasts: Option<Duration>,
+    /// Why, for whoever finds it paused.
+    #[arg(long)]
+    reason: Option<Reason>,
+}
+
+/// What to resume.
+#[derive(Debug, Args)]
+pub struct Resume {
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) fn pause(arguments: &Pause) -> u8 {
+    let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    operate(&arguments.target, "pause", |operation| PauseOrder {
+        operation: Some(operation),
+        for_ms: arguments.lasts.map(milliseconds),
+        reason: arguments.reason.clone(),
+    })
+}
+
+pub(super) fn resume(arguments: &Resume) -> u8 {
+    operate(&arguments.target, "resume", |operation| ResumeOrder {
+        operation: Some(operation),
+    })
+}
+
+fn operate<T: Serialize>(target: &Target, verb: &str, order: impl Fn(OperationId) -> T) -> u8 {
+    let operation = match getrandom::u64() {
+        Ok(number) => OperationId(number),
+        Err(error) => {
+            complain(&error);
+            return REFUSED;
+        }
+    };
+    let path = match &target.group {
+        Some(group) => format!("/v1/groups/{group}/{verb}"),
+        None => format!("/v1/{verb}"),
+    };
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&error);
+            return REFUSED;
+        }
+    };
+    let followed = runtime.block_on(follow(target, &path, &order(operation)));
+    match followed {
+        Ok(Some(report)) => {
+            tell(&report, target.json);
+            COMMITTED
+        }
+        Ok(None) => {
+            let why = runtime.block_on(why_not(target));
+            warn(&format!(
+                "not known yet: operation {operation} was not committed within {} s ({why}). It may \
+                 still take effect: see `promoterd status`, or give the command again",
+                target.timeout.as_secs_f32()
+            ));
+            NOT_KNOWN
+        }
+        Err(error) => {
+            complain(&error);
+            match error {
+                ClientError::Unreachable { .. } | ClientError::Denied { .. } => NOT_REACHABLE,
+                ClientError::TimedOut { .. }
+                | ClientError::Broken { .. }
+                | ClientError::Unbounded { .. }
+                | ClientError::Refused { .. }
+                | ClientError::NotUnderstood { .. } => REFUSED,
+            }
+        }
+    }
+}
+
+/// Asks until it is committed; none when that is not known in time.
+///
+/// It is the same operation however often it is asked for, so a daemon that broke off or restarted
+/// is simply asked again.
+async fn follow(
+    target: &Target,
+    path: &str,
+    order: &impl Serialize,
+) -> Result<Option<OperationReport>, ClientError> {
+    let gives_up_at = Instant::now() + target.timeout;
+    let mut was_sent = false;
+    loop {
+        match client::post::<OperationReport>(&target.socket, path, order).await {
+            Ok(report) if report.state == OperationState::Done => return Ok(Some(report)),
+            Ok(_) => was_sent = true,
+            Err(error @ (ClientError::Unreachable { .. } | ClientError::Denied { .. })) => {
+                if !was_sent {
+                    return Err(error);
+                }
+            }
+            Err(ClientError::Refused { status: 503, .. })
+            | Err(ClientError::TimedOut { .. } | ClientError::Broken { .. }) => was_sent = true,
+            Err(
+                error @ (ClientError::Refused { .. }
+                | ClientError::Unbounded { .. }
+                | ClientError::NotUnderstood { .. }),
+            ) => return Err(error),
+        }
+        if Instant::now() >= gives_up_at {
+            return Ok(None);
+        }
+        tokio::time::sleep(RETRY_DELAY).await;
+    }
+}
+
+async fn why_not(target: &Target) -> String {
+    match client::get::<StatusReport>(&target.socket, "/v1/status").await {
+        Ok(status) => match status.leader {
+            Some(leader) => format!("{leader} leads"),
+            None => "no leader: a majority of the voters must be able to talk".to_owned(),
+        },
+        Err(error) => error.to_string(),
+    }
+}
+
+fn tell(report: &OperationReport, json: bool) {
+    if json {
+        let text = serde_json::to_string_pretty(report).unwrap_or_default();
+        return say(&format!("{text}\n"));
+    }
+    for group in &report.groups {
+        let state = match &group.paused {
+            Some(pause) => describe_pause(pause),
+            None => "looked after".to_owned(),
+        };
+        say(&format!("{}: {state}\n", group.group));
+    }
+}

@@ -1,0 +1,78 @@
+//! Administrators' requests between the status socket and the node.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::oneshot;
+
+use super::node::Node;
+use crate::decision::{Impossible, OperationId, Request, Requester};
+use crate::status::{OperationOverview, OperationState, Order};
+
+/// Whom to tell when an operation is over. A receiver that is gone is no matter: its client left, or
+/// lost patience and asks again by the number.
+#[derive(Debug, Default)]
+pub(super) struct Operations {
+    waiting: BTreeMap<OperationId, Vec<Answer>>,
+}
+
+pub(super) type Answer = oneshot::Sender<Result<OperationOverview, Impossible>>;
+
+impl Operations {
+    /// Keeps whoever asked until the end of the operation, and gives what the node has to hear.
+    pub(super) fn take_in(
+        &mut self,
+        node: &Node,
+        order: Order,
+        answer: Answer,
+        now: std::time::Instant,
+    ) -> Option<Request> {
+        let groups = match node.supervisor().select(&order.scope, now) {
+            Ok(groups) => groups,
+            Err(impossible) => {
+                drop(answer.send(Err(impossible)));
+                return None;
+            }
+        };
+        self.waiting.retain(|_, answers| {
+            answers.retain(|answer| !answer.is_closed());
+            !answers.is_empty()
+        });
+        let waiting = self.waiting.entry(order.operation).or_default();
+        waiting.push(answer);
+        Some(Request {
+            operation: order.operation,
+            by: Requester::new(order.uid, order.user, node.name().clone()),
+            groups,
+            wish: order.wish,
+        })
+    }
+
+    /// Tells all who wait for it.
+    pub(super) fn answer(&mut self, node: &Node, operation: OperationId) {
+        for answer in self.waiting.remove(&operation).unwrap_or_default() {
+            drop(answer.send(Ok(overview(node, operation))));
+        }
+    }
+}
+
+/// How far an operation is, as far as this node knows.
+pub(super) fn overview(node: &Node, operation: OperationId) -> OperationOverview {
+    let supervisor = node.supervisor();
+    let records = supervisor.records().iter();
+    let done = records.filter(|(_, record)| record.has_done(operation));
+    let groups: Vec<_> = done
+        .map(|(group, record)| (group.clone(), record.pause().cloned()))
+        .collect();
+    let state = if supervisor.is_tried(operation) {
+        OperationState::Open
+    } else if groups.is_empty() {
+        OperationState::Unknown
+    } else {
+        OperationState::Done
+    };
+    OperationOverview {
+        operation,
+        state,
+        groups,
+    }
+}

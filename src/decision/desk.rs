@@ -1,0 +1,127 @@
+//! The desk of a node: what administrators want by its status socket, until it is committed.
+//!
+//! ```text
+//! Requested ─▶ open ──leads──▶ Propose ─┐
+//!               │ ▲    else──▶ Forward ─┤ again after a while, and at each change of leadership
+//!               │ └─────────────────────┘
+//!               └──committed in all its groups, or given up──▶ Answer
+//! ```
+//!
+//! A request bears the number of its operation wherever it goes, so asking twice does no harm, and its
+//! commit is its answer: nobody has to carry one back.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::event::Action;
+use super::record::Records;
+use super::request::{OperationId, Request};
+use crate::model::UnixTime;
+
+/// Time between two attempts: more than a commit takes, and no more than an election.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// How long a request is tried for.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(10);
+/// Most requests at once.
+const OPEN_MAX: usize = 64;
+
+/// What is wanted, and not known to be committed.
+#[derive(Debug, Default)]
+pub struct Desk {
+    open: BTreeMap<OperationId, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    request: Request,
+    next_try_at: Instant,
+    gives_up_at: Instant,
+}
+
+impl Desk {
+    /// Takes a request in. One too many is answered at once, as not tried.
+    pub fn take_in(&mut self, request: Request, now: Instant, actions: &mut Vec<Action>) {
+        let operation = request.operation;
+        if self.open.len() == OPEN_MAX && !self.open.contains_key(&operation) {
+            actions.push(Action::Answer(operation));
+            return;
+        }
+        self.open.entry(operation).or_insert(Open {
+            request,
+            next_try_at: now,
+            gives_up_at: now + GIVES_UP_AFTER,
+        });
+    }
+
+    /// Whether it is still tried.
+    #[must_use]
+    pub fn is_open(&self, operation: OperationId) -> bool {
+        self.open.contains_key(&operation)
+    }
+
+    /// Somebody else may lead now: no reason to wait.
+    pub fn try_again(&mut self, now: Instant) {
+        for open in self.open.values_mut() {
+            open.next_try_at = now;
+        }
+    }
+
+    /// Answers what is committed or given up, and tries what is due.
+    pub fn poll(
+        &mut self,
+        records: &Records,
+        leading: bool,
+        wall: UnixTime,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        self.open.retain(|operation, open| {
+            let is_over = is_done(&open.request, records) || now >= open.gives_up_at;
+            if is_over {
+                actions.push(Action::Answer(*operation));
+            }
+            !is_over
+        });
+        for open in self.open.values_mut() {
+            if open.next_try_at > now {
+                continue;
+            }
+            open.next_try_at = now + RETRY_AFTER;
+            if leading {
+                propose(&open.request, records, wall, actions);
+            } else {
+                actions.push(Action::Forward(open.request.clone()));
+            }
+        }
+    }
+
+    /// When something is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let due = |open: &Open| open.next_try_at.min(open.gives_up_at);
+        self.open.values().map(due).min()
+    }
+}
+
+/// Logs what is not committed yet, in each of the groups.
+pub fn propose(request: &Request, records: &Records, wall: UnixTime, actions: &mut Vec<Action>) {
+    for group in &request.groups {
+        let is_missing = records
+            .get(group)
+            .is_some_and(|record| !record.has_done(request.operation));
+        if is_missing {
+            actions.push(Action::Propose(request.entry(group, wall)));
+        }
+    }
+}
+
+fn is_done(request: &Request, records: &Records) -> bool {
+    request.groups.iter().all(|group| {
+        let record = records.get(group);
+        record.is_some_and(|record| record.has_done(request.operation))
+    })
+}
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;
