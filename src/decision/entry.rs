@@ -216,6 +216,17 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// The instance at `endpoint` that answered `info`.
+    #[must_use]
+    pub fn of(endpoint: &Endpoint, info: &InstanceInfo) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            run_id: info.run_id,
+            replication_id: info.history.id,
+            offset: info.history.offset,
+        }
+    }
+
     /// What it was when it was chosen, as the master that it has become: its new history is not known yet.
     #[must_use]
     pub fn identity(&self) -> Identity {

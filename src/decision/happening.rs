@@ -468,7 +468,7 @@ impl fmt::Display for Happening {
             }
             Self::DataLost { master, .. } => write!(
                 formatter,
-                "{master} restarted without the data, which nobody has any more"
+                "nobody has the group's latest data any more: {master} goes on with what it has"
             ),
             Self::Fenced {
                 instance, cause, ..

@@ -208,6 +208,12 @@ impl GroupRecord {
         self.histories.contains(id)
     }
 
+    /// How late in the group's life this replication history became its own, if it ever was.
+    #[must_use]
+    pub fn history_rank(&self, id: &ReplicationId) -> Option<usize> {
+        self.histories.iter().position(|known| known == id)
+    }
+
     /// The permission to act in the open epoch, if one is.
     #[must_use]
     pub fn mandate(&self) -> Option<Mandate<'_>> {

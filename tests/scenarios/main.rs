@@ -114,6 +114,7 @@ scenarios! {
     a_second_crash_before_the_replicas_followed
     nobody_can_be_promoted
     data_that_nobody_has_are_not_waited_for
+    what_is_left_is_gone_on_with_once_all_have_spoken
     the_old_master_returns
     the_first_start
 }

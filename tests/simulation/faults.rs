@@ -71,7 +71,7 @@ pub enum Undo {
     RestartServer(usize, Restart),
     Allow(usize),
     CrashServer(usize),
-    BounceServer(usize),
+    BounceServer(usize, Restart),
     HangServer(usize),
     CrashNode(usize),
     PauseNode(usize),
@@ -396,7 +396,8 @@ impl World {
             1 => Undo::HangServer(candidate),
             2 => Undo::CrashNode(leader),
             3 => Undo::PauseNode(leader),
-            4 | 5 => Undo::BounceServer(candidate),
+            4 => Undo::BounceServer(candidate, Restart::Complete),
+            5 => Undo::BounceServer(candidate, Restart::Empty),
             _ => return,
         };
         *self.tally.faults.entry(Fault::Sabotage).or_default() += 1;
@@ -416,9 +417,9 @@ impl World {
             _ if self.plan.is_over => {}
             Undo::CrashServer(server) => self.crash_for_a_while(server),
             // Back before anybody could miss it, under another run id.
-            Undo::BounceServer(server) => {
+            Undo::BounceServer(server, restart) => {
                 self.crash_server(server);
-                self.restart_server(server, Restart::Complete);
+                self.restart_server(server, restart);
                 let life = self.servers[server].life;
                 self.later(
                     0,

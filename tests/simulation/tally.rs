@@ -19,6 +19,8 @@ pub struct Tally {
     /// Epochs that kept a master that was given up, or that restarted with a part of the data.
     pub kept: u64,
     pub restored: u64,
+    /// Groups that went on with what was left, since nobody had their latest data any more.
+    pub salvaged: u64,
     /// Open epochs that another leader, or another life of it, carried on.
     pub resumed: u64,
     pub promotions: u64,
@@ -53,6 +55,8 @@ impl Tally {
     pub fn hear(&mut self, happening: &Happening) {
         if matches!(happening, Happening::LossKnown { .. }) {
             self.losses_known += 1;
+        } else if matches!(happening, Happening::DataLost { .. }) {
+            self.salvaged += 1;
         } else if matches!(happening, Happening::Slept { .. }) {
             self.slept += 1;
         }
@@ -67,6 +71,7 @@ impl Tally {
         self.aborted += other.aborted;
         self.kept += other.kept;
         self.restored += other.restored;
+        self.salvaged += other.salvaged;
         self.resumed += other.resumed;
         self.promotions += other.promotions;
         self.demotions += other.demotions;
@@ -106,6 +111,7 @@ impl Tally {
             (self.done, "a failover that was done"),
             (self.aborted, "an epoch that was aborted"),
             (self.kept, "a master that was given up for nothing and kept"),
+            (self.salvaged, "a group that went on with what was left"),
             (self.restored, "a restarted master that was kept"),
             (self.resumed, "an open epoch that another leader carried on"),
             (self.demotions, "an old master that was demoted"),
@@ -139,11 +145,12 @@ impl Tally {
         println!("faults {:?}", self.faults);
         println!("epochs begun, by cause: {:?}", self.begun);
         println!(
-            "done {}, aborted {}, kept {}, restored {}, resumed {}, promotions {}, demotions {}, losses known {}",
+            "done {}, aborted {}, kept {}, restored {}, salvaged {}, resumed {}, promotions {}, demotions {}, losses known {}",
             self.done,
             self.aborted,
             self.kept,
             self.restored,
+            self.salvaged,
             self.resumed,
             self.promotions,
             self.demotions,

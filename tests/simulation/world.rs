@@ -129,7 +129,8 @@ pub struct World {
     pub now: Micros,
     base: Instant,
     pub random: SplitMix,
-    queue: BTreeMap<(Micros, u64), Happens>,
+    /// In boxes: it is moving them about that costs.
+    queue: BTreeMap<(Micros, u64), Box<Happens>>,
     sequence: u64,
     pub hosts: Vec<Host>,
     pub host_count: usize,
@@ -192,7 +193,7 @@ impl World {
     pub fn at(&mut self, when: Micros, happens: Happens) {
         self.sequence += 1;
         self.queue
-            .insert((when.max(self.now), self.sequence), happens);
+            .insert((when.max(self.now), self.sequence), Box::new(happens));
     }
 
     pub fn later(&mut self, delay: Micros, happens: Happens) {
@@ -232,7 +233,7 @@ impl World {
             self.now = at;
             self.tally.steps += 1;
             self.transcript.mix(at ^ (sequence << 32));
-            self.step(happens);
+            self.step(*happens);
         }
     }
 

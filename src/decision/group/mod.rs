@@ -47,6 +47,8 @@ pub struct Group {
     pub(super) repair: Repair,
     pub(super) settling: Option<Settling>,
     pub(super) fences: Fences,
+    /// Since when everybody says that the group's latest data are nowhere.
+    pub(super) hopeless_since: Option<Instant>,
     /// Why nobody can be promoted, as last told: told once for each reason.
     pub(super) nobody_told: Option<Vec<(Endpoint, Discriminant<Ineligible>)>>,
     pub(super) bookkeeping: Bookkeeping,
@@ -123,6 +125,7 @@ impl Group {
             repair: Repair::default(),
             settling: None,
             fences: Fences::default(),
+            hopeless_since: None,
             nobody_told: None,
             bookkeeping: Bookkeeping::default(),
             proposals_from: now,

@@ -5,6 +5,7 @@ mod following;
 mod pausing;
 mod promoting;
 mod reinstating;
+mod salvaging;
 
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,7 @@ impl Group {
         self.repair.reset();
         self.bookkeeping = super::group::Bookkeeping::default();
         self.settling = None;
+        self.hopeless_since = None;
         if !leading {
             self.waiting = None;
         }
