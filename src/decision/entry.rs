@@ -94,6 +94,13 @@ pub enum Entry {
         /// Those of the instances that changed.
         limits: BTreeMap<Endpoint, WriteLimits>,
     },
+    /// From now on, or no longer, replicas may show their master what the guard gave them.
+    Guarded {
+        /// The group.
+        group: GroupName,
+        /// Whether they may.
+        on: bool,
+    },
     /// From here on the group is left alone.
     Pause(Pause),
     /// From here on it is looked after again.
@@ -115,7 +122,8 @@ impl Entry {
             | Self::Abort { group, .. }
             | Self::Settled { group, .. }
             | Self::Returned { group, .. }
-            | Self::Limits { group, .. } => group,
+            | Self::Limits { group, .. }
+            | Self::Guarded { group, .. } => group,
         }
     }
 

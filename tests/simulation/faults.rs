@@ -16,6 +16,7 @@ pub enum Fault {
     CrashNode,
     CrashLeader,
     CrashAllNodes,
+    EmptyNode,
     PauseNode,
     PauseLeader,
     SlowDisk,
@@ -32,16 +33,19 @@ pub enum Fault {
     DenyRoleChanges,
     Meddle,
     RenameHistory,
+    /// All daemons and all servers at once; they come back in any order, with, without and with old data.
+    RestartSite,
     /// Somebody pauses a group, or resumes it.
     Pause,
     /// When an epoch begins: its candidate or its leader is hit.
     Sabotage,
 }
 
-const ALL: [Fault; 21] = [
+const ALL: [Fault; 23] = [
     Fault::CrashNode,
     Fault::CrashLeader,
     Fault::CrashAllNodes,
+    Fault::EmptyNode,
     Fault::PauseNode,
     Fault::PauseLeader,
     Fault::SlowDisk,
@@ -58,6 +62,7 @@ const ALL: [Fault; 21] = [
     Fault::DenyRoleChanges,
     Fault::Meddle,
     Fault::RenameHistory,
+    Fault::RestartSite,
     Fault::Pause,
     Fault::Sabotage,
 ];
@@ -159,6 +164,7 @@ impl World {
             Fault::CrashNode => self.bounce_node(node),
             Fault::CrashLeader => self.bounce_node(self.leader().unwrap_or(node)),
             Fault::CrashAllNodes => (0..self.hosts.len()).for_each(|node| self.bounce_node(node)),
+            Fault::EmptyNode => self.empty_node(node),
             Fault::PauseNode => self.pause_node(node),
             Fault::PauseLeader => self.pause_node(self.leader().unwrap_or(node)),
             Fault::SlowDisk => {
@@ -194,8 +200,26 @@ impl World {
             }
             Fault::Meddle => self.meddle(server),
             Fault::RenameHistory => self.rename_history(master),
+            Fault::RestartSite => self.restart_site(),
             Fault::Pause => self.pause_or_resume(node),
             Fault::Sabotage => {}
+        }
+    }
+
+    /// Most instances have all that they had, as after a clean stop; a few have nothing, or old data.
+    fn restart_site(&mut self) {
+        for node in 0..self.hosts.len() {
+            self.bounce_node(node);
+        }
+        for server in 0..self.servers.len() {
+            self.crash_server(server);
+            let restart = match self.random.below(8) {
+                0 => Restart::Empty,
+                1 => Restart::Stale,
+                _ => Restart::Complete,
+            };
+            let span = self.span();
+            self.later(span, Happens::Undo(Undo::RestartServer(server, restart)));
         }
     }
 

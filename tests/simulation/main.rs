@@ -27,6 +27,7 @@ mod server;
 mod settled;
 mod tally;
 mod transcript;
+mod work;
 mod world;
 
 use std::env;

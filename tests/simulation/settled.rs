@@ -18,6 +18,11 @@ pub const EXCUSED_AFTER: u64 = 8_000_000;
 /// The first thing that is not as it should be.
 pub fn check(world: &World) -> Result<(), String> {
     check_leader(world)?;
+    let waiting = world.hosts.iter().filter_map(|host| {
+        let waiting = host.node.as_ref()?.waiting()?;
+        Some(format!("node {} waits: {waiting}", host.id))
+    });
+    waiting.map(Err).next().unwrap_or(Ok(()))?;
     world
         .groups
         .iter()
@@ -112,13 +117,18 @@ fn check_servers(
 fn without_data<'a>(
     world: &World,
     record: &GroupRecord,
-    mut servers: impl Iterator<Item = &'a Server>,
+    mut servers: impl Iterator<Item = &'a Server> + Clone,
 ) -> Option<String> {
     let master = world.server_at(&record.master().endpoint);
     let has_its_data = |server: &Server| record.master().shares(&server.history);
     if master.is_some_and(|index| has_its_data(&world.servers[index])) {
         // It is kept, or promoted anew.
         return None;
+    }
+    let restarted = master.is_some_and(|index| world.servers[index].is_writable());
+    let is_kept = |server: &Server| server.shows.is_some() && server.has_keys;
+    if restarted && servers.clone().any(is_kept) {
+        return Some("the guard keeps keys that are not known to be the group's".to_owned());
     }
     // Else the group goes on with the best of what is left.
     servers

@@ -35,7 +35,16 @@ pub struct Tally {
     pub partial_copies: u64,
     pub full_copies: u64,
     pub losses_known: u64,
+    /// Tasks of the guard that were carried out.
+    pub guarded: u64,
+    /// Replicas that could not reach a master which did not know them.
+    pub turned_away: u64,
+    /// Replicas without the guard that copied an emptied instance over their data.
+    pub emptied_copies: u64,
     pub slept: u64,
+    /// State directories that were removed, and voters that rejoined with a new one.
+    pub emptied: u64,
+    pub rejoined: u64,
     /// Pauses that began, that somebody ended, and whose time was over.
     pub pauses: u64,
     pub resumes: u64,
@@ -84,7 +93,12 @@ impl Tally {
         self.partial_copies += other.partial_copies;
         self.full_copies += other.full_copies;
         self.losses_known += other.losses_known;
+        self.guarded += other.guarded;
+        self.turned_away += other.turned_away;
+        self.emptied_copies += other.emptied_copies;
         self.slept += other.slept;
+        self.emptied += other.emptied;
+        self.rejoined += other.rejoined;
         self.pauses += other.pauses;
         self.resumes += other.resumes;
         self.expiries += other.expiries;
@@ -127,7 +141,17 @@ impl Tally {
             (self.partial_copies, "a replica that went on without a copy"),
             (self.full_copies, "a replica that took a full copy"),
             (self.losses_known, "a loss that became known"),
+            (self.guarded, "a guard"),
+            (
+                self.turned_away,
+                "a replica that a guard kept from an emptied master",
+            ),
+            (
+                self.emptied_copies,
+                "a replica without a guard that copied the emptiness",
+            ),
             (self.slept, "a node that noticed that it had slept"),
+            (self.rejoined, "a voter that lost its state and rejoined"),
             (self.pauses, "a pause"),
             (self.resumes, "a pause that somebody ended"),
             (self.expiries, "a pause whose time was over"),
@@ -163,6 +187,11 @@ impl Tally {
         println!(
             "torn tails {}, snapshots {}, installed {}, slept {}",
             self.torn_tails, self.snapshots, self.installs, self.slept
+        );
+        println!("emptied {}, rejoined {}", self.emptied, self.rejoined);
+        println!(
+            "guard: {} tasks, {} emptied masters fed nobody; without it {} copies of emptiness",
+            self.guarded, self.turned_away, self.emptied_copies
         );
         println!(
             "pauses {}, ended {}, expired {}, begins void {}, operations answered {}",

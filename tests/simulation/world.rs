@@ -61,8 +61,8 @@ pub enum Happens {
     Connects { id: ConnectionId },
     /// A connection is given up, if its path is still cut.
     ConnectionOverdue { id: ConnectionId },
-    /// A follow order is given up by whoever waits for it.
-    FollowOverdue { id: ConnectionId },
+    /// Work is given up by whoever waits for it.
+    WorkOverdue { id: ConnectionId },
     /// A replica tries to reach its master.
     Follow { index: usize, attempt: u64 },
     /// A full copy goes on.
@@ -274,7 +274,7 @@ impl World {
             }
             Happens::Connects { id } => self.on_connects(id),
             Happens::ConnectionOverdue { id } => self.on_connection_overdue(id),
-            Happens::FollowOverdue { id } => self.on_follow_overdue(id),
+            Happens::WorkOverdue { id } => self.on_work_overdue(id),
             Happens::Follow { index, attempt } => self.attempt_to_follow(index, attempt),
             Happens::Copied { index, attempt } => self.on_copied(index, attempt),
             Happens::StreamOverdue { index, attempt } => self.on_stream_overdue(index, attempt),

@@ -140,6 +140,16 @@ pub enum Happening {
     },
     /// The master restarted without the group's data, and they are nowhere any more.
     DataLost { group: GroupName, master: Endpoint },
+    /// The guard is wanted from now on, or no longer.
+    GuardSwitched { group: GroupName, on: bool },
+    /// The guard is not in force for one instance.
+    GuardFailed {
+        group: GroupName,
+        instance: Endpoint,
+        why: String,
+    },
+    /// A failover waits for somebody who may have more data.
+    PutOff { group: GroupName, awaited: String },
     /// The old master is back: what the new one never got.
     LossKnown {
         group: GroupName,
@@ -319,6 +329,15 @@ impl Happening {
                     outside of this group) is not touched: list it here, empty it, or take it off \
                     this address");
             }
+            Self::GuardSwitched { group, on } => info!(%group, on, "guard switched"),
+            Self::GuardFailed {
+                group,
+                instance,
+                why,
+            } => {
+                warn!(%group, %instance, "the guard is not in force: {why}");
+            }
+            Self::PutOff { group, awaited } => warn!(%group, awaited, "failover put off"),
             Self::LossKnown {
                 group,
                 epoch,

@@ -135,6 +135,15 @@ impl fmt::Display for Happening {
             Self::Stranger { instance, .. } => {
                 write!(formatter, "{instance} is a stranger, not touched")
             }
+            Self::GuardSwitched { on: true, .. } => formatter
+                .write_str("the guard is on: only a process that was looked at feeds replicas"),
+            Self::GuardSwitched { on: false, .. } => formatter.write_str("the guard is off"),
+            Self::GuardFailed { instance, why, .. } => {
+                write!(formatter, "the guard is not in force: {instance} {why}")
+            }
+            Self::PutOff { awaited, .. } => {
+                write!(formatter, "failover put off, waiting for {awaited}")
+            }
             Self::LossKnown { lost_bytes, .. } => {
                 write!(
                     formatter,

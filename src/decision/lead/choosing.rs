@@ -27,6 +27,7 @@ impl Group {
         let verdict = self.verdict(record, now);
         if verdict == Verdict::NotDown {
             self.nobody_told = None;
+            self.awaited = None;
             if !record.is_vacant() {
                 return Failover::watching();
             }
@@ -52,7 +53,7 @@ impl Group {
         }
         let mut timeline = Timeline::new(since);
         timeline.note(StepName::Agreed, now);
-        if self.nobody_told.is_none() {
+        if self.nobody_told.is_none() && self.awaited.is_none() {
             actions.push(Action::Announce(Happening::ObjectivelyDown {
                 group: self.name.clone(),
                 epoch: record.epoch(),
@@ -138,6 +139,14 @@ impl Group {
             };
         };
         self.nobody_told = None;
+        let since = timeline.started_at();
+        if let Some(until) = self.put_off(record, &evidence, since, &candidate, now, actions) {
+            return Failover::Watching {
+                rest_until: Some(until),
+                passed_over: found.passed_over,
+            };
+        }
+        self.awaited = None;
         timeline.note(StepName::Chosen, now);
         let epoch = record.last_begun().next();
         let begin = Begin {
