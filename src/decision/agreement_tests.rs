@@ -63,6 +63,7 @@ impl Table {
             answered: answered.map(|at| self.at(at)),
             moving_since: moving.map(|at| self.at(at)),
             files_epoch: None,
+            fences: Vec::new(),
         }
     }
 
@@ -343,6 +344,7 @@ fn ages_become_moments_of_the_receiver_and_never_panic() {
         answered_age: Some(milliseconds(30)),
         moving_age: Some(milliseconds(40)),
         files_epoch: Some(Epoch(1)),
+        fences: Vec::new(),
     };
     let held = HeldView::receive(&view, Life(3), now);
     let since = now - milliseconds(20);

@@ -1,6 +1,6 @@
 //! What is logged: the decisions that all nodes share, and nothing that was only observed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::instance_event::CommandFailure;
 use super::pause::{Pause, Resume};
 use crate::model::{
     Endpoint, Epoch, GroupName, InstanceInfo, NodeId, ReplicationHistory, ReplicationId,
-    ReplicationOffset, RunId, UnixTime,
+    ReplicationOffset, RunId, UnixTime, WriteLimits,
 };
 
 /// Largest encoded entry in bytes; a larger one is not proposed.
@@ -87,6 +87,13 @@ pub enum Entry {
         /// Its offset beyond the point where the histories part, in bytes.
         lost_bytes: u64,
     },
+    /// What instances have of their own where a fence would stand: for any node to put back.
+    Limits {
+        /// The group.
+        group: GroupName,
+        /// Those of the instances that changed.
+        limits: BTreeMap<Endpoint, WriteLimits>,
+    },
     /// From now on, or no longer, replicas may show their master what the guard gave them.
     Guarded {
         /// The group.
@@ -115,6 +122,7 @@ impl Entry {
             | Self::Abort { group, .. }
             | Self::Settled { group, .. }
             | Self::Returned { group, .. }
+            | Self::Limits { group, .. }
             | Self::Guarded { group, .. } => group,
         }
     }
@@ -331,6 +339,8 @@ pub enum StepName {
     Begun,
     /// The candidate says `role:master`.
     Promoted,
+    /// The old master said that it takes no more writes.
+    Fenced,
     /// `Done` is committed.
     Committed,
     /// Every voter that can be reached has rewritten its clients' files.
@@ -346,6 +356,7 @@ impl fmt::Display for StepName {
             Self::Chosen => "candidate chosen",
             Self::Begun => "begin committed",
             Self::Promoted => "replica promoted",
+            Self::Fenced => "old master fenced",
             Self::Committed => "done committed",
             Self::FilesRewritten => "client files rewritten",
             Self::ReplicasFollow => "replicas follow",

@@ -114,6 +114,13 @@ impl Timeline {
         self.steps.push(Step { what, after });
     }
 
+    /// Notes a step that may come more than once: the first one counts.
+    pub fn note_first(&mut self, what: StepName, now: Instant) {
+        if self.steps.iter().all(|step| step.what != what) {
+            self.note(what, now);
+        }
+    }
+
     /// The moment of the first evidence.
     #[must_use]
     pub fn started_at(&self) -> Instant {
@@ -217,6 +224,17 @@ impl Failover {
             Self::Choosing { gives_up_at, .. } => Some(*gives_up_at),
             Self::Checking { run, .. } | Self::Promoting { run, .. } => Some(run.gives_up_at),
             Self::Beginning { .. } | Self::Ending { .. } => None,
+        }
+    }
+
+    /// What happened so far in the epoch that this leader carries out.
+    pub fn timeline(&mut self) -> Option<&mut Timeline> {
+        match self {
+            Self::Watching { .. } => None,
+            Self::Choosing { timeline, .. }
+            | Self::Beginning { timeline, .. }
+            | Self::Ending { timeline, .. } => Some(timeline),
+            Self::Checking { run, .. } | Self::Promoting { run, .. } => Some(&mut run.timeline),
         }
     }
 

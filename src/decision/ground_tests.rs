@@ -50,6 +50,8 @@ pub(super) fn policy() -> GroupPolicy {
         cooldown: milliseconds(10_000),
         failovers_max: 10,
         excluded: [].into(),
+        fencing: Fencing::Fast,
+        isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
         guard: false,
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::record::Mandate;
-use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, PingReply, RunId};
+use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, PingReply, RunId, WriteLimits};
 
 /// One attempt at a probe connection. The core numbers them, so that what an older connection to
 /// the same endpoint still says is told apart.
@@ -42,6 +42,11 @@ pub enum ProbeCommand {
     WatchProcess(u32),
     /// `REPLICAOF NO ONE` and `ROLE` in one pipeline.
     Promote(PromoteOrder),
+    /// `CONFIG GET` of the limits of writing.
+    AskLimits,
+    /// `CONFIG GET` and `CONFIG SET` of the limits of writing, in one pipeline: to fence, or to put back
+    /// what was there before.
+    SetLimits(WriteLimits),
 }
 
 /// Permission to promote one instance in one epoch. Only a [`Mandate`] makes one.
@@ -111,6 +116,22 @@ pub enum ProbeReport {
         epoch: Epoch,
         /// Whether it was accepted, and `ROLE` right behind it did not say otherwise.
         result: Result<(), CommandFailure>,
+    },
+    /// What the limits of writing are.
+    LimitsReplied {
+        /// When they were asked for.
+        sent_at: Instant,
+        /// The answer.
+        result: Result<WriteLimits, CommandFailure>,
+    },
+    /// The limits of writing were set, or not.
+    LimitsSet {
+        /// When the command was sent.
+        sent_at: Instant,
+        /// What they were to become.
+        limits: WriteLimits,
+        /// What they were right before.
+        result: Result<WriteLimits, CommandFailure>,
     },
 }
 
@@ -185,6 +206,9 @@ pub struct FollowOrder {
     /// Whether it claims to be a master now: then its clients are disconnected together with the
     /// demotion, so that they notice.
     pub demotes: bool,
+    /// The limits of writing that it had before it was fenced: whoever carries this out puts them back
+    /// in the same step if it finds a fence there. None where fencing is off.
+    pub restores: Option<WriteLimits>,
     /// What it is to show its master from then on. Failing that, it follows all the same.
     pub login: Login,
 }

@@ -11,6 +11,7 @@ mod discovery;
 mod entry;
 mod event;
 mod failover;
+mod fencing;
 mod group;
 mod guard;
 mod happening;
@@ -43,6 +44,7 @@ pub use entry::{
 };
 pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
+pub use fencing::{FenceCause, FenceClaim, FenceOverview, HeldFence, lifting_command};
 pub use group::Group;
 pub use guard::{GuardOrder, GuardOutcome, GuardOverview, GuardTask};
 pub use happening::Happening;
@@ -53,7 +55,7 @@ pub use instance_event::{
 };
 pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
 pub use pause::{Pause, PauseRecord, PausedBy, Resume, ResumedBy};
-pub use policy::GroupPolicy;
+pub use policy::{Fencing, GroupPolicy};
 pub use record::{Change, FailoverRecord, GroupRecord, Mandate, Outcome, Records};
 pub use repair::Standing;
 pub use request::{

@@ -6,6 +6,7 @@ use super::agreement::Verdict;
 use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::failover::Failover;
+use super::fencing::FenceOverview;
 use super::group::Group;
 use super::guard::GuardOverview;
 use super::health::{Cause, Health, Trouble};
@@ -124,6 +125,8 @@ pub struct InstanceOverview {
     pub priority: Option<u32>,
     /// Age of what was last read.
     pub read_ago: Option<Duration>,
+    /// Who holds it fenced, if it is.
+    pub fence: Option<FenceOverview>,
 }
 
 /// A node that holds the master down or suspects it.
@@ -232,6 +235,7 @@ impl Group {
             Health::Down { cause, .. } => Some(cause),
             Health::Up | Health::Unknown | Health::Suspected { .. } => None,
         };
+        let fence = self.fence_overview(record, endpoint, now);
         let stands_well = standing.is_none_or(|standing| standing == Standing::Follows);
         InstanceOverview {
             endpoint: endpoint.clone(),
@@ -240,7 +244,11 @@ impl Group {
             down,
             is_healthy: health == Health::Up && stands_well,
             // What one that is down said of itself is no longer worth anything.
-            trouble: self.trouble(watch, standing.filter(|_| down.is_none())),
+            trouble: fence
+                .as_ref()
+                .filter(|_| down.is_none())
+                .map(ToString::to_string)
+                .or_else(|| self.trouble(watch, standing.filter(|_| down.is_none()))),
             version: info.map(|info| info.version.clone()),
             role: info.filter(|_| down.is_none()).map(|info| match info.role {
                 Role::Master { .. } => "master",
@@ -255,6 +263,7 @@ impl Group {
             read_ago: watch
                 .sample()
                 .map(|sample| now.saturating_duration_since(sample.asked_at)),
+            fence,
         }
     }
 
@@ -264,6 +273,9 @@ impl Group {
         }
         if let Some(trouble) = watch.trouble() {
             return Some(Trouble::to_string(trouble));
+        }
+        if let Some(trouble) = limits_trouble(watch) {
+            return Some(trouble);
         }
         let follows = watch.sample().and_then(|sample| match &sample.info.role {
             Role::Replica { master, link } => Some((master, link)),
@@ -305,4 +317,24 @@ impl Group {
             })
             .collect()
     }
+}
+
+/// What an instance's own limits of writing come to, or why they are not known.
+fn limits_trouble(watch: &Watch) -> Option<String> {
+    if let Some(failure) = watch.limits_failure() {
+        return Some(format!(
+            "cannot be fenced, nor a fence lifted: {failure}; allow +config|get and +config|set to our \
+             user"
+        ));
+    }
+    let needed = watch.limits()?.replicas_needed();
+    let Role::Master { replicas } = &watch.sample()?.info.role else {
+        return None;
+    };
+    let online = replicas.iter().filter(|replica| replica.online).count();
+    (u32::try_from(online).unwrap_or(u32::MAX) < needed).then(|| {
+        format!(
+            "takes no writes: min-replicas-to-write is {needed}, and {online} replicas are online"
+        )
+    })
 }

@@ -9,6 +9,16 @@ use crate::model::Endpoint;
 /// happens anyway: it is waking up that costs.
 pub(super) const EARLY: u32 = 8;
 
+/// What makes sure that an old master takes no more writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fencing {
+    /// Nothing does.
+    Off,
+    /// It is told to refuse writes as soon as an epoch begins against it, or as it is cut off. Nothing
+    /// waits for that.
+    Fast,
+}
+
 /// What the operator wants for one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupPolicy {
@@ -36,6 +46,10 @@ pub struct GroupPolicy {
     pub failovers_max: usize,
     /// Instances that are never promoted.
     pub excluded: BTreeSet<Endpoint>,
+    /// What stops an old master.
+    pub fencing: Fencing,
+    /// A master cut off for so long is fenced by the node beside it.
+    pub isolation_after: Duration,
     /// A master that may come back with its data is waited for when the best replica lacks more of its
     /// stream than this, in bytes.
     pub gone_loss_max: u64,
@@ -52,6 +66,12 @@ impl GroupPolicy {
     pub const INFO_INTERVAL_SETTLING: Duration = Duration::from_millis(50);
     /// Longest time between two attempts to reach an instance that refuses.
     pub const RECONNECT_INTERVAL_MAX: Duration = Duration::from_millis(100);
+    /// Time between two readings of the limits of writing, which somebody may change by hand.
+    pub const LIMITS_INTERVAL: Duration = Duration::from_secs(5);
+    /// The same, of an instance that is fenced: nobody says when that ends.
+    pub const LIMITS_INTERVAL_FENCED: Duration = Duration::from_secs(1);
+    /// Shortest time after which a master can be known to be cut off: replicas acknowledge once a second.
+    pub const ISOLATION_MIN: Duration = Duration::from_secs(1);
     /// Most instances that a group remembers.
     pub const MEMBERS_MAX: usize = 64;
 

@@ -8,7 +8,7 @@ use super::entry::{AbortReason, Begin, Entry, Identity, Step};
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Operations};
-use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, UnixTime};
+use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, UnixTime, WriteLimits};
 
 /// Failovers that a group remembers.
 const HISTORY_MAX: usize = 32;
@@ -30,6 +30,8 @@ pub struct GroupRecord {
     members: BTreeSet<Endpoint>,
     histories: VecDeque<ReplicationId>,
     failovers: VecDeque<FailoverRecord>,
+    /// Where they are not the usual ones.
+    limits: BTreeMap<Endpoint, WriteLimits>,
     guarded: bool,
     pauses: Pauses,
     operations: Operations,
@@ -99,6 +101,8 @@ pub enum Change {
     Aborted,
     /// The history of a past epoch.
     History,
+    /// What instances have of their own where a fence would stand.
+    Limits,
     /// Whether replicas may show what the guard gave them.
     Guard,
     /// It is left alone.
@@ -155,6 +159,7 @@ impl Records {
             members,
             histories,
             failovers: VecDeque::new(),
+            limits: BTreeMap::new(),
             guarded: false,
             pauses: Pauses::default(),
             operations: Operations::default(),
@@ -193,6 +198,12 @@ impl GroupRecord {
     #[must_use]
     pub fn failovers(&self) -> &VecDeque<FailoverRecord> {
         &self.failovers
+    }
+
+    /// What an instance has where a fence would stand, if that is not what all have.
+    #[must_use]
+    pub fn limits(&self, instance: &Endpoint) -> Option<WriteLimits> {
+        self.limits.get(instance).copied()
     }
 
     /// Whether some replica may show its master what the guard gave it.
@@ -273,6 +284,7 @@ impl GroupRecord {
             Entry::Returned {
                 epoch, lost_bytes, ..
             } => self.note_loss(epoch, lost_bytes),
+            Entry::Limits { limits, .. } => self.note_limits(limits),
             Entry::Guarded { on, .. } => self.guard(on),
             Entry::Pause(pause) => self.begin_pause(pause),
             Entry::Resume(resume) => self.resume(resume),
@@ -314,6 +326,7 @@ impl GroupRecord {
         if members == self.members || members.len() > GroupPolicy::MEMBERS_MAX {
             return Change::None;
         }
+        self.limits.retain(|instance, _| members.contains(instance));
         self.members = members;
         Change::Members
     }
@@ -398,6 +411,23 @@ impl GroupRecord {
         };
         past.loss = Some(lost_bytes);
         Change::History
+    }
+
+    /// A fence is never taken for what an instance has of its own.
+    fn note_limits(&mut self, limits: BTreeMap<Endpoint, WriteLimits>) -> Change {
+        let before = self.limits.clone();
+        for (endpoint, limits) in limits {
+            if limits == WriteLimits::default() {
+                self.limits.remove(&endpoint);
+            } else if !limits.is_fence() && self.members.contains(&endpoint) {
+                self.limits.insert(endpoint, limits);
+            }
+        }
+        if self.limits == before {
+            Change::None
+        } else {
+            Change::Limits
+        }
     }
 
     fn past(&mut self, epoch: Epoch) -> Option<&mut FailoverRecord> {

@@ -13,7 +13,7 @@ pub(super) const WAITED_FOR: Duration = Duration::from_secs(30);
 
 impl Group {
     /// Whether to wait for a better master than the restarted one, which says `info`, is in vain: the
-    /// others have copied its data already, or hold none, so what the group had is nowhere any more.
+    /// others have copied its data already, so what the group had is nowhere any more.
     ///
     /// One that is down may have it on its disk, and is waited for; for good if it is the last one.
     pub(super) fn is_all_that_is_left(
@@ -30,23 +30,10 @@ impl Group {
             .collect();
         let copies = self.copies_of(record, info.history.id, now);
         let is_copy = |other: &Endpoint| copies.contains(other);
-        let is_no_help = |it: &Endpoint| is_copy(it) || self.holds_nothing(it, now);
         let none_is_awaited = others
             .iter()
-            .all(|it| is_no_help(it) || self.is_long_down(it, now));
-        others.is_empty() || (others.iter().any(is_no_help) && none_is_awaited)
-    }
-
-    /// Whether an instance says that it has no key. A guarded one does not copy a master that nobody
-    /// looked at, so it stays as empty as it is.
-    fn holds_nothing(&self, endpoint: &Endpoint, now: Instant) -> bool {
-        let Some(watch) = self.watches.get(endpoint) else {
-            return false;
-        };
-        let answers =
-            watch.open_link().is_some() && watch.health(&self.policy, None, now) == Health::Up;
-        let info = watch.sample().filter(|_| answers).map(|it| &it.info);
-        info.is_some_and(|info| !info.has_keys && info.loading == Loading::No)
+            .all(|it| is_copy(it) || self.is_long_down(it, now));
+        others.is_empty() || (others.iter().any(is_copy) && none_is_awaited)
     }
 
     fn is_long_down(&self, endpoint: &Endpoint, now: Instant) -> bool {

@@ -78,7 +78,7 @@ pub fn standing(
 
 /// A master that is not ours is of the group when its history is one of the group's, when it is a
 /// listed instance without data, or a listed one that an epoch of the group replaced.
-fn is_of_group(
+pub(super) fn is_of_group(
     endpoint: &Endpoint,
     info: &InstanceInfo,
     record: &GroupRecord,
@@ -164,6 +164,7 @@ impl Repair {
                 run_id: sample.info.run_id,
                 master: record.master().endpoint.clone(),
                 demotes,
+                restores: None,
                 login: login.unwrap_or(Login::Guard),
             });
         }

@@ -250,6 +250,7 @@ fn an_order_names_the_process_that_is_meant_and_the_epoch() {
         run_id: run_id(3),
         master: endpoint("b"),
         demotes,
+        restores: None,
         login: Login::Kept,
     };
     assert_eq!(orders, [order("a", true), order("c", false)]);

@@ -43,6 +43,11 @@ impl Settling {
         self.epoch
     }
 
+    /// What happened so far.
+    pub fn timeline(&mut self) -> &mut Timeline {
+        &mut self.timeline
+    }
+
     /// Looks at what the voters' files name and whom the instances follow; gives all steps once
     /// everything has followed, or it is given up.
     pub fn observe(

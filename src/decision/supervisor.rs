@@ -299,6 +299,8 @@ impl Supervisor {
             if self.leading {
                 group.lead(record, wall, now, actions);
             }
+            // Behind all that brings the new master about.
+            group.keep_fences(record, self.leading, now, actions);
         }
         self.desk
             .poll(&self.records, self.leading, wall, now, actions);
@@ -360,7 +362,7 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
     let group = entry.group().clone();
     let epoch = record.epoch();
     match (change, entry) {
-        (Change::None | Change::Members, _) => None,
+        (Change::None | Change::Members | Change::Limits, _) => None,
         (Change::Guard, Entry::Guarded { on, .. }) => {
             Some(Happening::GuardSwitched { group, on: *on })
         }

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::fencing::{FenceClaim, HeldFence};
 use super::health::{Cause, Health};
+use super::policy::GroupPolicy;
 use crate::model::{Epoch, GroupName, Life, RunId};
 
 /// A view is not counted when it is older than this.
@@ -36,6 +38,8 @@ pub struct View {
     pub moving_age: Option<Duration>,
     /// The epoch that all of this node's clients' files of the group name.
     pub files_epoch: Option<Epoch>,
+    /// The instances that this node holds fenced.
+    pub fences: Vec<FenceClaim>,
 }
 
 /// A judgement, with the age of its evidence.
@@ -109,6 +113,8 @@ pub struct HeldView {
     pub moving_since: Option<Instant>,
     /// The epoch of the node's files.
     pub files_epoch: Option<Epoch>,
+    /// The instances that the node holds fenced.
+    pub fences: Vec<HeldFence>,
 }
 
 impl HeldView {
@@ -125,6 +131,16 @@ impl HeldView {
             answered: view.answered_age.map(before),
             moving_since: view.moving_age.map(before),
             files_epoch: view.files_epoch,
+            fences: view
+                .fences
+                .iter()
+                .take(GroupPolicy::MEMBERS_MAX)
+                .map(|claim| HeldFence {
+                    instance: claim.instance.clone(),
+                    cause: claim.cause,
+                    since: before(claim.age),
+                })
+                .collect(),
         }
     }
 

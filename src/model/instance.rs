@@ -1,5 +1,7 @@
 //! What a Redis instance says about itself, once parsed.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, ReplicationId, ReplicationOffset, RunId};
@@ -90,6 +92,60 @@ pub enum Loading {
     Blocking,
     /// `async_loading:1`: it serves an old data set while it reads a new one.
     InBackground,
+}
+
+/// `min-replicas-to-write` and `min-replicas-max-lag`: a master refuses writes while fewer replicas
+/// than that have acknowledged within so many seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WriteLimits {
+    /// `min-replicas-to-write`; 0 asks for none.
+    pub replicas_min: u32,
+    /// `min-replicas-max-lag` in seconds; 0 switches the limit off.
+    pub lag_max_s: u32,
+}
+
+impl WriteLimits {
+    /// The fence: more replicas than there can be. Writes are refused, reads are not.
+    pub const FENCE: Self = Self {
+        replicas_min: 2_147_483_647,
+        lag_max_s: 1,
+    };
+
+    /// Whether no write can pass, ever, by whoever set it.
+    #[must_use]
+    pub fn is_fence(self) -> bool {
+        self.replicas_min == Self::FENCE.replicas_min
+    }
+
+    /// How many replicas a master needs before it takes writes.
+    #[must_use]
+    pub fn replicas_needed(self) -> u32 {
+        if self.lag_max_s == 0 {
+            0
+        } else {
+            self.replicas_min
+        }
+    }
+}
+
+/// What a server has that was told nothing else.
+impl Default for WriteLimits {
+    fn default() -> Self {
+        Self {
+            replicas_min: 0,
+            lag_max_s: 10,
+        }
+    }
+}
+
+impl fmt::Display for WriteLimits {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (replicas_min, lag_max_s) = (self.replicas_min, self.lag_max_s);
+        write!(
+            formatter,
+            "min-replicas-to-write {replicas_min}, min-replicas-max-lag {lag_max_s}"
+        )
+    }
 }
 
 /// What came back for a `PING`. Each of these shows a live process.

@@ -12,6 +12,7 @@ pub use causes::with_causes;
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use instance::{
     AnnouncedReplica, InstanceInfo, Loading, MasterLink, PingReply, ReplicationHistory, Role,
+    WriteLimits,
 };
 pub use membership::{ClusterId, Incarnation};
 pub use name::{ClientName, GroupName, InvalidName, NodeId};

@@ -12,6 +12,7 @@ mod connection;
 mod credentials;
 mod guard;
 pub mod info;
+mod limits;
 mod pool;
 mod probe;
 mod process;
@@ -121,6 +122,10 @@ impl Instances {
             }
             ProbeCommand::Promote(order) => {
                 self.request(&key, Request::Ask(Question::Promote(order)));
+            }
+            ProbeCommand::AskLimits => self.request(&key, Request::Ask(Question::Limits)),
+            ProbeCommand::SetLimits(limits) => {
+                self.request(&key, Request::Ask(Question::SetLimits(limits)));
             }
         }
     }

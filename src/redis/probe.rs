@@ -17,10 +17,11 @@ use super::InstanceEvent;
 use super::connection::{Connection, closing_reason, connect};
 use super::credentials::Credentials;
 use super::info;
+use super::limits;
 use super::process::ProcessWatch;
 use super::reply::{clean, expect_text, read_ping, read_promotion};
 use crate::decision::{CommandFailure, LinkId, ProbeEvent, ProbeReport, PromoteOrder};
-use crate::model::{Endpoint, InstanceInfo};
+use crate::model::{Endpoint, InstanceInfo, WriteLimits};
 
 /// The most commands without a reply; a server that leaves more unanswered is let go.
 const UNANSWERED_MAX: usize = 1000;
@@ -42,6 +43,8 @@ pub(super) enum Question {
     Ping,
     Info,
     Promote(PromoteOrder),
+    Limits,
+    SetLimits(WriteLimits),
 }
 
 /// A handle on the task of one connection; dropped, it ends the task and closes the connection.
@@ -226,6 +229,22 @@ async fn ask(mut commands: MultiplexedConnection, question: Question) -> RedisRe
             Ok(ProbeReport::PromoteReplied {
                 epoch: order.epoch(),
                 result: read_promotion(&replies),
+            })
+        }
+        Question::Limits => {
+            let reply = commands.send_packed_command(&limits::get()).await?;
+            let result = limits::read(&reply);
+            Ok(ProbeReport::LimitsReplied { sent_at, result })
+        }
+        Question::SetLimits(limits) => {
+            let mut pipeline = redis::Pipeline::with_capacity(3);
+            pipeline.add_command(limits::get());
+            limits::add_set(&mut pipeline, limits);
+            let replies = commands.send_packed_commands(&pipeline, 0, 3).await?;
+            Ok(ProbeReport::LimitsSet {
+                sent_at,
+                limits,
+                result: limits::read_set(&replies),
             })
         }
     }

@@ -52,7 +52,7 @@ fn error_line(error: &ServerError) -> String {
 }
 
 /// What a value is, in a few words, for error texts.
-fn describe(value: &Value) -> String {
+pub(super) fn describe(value: &Value) -> String {
     clean(&format!("{value:?}"))
 }
 

@@ -5,10 +5,11 @@ use tracing::warn;
 
 use super::guard::{self, Logins};
 use super::info;
+use super::limits;
 use super::pool::{InstancePool, WorkConnection};
 use super::reply::{expect_ok, expect_text, is_queued, read_error};
 use crate::decision::{CommandFailure, FollowOrder};
-use crate::model::{Endpoint, RunId};
+use crate::model::{Endpoint, RunId, WriteLimits};
 
 /// Makes the instance of `pool` follow, if the process there is the one that is meant.
 ///
@@ -20,23 +21,46 @@ pub(super) async fn follow(
     logins: &Logins,
 ) -> Result<(), CommandFailure> {
     let mut connection = pool.get().await?;
-    check_process(&mut connection, order.run_id).await?;
+    let is_fenced = look(&mut connection, order).await?;
+    let restores = order.restores.filter(|_| is_fenced);
     guard::prepare(&mut connection, order, logins).await?;
     if order.demotes {
-        demote(&mut connection, order).await
+        demote(&mut connection, order, restores).await
     } else {
-        repoint(&mut connection, &order.master).await
+        repoint(&mut connection, &order.master, restores).await
     }
 }
 
+/// Makes sure that the process is the one that is meant; true when it is fenced and that is to end.
+async fn look(
+    connection: &mut WorkConnection,
+    order: &FollowOrder,
+) -> Result<bool, CommandFailure> {
+    let mut pipeline = Pipeline::with_capacity(2);
+    pipeline.cmd("INFO").arg("server");
+    if order.restores.is_some() {
+        pipeline.add_command(limits::get());
+    }
+    let mut replies = connection.ask_all(&pipeline).await?.into_iter();
+    let no_reply = || CommandFailure::Malformed("no reply".to_owned());
+    expect_process(replies.next().ok_or_else(no_reply)?, order.run_id)?;
+    // Where they cannot be read, there can be no fence of ours either.
+    let limits = replies.next().and_then(|reply| limits::read(&reply).ok());
+    Ok(limits.is_some_and(WriteLimits::is_fence))
+}
+
+/// Makes sure that the process is the one that is meant.
 pub(super) async fn check_process(
     connection: &mut WorkConnection,
     expected: RunId,
 ) -> Result<(), CommandFailure> {
     let mut command = redis::cmd("INFO");
     command.arg("server");
-    let text = expect_text(connection.ask(&command).await?)?;
-    match info::parse_run_id(&text) {
+    expect_process(connection.ask(&command).await?, expected)
+}
+
+fn expect_process(reply: Value, expected: RunId) -> Result<(), CommandFailure> {
+    match info::parse_run_id(&expect_text(reply)?) {
         Ok(run_id) if run_id == expected => Ok(()),
         Ok(run_id) => Err(CommandFailure::OtherProcess(run_id)),
         Err(error) => Err(CommandFailure::Malformed(format!("INFO: {error}"))),
@@ -50,42 +74,57 @@ fn add_replicaof(pipeline: &mut Pipeline, master: &Endpoint) {
         .arg(master.port());
 }
 
-async fn repoint(connection: &mut WorkConnection, master: &Endpoint) -> Result<(), CommandFailure> {
-    let mut pipeline = Pipeline::with_capacity(1);
+/// A fence that cannot be lifted in this step is found again, and lifted on its own.
+async fn repoint(
+    connection: &mut WorkConnection,
+    master: &Endpoint,
+    restores: Option<WriteLimits>,
+) -> Result<(), CommandFailure> {
+    let mut pipeline = Pipeline::with_capacity(3);
     add_replicaof(&mut pipeline, master);
-    expect_ok(last(&connection.ask_all(&pipeline).await?)?)
+    if let Some(limits) = restores {
+        limits::add_set(&mut pipeline, limits);
+    }
+    expect_ok(first(&connection.ask_all(&pipeline).await?)?)
 }
 
 async fn demote(
     connection: &mut WorkConnection,
     order: &FollowOrder,
+    restores: Option<WriteLimits>,
 ) -> Result<(), CommandFailure> {
-    let replies = connection.ask_all(&demotion(&order.master)).await?;
+    let replies = connection
+        .ask_all(&demotion(&order.master, restores))
+        .await?;
     match read_demotion(&replies)? {
         Demotion::Complete => Ok(()),
-        Demotion::ClientsRemain(reason) => {
-            warn_of_clients(order, &reason);
+        Demotion::Alone(reason) => {
+            warn_of_company(order, &reason);
             Ok(())
         }
         Demotion::Aborted(reason) => {
             demote_alone(connection, &order.master).await?;
-            warn_of_clients(order, &reason);
+            warn_of_company(order, &reason);
             Ok(())
         }
     }
 }
 
-fn warn_of_clients(order: &FollowOrder, reason: &str) {
+fn warn_of_company(order: &FollowOrder, reason: &str) {
     warn!(
         group = %order.group, epoch = %order.epoch, instance = %order.endpoint, reason,
-        "demoted, but its clients were not disconnected: allow +client|kill to our user"
+        "demoted, but its clients were not disconnected, or it is still fenced: allow +client|kill, \
+         +config|get and +config|set to our user"
     );
 }
 
-fn demotion(master: &Endpoint) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(5);
+fn demotion(master: &Endpoint, restores: Option<WriteLimits>) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(7);
     pipeline.cmd("MULTI");
     add_replicaof(&mut pipeline, master);
+    if let Some(limits) = restores {
+        limits::add_set(&mut pipeline, limits);
+    }
     for kind in ["normal", "pubsub"] {
         pipeline.cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind);
     }
@@ -101,55 +140,55 @@ async fn demote_alone(
     let mut pipeline = Pipeline::with_capacity(2);
     pipeline.cmd("DISCARD");
     add_replicaof(&mut pipeline, master);
-    expect_ok(last(&connection.ask_all(&pipeline).await?)?)
+    let replies = connection.ask_all(&pipeline).await?;
+    expect_ok(first(replies.get(1..).unwrap_or_default())?)
 }
 
-fn last(replies: &[Value]) -> Result<&Value, CommandFailure> {
-    replies
-        .last()
-        .ok_or_else(|| CommandFailure::Malformed("no reply".to_owned()))
+fn first(replies: &[Value]) -> Result<&Value, CommandFailure> {
+    let no_reply = || CommandFailure::Malformed("no reply".to_owned());
+    replies.first().ok_or_else(no_reply)
 }
 
 /// How far the transaction came.
 #[derive(Debug, PartialEq)]
 enum Demotion {
     Complete,
-    /// Demoted; the clients were not disconnected.
-    ClientsRemain(String),
+    /// Demoted; what was to go with it was not done.
+    Alone(String),
     /// Nothing was done, for a reason other than the demotion itself.
     Aborted(String),
 }
 
 fn read_demotion(replies: &[Value]) -> Result<Demotion, CommandFailure> {
-    let [multi, replicaof, kill_normal, kill_pubsub, exec] = replies else {
-        return Err(CommandFailure::Malformed(format!(
-            "{} replies instead of 5",
-            replies.len()
-        )));
+    let [multi, replicaof, company @ .., exec] = replies else {
+        let why = format!("{} replies to a transaction", replies.len());
+        return Err(CommandFailure::Malformed(why));
     };
     if !is_queued(replicaof) {
         // Refused, or carried out at once because MULTI was refused.
         expect_ok(replicaof)?;
-        return Ok(first_error([multi, kill_normal, kill_pubsub])
-            .map_or(Demotion::Complete, Demotion::ClientsRemain));
+        let refused = first_error([multi].into_iter().chain(company));
+        return Ok(refused.map_or(Demotion::Complete, Demotion::Alone));
     }
     let Value::Array(results) = exec else {
-        let reason = first_error([kill_normal, kill_pubsub, exec]);
+        let reason = first_error(company.iter().chain([exec]));
         return Ok(Demotion::Aborted(
             reason.unwrap_or_else(|| format!("{exec:?}")),
         ));
     };
-    let [replicaof, kill_normal, kill_pubsub] = results.as_slice() else {
-        return Err(CommandFailure::Malformed(format!(
-            "{} results instead of 3",
-            results.len()
-        )));
+    let [replicaof, company_results @ ..] = results.as_slice() else {
+        return Err(CommandFailure::Malformed("an empty transaction".to_owned()));
     };
+    if company_results.len() != company.len() {
+        let (count, wanted) = (results.len(), company.len() + 1);
+        let why = format!("{count} results instead of {wanted}");
+        return Err(CommandFailure::Malformed(why));
+    }
     expect_ok(replicaof)?;
-    Ok(first_error([kill_normal, kill_pubsub]).map_or(Demotion::Complete, Demotion::ClientsRemain))
+    Ok(first_error(company_results).map_or(Demotion::Complete, Demotion::Alone))
 }
 
-fn first_error<const COUNT: usize>(values: [&Value; COUNT]) -> Option<String> {
+fn first_error<'a>(values: impl IntoIterator<Item = &'a Value>) -> Option<String> {
     values.into_iter().find_map(|value| {
         if let Value::ServerError(error) = value {
             Some(read_error(error).to_string())
@@ -194,7 +233,7 @@ mod tests {
                     QUEUED,
                     "*3\r\n+OK Already connected\r\n-NOPERM no\r\n:0\r\n",
                 ],
-                Ok(Demotion::ClientsRemain(denied())),
+                Ok(Demotion::Alone(denied())),
             ),
             (
                 ["+OK\r\n", QUEUED, NO, NO, "-EXECABORT x\r\n"],
@@ -216,7 +255,7 @@ mod tests {
             ),
             (
                 [NO, "+OK\r\n", KILLED, KILLED, "-ERR EXEC without MULTI\r\n"],
-                Ok(Demotion::ClientsRemain(denied())),
+                Ok(Demotion::Alone(denied())),
             ),
             (
                 [
@@ -230,9 +269,7 @@ mod tests {
             ),
             (
                 ["+OK\r\n", QUEUED, QUEUED, QUEUED, "*0\r\n"],
-                Err(CommandFailure::Malformed(
-                    "0 results instead of 3".to_owned(),
-                )),
+                Err(CommandFailure::Malformed("an empty transaction".to_owned())),
             ),
         ] {
             assert_eq!(read(replies), outcome, "{replies:?}");

@@ -20,6 +20,7 @@ fn order(endpoint: &Endpoint, run_id: RunId, master: &str, demotes: bool) -> Fol
         run_id,
         master: master.parse().unwrap(),
         demotes,
+        restores: None,
         login: Login::Kept,
     }
 }

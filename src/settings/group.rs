@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::keys::{self, Key, Scope};
 use super::mistakes::Problem;
 use super::node::read_secret;
-use super::parse::{AbsolutePath, Address, Count, List, Size, Span, Switch, Username};
+use super::parse::{AbsolutePath, Address, Count, Level, List, Size, Span, Switch, Username};
 use super::reader::{Reader, Reading, example};
 use super::source::Origin;
 use crate::decision::GroupPolicy;
@@ -28,15 +28,6 @@ pub struct GroupSettings {
     pub credentials: Credentials,
     /// What its replicas show their master without a guard.
     pub replica_login: Credentials,
-    /// What stops an old master.
-    pub fencing: Fencing,
-}
-
-/// What makes sure that an old master takes no more writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fencing {
-    /// Nothing does.
-    Off,
 }
 
 /// What reading all groups came to.
@@ -132,14 +123,10 @@ impl GroupSettings {
         let credentials = read_credentials(reader, label, &keys::USERNAME, &keys::PASSWORD_FILE);
         let replica_login =
             read_credentials(reader, label, &keys::MASTERUSER, &keys::MASTERAUTH_FILE);
-        let fencing = reader
-            .read_restricted(&keys::FENCING, label)
-            .then_some(Fencing::Off);
         Some(Self {
             policy: policy?,
             credentials: credentials?,
             replica_login: replica_login?,
-            fencing: fencing?,
         })
     }
 }
@@ -172,6 +159,10 @@ fn read_policy(
         .map(|Size(size)| size);
     let promote_timeout = span(reader, &keys::PROMOTE_TIMEOUT);
     let cooldown = span(reader, &keys::COOLDOWN);
+    let fencing = reader
+        .read_or_default(&keys::FENCING, label)
+        .map(|Level(fencing)| fencing);
+    let isolation_after = read_isolation(reader, label, down_after);
     let gone_loss_max = reader
         .read_or_default(&keys::GONE_LOSS_MAX, label)
         .map(|Size(size)| size.unwrap_or(u64::MAX));
@@ -194,6 +185,8 @@ fn read_policy(
         cooldown: cooldown?,
         failovers_max: failovers_max?,
         excluded: excluded?,
+        fencing: fencing?,
+        isolation_after: isolation_after?,
         gone_loss_max: gone_loss_max?,
         guard: guard?,
     })
@@ -263,6 +256,26 @@ fn read_quorum(reader: &mut Reader, label: &str, voters: Option<usize>) -> Optio
             Some(majority)
         }
         (Reading::Absent, None) | (Reading::Mistaken, _) => None,
+    }
+}
+
+fn read_isolation(
+    reader: &mut Reader,
+    label: &str,
+    down_after: Option<Duration>,
+) -> Option<Duration> {
+    let key = &keys::ISOLATION_AFTER;
+    match reader.read(key, label) {
+        Reading::Given(span) => {
+            let Span(span) = reader.demand_bounds(key, label, span)?;
+            Some(span)
+        }
+        Reading::Absent => {
+            let span = down_after?.max(GroupPolicy::ISOLATION_MIN);
+            reader.settle(key, label, humantime::format_duration(span));
+            Some(span)
+        }
+        Reading::Mistaken => None,
     }
 }
 

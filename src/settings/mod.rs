@@ -25,7 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use group::{Fencing, GroupSettings};
+pub use group::GroupSettings;
 pub use keys::{Availability, Fallback, KEYS, Key, Scope};
 pub use mistakes::{Mistake, Mistakes, Problem};
 pub use parse::{ElectionTimeout, InvalidValue, LogFormat};

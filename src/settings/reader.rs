@@ -120,6 +120,14 @@ impl Reader {
         T: FromStr<Err: Into<InvalidValue>> + PartialOrd,
     {
         let value: T = self.read_or_default(key, label)?;
+        self.demand_bounds(key, label, value)
+    }
+
+    /// Refuses a value outside of the bounds that the table of keys names.
+    pub(super) fn demand_bounds<T>(&mut self, key: &'static Key, label: &str, value: T) -> Option<T>
+    where
+        T: FromStr<Err: Into<InvalidValue>> + PartialOrd,
+    {
         let (min, max) = key.bounds?;
         let (lowest, highest): (T, T) = (min.parse().ok()?, max.parse().ok()?);
         if lowest <= value && value <= highest {

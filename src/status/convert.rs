@@ -4,15 +4,15 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::schema::{
-    DownReport, FileReport, GroupAnswer, GroupReport, GuardReport, InstanceReport, PassedOver,
-    SCHEMA, StatusReport, VoterReport,
+    DownReport, FenceHolder, FenceReport, FileReport, GroupAnswer, GroupReport, GuardReport,
+    InstanceReport, PassedOver, SCHEMA, StatusReport, VoterReport,
 };
 use super::schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
 use super::schema_pause::PauseReport;
 use super::source::{FileOverview, StatusSource, VoterOverview};
 use crate::decision::{
-    DownOverview, FailoverRecord, GroupOverview, GuardOverview, Ineligible, InstanceOverview,
-    Outcome, Step,
+    DownOverview, FailoverRecord, FenceOverview, GroupOverview, GuardOverview, Ineligible,
+    InstanceOverview, Outcome, Step,
 };
 use crate::model::Endpoint;
 
@@ -172,6 +172,23 @@ impl From<&InstanceOverview> for InstanceReport {
             down: instance.down,
             member: instance.is_member,
             read_ms_ago: instance.read_ago.map(milliseconds),
+            fence: instance.fence.as_ref().map(FenceReport::from),
+        }
+    }
+}
+
+impl From<&FenceOverview> for FenceReport {
+    fn from(fence: &FenceOverview) -> Self {
+        let holders = fence.holders.iter();
+        Self {
+            held_by: holders
+                .map(|(node, cause, held_for)| FenceHolder {
+                    node: node.clone(),
+                    cause: *cause,
+                    for_ms: milliseconds(*held_for),
+                })
+                .collect(),
+            lifted_by: fence.lifted_by.clone(),
         }
     }
 }
@@ -302,7 +319,7 @@ mod tests {
             json!({
                 "endpoint": "10.0.0.3:6379", "healthy": true, "offset": 88_000,
                 "lag_bytes": 1536, "role": "replica", "version": "redis 7.0.15", "priority": 100,
-                "trouble": null, "down": null, "member": true, "read_ms_ago": 120
+                "trouble": null, "down": null, "member": true, "read_ms_ago": 120, "fence": null
             })
         );
         assert_eq!(

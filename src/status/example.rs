@@ -49,6 +49,7 @@ fn instance(at: &str, is_master: bool, offset: u64) -> InstanceOverview {
         lag_bytes: (!is_master).then(|| 89_536 - offset),
         priority: Some(100),
         read_ago: Some(Duration::from_millis(120)),
+        fence: None,
     }
 }
 
@@ -247,6 +248,7 @@ pub fn discovering() -> StatusSource {
             lag_bytes: None,
             priority: None,
             read_ago: None,
+            fence: None,
         },
     ];
     group.files_epoch = None;

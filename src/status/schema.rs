@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::schema_history::FailoverReport;
 use super::schema_pause::PauseReport;
 use super::source::EngineRole;
-use crate::decision::Cause;
+use crate::decision::{Cause, FenceCause};
 use crate::model::{
     ClientName, Endpoint, Epoch, GroupName, NodeId, ReplicationOffset, RunId, Term,
 };
@@ -133,6 +133,28 @@ pub struct InstanceReport {
     pub member: bool,
     /// Age in milliseconds of what was last read.
     pub read_ms_ago: Option<u64>,
+    /// Who holds it fenced: it takes no writes; `null` when it is not.
+    pub fence: Option<FenceReport>,
+}
+
+/// A fence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceReport {
+    /// Who set it; empty when nobody is known to.
+    pub held_by: Vec<FenceHolder>,
+    /// The command that lifts it by hand, with the values that were there before.
+    pub lifted_by: String,
+}
+
+/// A node that fenced an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceHolder {
+    /// The node.
+    pub node: NodeId,
+    /// Why.
+    pub cause: FenceCause,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
 }
 
 /// A node that holds the master down.

@@ -12,7 +12,7 @@ const ADMIN: &str = "admin-pass-81ff";
 const SECRET: &str = "daemon-pass-3c07";
 
 /// What the daemons' user may do, and no more.
-const RULES: [&str; 13] = [
+const RULES: [&str; 14] = [
     "promoterd",
     "on",
     ">daemon-pass-3c07",
@@ -25,7 +25,8 @@ const RULES: [&str; 13] = [
     "+discard",
     "+client|setname",
     "+client|kill",
-    "+config|rewrite",
+    "+config|get",
+    "+config|set",
 ];
 
 /// Servers that know the daemons' user, and daemons that log in with `password`.

@@ -1,8 +1,9 @@
 //! A Redis instance, as far as decisions need one.
 
+use promoterd::decision::CommandFailure;
 use promoterd::model::{
     AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicationHistory,
-    ReplicationId, ReplicationOffset, Role, RunId,
+    ReplicationId, ReplicationOffset, Role, RunId, WriteLimits,
 };
 
 /// Whether its process runs.
@@ -31,6 +32,10 @@ pub struct Instance {
     pub denies_info: bool,
     pub loads: bool,
     pub loses_promotion: bool,
+    pub limits: WriteLimits,
+    /// What its own file says of them.
+    pub configured_limits: WriteLimits,
+    pub denies_config: bool,
 }
 
 impl Instance {
@@ -51,6 +56,9 @@ impl Instance {
             denies_info: false,
             loads: false,
             loses_promotion: false,
+            limits: WriteLimits::default(),
+            configured_limits: WriteLimits::default(),
+            denies_config: false,
         }
     }
 
@@ -67,6 +75,7 @@ impl Instance {
         self.process = Process::Running;
         self.loads = false;
         self.life = life;
+        self.limits = self.configured_limits;
         let before = (self.history, self.offset);
         self.history = history;
         self.continues = None;
@@ -158,13 +167,31 @@ impl Instance {
         }
     }
 
+    pub fn config(&self) -> Result<(), CommandFailure> {
+        if self.denies_config {
+            return Err(CommandFailure::Denied("NOPERM".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn fence(&self) -> String {
+        match self.limits {
+            limits if limits.is_fence() => ", fenced".to_owned(),
+            limits if limits == WriteLimits::default() => String::new(),
+            limits => format!(", {limits}"),
+        }
+    }
+
     pub fn describe(&self) -> String {
         match (self.process, &self.follows) {
             (Process::Dead, _) => format!("{} dead", self.name),
             (Process::Hung, _) => format!("{} hung", self.name),
-            (Process::Running, None) => format!("{} master at {}", self.name, self.offset),
+            (Process::Running, None) => {
+                format!("{} master at {}{}", self.name, self.offset, self.fence())
+            }
             (Process::Running, Some(master)) => {
-                format!("{} follows {master} at {}", self.name, self.offset)
+                let fence = self.fence();
+                format!("{} follows {master} at {}{fence}", self.name, self.offset)
             }
         }
     }

@@ -88,6 +88,9 @@ scenarios! {
     a_crash_is_proven_by_the_node_beside_it
     a_crash_without_proof_needs_a_quorum
     a_deposed_leader_does_nothing_more
+    an_instance_that_cannot_be_fenced_is_replaced_all_the_same
+    an_old_master_gets_back_the_limits_of_its_own
+    a_fence_without_an_owner_is_lifted_where_that_is_safe
     a_hung_master_is_silent
     a_given_up_master_that_is_well_again_is_kept
     a_lost_answer_to_a_promotion_is_looked_up

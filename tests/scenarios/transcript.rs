@@ -16,6 +16,9 @@ pub fn probe(order: &ProbeOrder) -> String {
         ProbeCommand::AskInfo => "INFO".to_owned(),
         ProbeCommand::WatchProcess(number) => format!("watch process {number}"),
         ProbeCommand::Promote(order) => format!("PROMOTE in epoch {}", order.epoch()),
+        ProbeCommand::AskLimits => "ask limits".to_owned(),
+        ProbeCommand::SetLimits(limits) if limits.is_fence() => "FENCE".to_owned(),
+        ProbeCommand::SetLimits(limits) => format!("LIFT, {limits}"),
     };
     format!("{}#{}: {command}", order.endpoint.host(), order.link.0)
 }
@@ -69,6 +72,13 @@ pub fn entry(entry: &Entry) -> String {
         Entry::Returned {
             epoch, lost_bytes, ..
         } => format!("Returned epoch {epoch}: {lost_bytes} bytes lost"),
+        Entry::Limits { limits, .. } => {
+            let limits: Vec<String> = limits
+                .iter()
+                .map(|(instance, limits)| format!("{}: {limits}", instance.host()))
+                .collect();
+            format!("Limits {}", limits.join("; "))
+        }
         Entry::Guarded { on, .. } => format!("Guarded {}", if *on { "on" } else { "off" }),
         Entry::Pause(pause) => format!("Pause{} by {}", span(pause.lasts), pause.by),
         Entry::Resume(resume) => format!("Resume by {}", resume.by),
@@ -157,6 +167,20 @@ pub fn happening(happening: &Happening) -> Option<String> {
         Happening::Stranger { instance, .. } => {
             Some(format!("says {} is a stranger", instance.host()))
         }
+        Happening::Fenced {
+            instance, cause, ..
+        } => Some(format!("says {} is fenced: {cause}", instance.host())),
+        Happening::Unfenced { instance, .. } => {
+            Some(format!("says {} is fenced no longer", instance.host()))
+        }
+        Happening::FenceFailed { instance, why, .. } => Some(format!(
+            "says the fence of {} failed: {why}",
+            instance.host()
+        )),
+        Happening::FenceUnowned { instance, .. } => Some(format!(
+            "says nobody holds the fence of {}",
+            instance.host()
+        )),
         Happening::GuardFailed { instance, why, .. } => Some(format!(
             "says the guard fails at {}: {why}",
             instance.host()
@@ -185,8 +209,11 @@ pub fn happening(happening: &Happening) -> Option<String> {
 pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
     match action {
         Action::Probe(order) => {
-            let is_promotion = matches!(order.command, ProbeCommand::Promote(_));
-            (shows_probes || is_promotion).then(|| probe(order))
+            let is_change = matches!(
+                order.command,
+                ProbeCommand::Promote(_) | ProbeCommand::SetLimits(_)
+            );
+            (shows_probes || is_change).then(|| probe(order))
         }
         Action::Follow(order) => Some(follow(order)),
         Action::Guard(order) => Some(guard(order)),

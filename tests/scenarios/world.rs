@@ -5,11 +5,11 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use promoterd::decision::{
-    Action, CommandFailure, ConnectFailure, Entry, Event, FollowOrder, FollowOutcome, GroupPolicy,
-    GuardOutcome, LinkId, OperationId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records,
-    Request, Requester, Supervisor, WallClock, Wish,
+    Action, CommandFailure, ConnectFailure, Entry, Event, Fencing, FollowOrder, FollowOutcome,
+    GroupPolicy, GuardOutcome, LinkId, OperationId, ProbeCommand, ProbeEvent, ProbeOrder,
+    ProbeReport, Records, Request, Requester, Supervisor, WallClock, Wish,
 };
-use promoterd::model::{Endpoint, GroupName, Life, PingReply, UnixTime};
+use promoterd::model::{Endpoint, GroupName, Life, PingReply, UnixTime, WriteLimits};
 
 use crate::instance::{Instance, Process, endpoint};
 use crate::log::Log;
@@ -455,6 +455,22 @@ impl World {
                     result,
                 }
             }
+            ProbeCommand::AskLimits => {
+                let instance = self.instance(name).unwrap();
+                let result = instance.config().map(|()| instance.limits);
+                ProbeReport::LimitsReplied { sent_at, result }
+            }
+            ProbeCommand::SetLimits(limits) => {
+                let instance = self.instance(name).unwrap();
+                let result = instance
+                    .config()
+                    .map(|()| std::mem::replace(&mut instance.limits, limits));
+                ProbeReport::LimitsSet {
+                    sent_at,
+                    limits,
+                    result,
+                }
+            }
             ProbeCommand::Connect | ProbeCommand::Disconnect | ProbeCommand::WatchProcess(_) => {
                 return;
             }
@@ -476,6 +492,9 @@ impl World {
             Err(CommandFailure::Denied("NOPERM".to_owned()))
         } else {
             instance.follow(order.master.host(), source.as_ref());
+            if let Some(limits) = order.restores.filter(|_| instance.limits.is_fence()) {
+                instance.limits = limits;
+            }
             Ok(())
         };
         self.deliver(
@@ -549,12 +568,23 @@ impl World {
             ["deny", "promote", name] => self.instance(name).unwrap().denies_promotion = true,
             ["deny", "follow", name] => self.instance(name).unwrap().denies_following = true,
             ["deny", "info", name] => self.instance(name).unwrap().denies_info = true,
+            ["deny", "config", name] => self.instance(name).unwrap().denies_config = true,
+            ["limit", name, number] => {
+                let limits = WriteLimits {
+                    replicas_min: number.parse().unwrap(),
+                    lag_max_s: 10,
+                };
+                let instance = self.instance(name).unwrap();
+                (instance.limits, instance.configured_limits) = (limits, limits);
+            }
+            ["fence", name] => self.instance(name).unwrap().limits = WriteLimits::FENCE,
             ["lose", "promote", name] => self.instance(name).unwrap().loses_promotion = true,
             ["heed", name] => {
                 let instance = self.instance(name).unwrap();
                 instance.denies_promotion = false;
                 instance.denies_following = false;
                 instance.denies_info = false;
+                instance.denies_config = false;
                 instance.loads = false;
             }
             ["priority", name, number] => {
@@ -714,6 +744,8 @@ fn policy(quorum: usize, guard: bool) -> GroupPolicy {
         cooldown: Duration::from_secs(10),
         failovers_max: 2,
         excluded: BTreeSet::new(),
+        fencing: Fencing::Fast,
+        isolation_after: Duration::from_secs(1),
         gone_loss_max: 1 << 20,
         guard,
     }

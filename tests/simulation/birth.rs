@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use promoterd::consensus::{EngineSettings, Identity, heartbeat_interval};
-use promoterd::decision::GroupPolicy;
-use promoterd::model::{Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset};
+use promoterd::decision::{Fencing, GroupPolicy};
+use promoterd::model::{
+    Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, WriteLimits,
+};
 
 use super::disk::Disk;
 use super::host::Host;
@@ -74,6 +76,8 @@ fn add_group(world: &mut World, group: usize) {
     let size = [2, 3, 3, 3, 4, 4][place];
     let first = world.servers.len();
     let shift = usize::try_from(world.random.below(5)).unwrap_or(0);
+    // All servers of a group have the same file.
+    let limited = world.random.below(4) == 0;
     let zero_priority = world.random.below(8) == 0 && size > 2;
     let history = ReplicationHistory {
         id: draw_id(&mut world.random),
@@ -92,6 +96,10 @@ fn add_group(world: &mut World, group: usize) {
                 master: first,
                 upstream,
             },
+        };
+        let limits = WriteLimits {
+            replicas_min: u32::from(limited),
+            ..WriteLimits::default()
         };
         let server = Server {
             endpoint: endpoint.expect("an address and a port"),
@@ -124,6 +132,8 @@ fn add_group(world: &mut World, group: usize) {
             shows: None,
             emptied: false,
             configured: (place > 0).then_some(first),
+            limits,
+            configured_limits: limits,
         };
         world.servers.push(server);
         world.try_to_follow(index, 1_000);
@@ -173,6 +183,12 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         }),
         failovers_max: 0,
         excluded: BTreeSet::new(),
+        fencing: if world.seed.is_multiple_of(5) {
+            Fencing::Off
+        } else {
+            Fencing::Fast
+        },
+        isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
         guard: world.random.below(2) == 0,
     }

@@ -107,8 +107,22 @@ impl World {
         let named = published.and_then(|(_, master)| self.server_at(master));
         let index = named.unwrap_or(self.groups[group].servers[0]);
         let server = &self.servers[index];
-        if server.is_writable() && self.pipes.is_open_both_ways(host, server.host) {
-            self.write(index);
+        if !server.is_writable() || !self.pipes.is_open_both_ways(host, server.host) {
+            return;
         }
+        if self.takes_writes(index) {
+            self.write(index);
+        } else {
+            self.tally.refused_writes += 1;
+        }
+    }
+
+    /// Whether a write would be accepted there (`min-replicas-to-write`).
+    pub fn takes_writes(&self, index: usize) -> bool {
+        let server = &self.servers[index];
+        let fed = self.servers.iter();
+        let fed = fed.filter(|other| other.follows() == Some(index) && other.is_fed());
+        let needed = server.limits.replicas_needed();
+        server.is_writable() && u32::try_from(fed.count()).unwrap_or(u32::MAX) >= needed
     }
 }

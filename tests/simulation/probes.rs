@@ -7,7 +7,7 @@ use promoterd::decision::{
     CommandFailure, ConnectFailure, Event, FollowOrder, LinkId, Login, ProbeCommand, ProbeEvent,
     ProbeOrder, ProbeReport,
 };
-use promoterd::model::{Epoch, PingReply};
+use promoterd::model::{Epoch, PingReply, WriteLimits};
 
 use super::pipes::{PipeId, delay};
 use super::server::{Process, info};
@@ -44,9 +44,22 @@ pub struct Connection {
 /// A command on its way to a server.
 #[derive(Debug)]
 pub enum Order {
-    Ping { sent_at: Instant },
-    Info { sent_at: Instant },
-    Promote { epoch: Epoch },
+    Ping {
+        sent_at: Instant,
+    },
+    Info {
+        sent_at: Instant,
+    },
+    Promote {
+        epoch: Epoch,
+    },
+    Limits {
+        sent_at: Instant,
+    },
+    SetLimits {
+        sent_at: Instant,
+        limits: WriteLimits,
+    },
     Work,
 }
 
@@ -89,6 +102,14 @@ impl World {
             ProbeCommand::Promote(promotion) => {
                 let epoch = promotion.epoch();
                 self.send_order(id, Order::Promote { epoch });
+            }
+            ProbeCommand::AskLimits => {
+                let sent_at = self.instant();
+                self.send_order(id, Order::Limits { sent_at });
+            }
+            ProbeCommand::SetLimits(limits) => {
+                let sent_at = self.instant();
+                self.send_order(id, Order::SetLimits { sent_at, limits });
             }
         }
     }
@@ -220,6 +241,19 @@ impl World {
                 let result = self.promote(id.node, index, epoch);
                 Reply::Report(ProbeReport::PromoteReplied { epoch, result })
             }
+            Order::Limits { sent_at } => {
+                let result = self.may_configure(index);
+                let result = result.map(|()| self.servers[index].limits);
+                Reply::Report(ProbeReport::LimitsReplied { sent_at, result })
+            }
+            Order::SetLimits { sent_at, limits } => {
+                let result = self.set_limits(id.node, index, limits);
+                Reply::Report(ProbeReport::LimitsSet {
+                    sent_at,
+                    limits,
+                    result,
+                })
+            }
             Order::Work => Reply::Worked(self.execute_work(id, index)),
         }
     }
@@ -233,6 +267,28 @@ impl World {
             return Err(CommandFailure::Denied("NOPERM".to_owned()));
         }
         Ok(())
+    }
+
+    /// `CONFIG` is allowed while a data set is read.
+    fn may_configure(&self, index: usize) -> Result<(), CommandFailure> {
+        if self.servers[index].denies {
+            return Err(CommandFailure::Denied("NOPERM".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn set_limits(
+        &mut self,
+        node: usize,
+        index: usize,
+        limits: WriteLimits,
+    ) -> Result<WriteLimits, CommandFailure> {
+        self.may_configure(index)?;
+        self.note(|| format!("server {index} gets {limits} from node {node}"));
+        if limits.is_fence() {
+            self.tally.fences += 1;
+        }
+        Ok(std::mem::replace(&mut self.servers[index].limits, limits))
     }
 
     fn promote(&mut self, node: usize, index: usize, epoch: Epoch) -> Result<(), CommandFailure> {
@@ -286,6 +342,10 @@ impl World {
             )
         });
         self.follow(index, master);
+        let server = &mut self.servers[index];
+        if let Some(limits) = order.restores.filter(|_| server.is_fenced()) {
+            server.limits = limits;
+        }
         if order.demotes {
             self.kill_clients(index);
         }

@@ -2,7 +2,7 @@
 
 use promoterd::model::{
     AnnouncedReplica, Endpoint, Epoch, InstanceInfo, Loading, MasterLink, ReplicationHistory,
-    ReplicationId, ReplicationOffset, Role, RunId, SplitMix,
+    ReplicationId, ReplicationOffset, Role, RunId, SplitMix, WriteLimits,
 };
 
 use super::pipes::{Micros, PipeId};
@@ -99,6 +99,9 @@ pub struct Server {
     pub emptied: bool,
     /// Whom its own configuration file has it follow.
     pub configured: Option<usize>,
+    /// What it says of writing now, and by its own configuration file.
+    pub limits: WriteLimits,
+    pub configured_limits: WriteLimits,
 }
 
 impl Server {
@@ -123,6 +126,10 @@ impl Server {
 
     pub fn is_writable(&self) -> bool {
         self.is_running() && self.is_master() && !self.is_loading()
+    }
+
+    pub fn is_fenced(&self) -> bool {
+        self.limits.is_fence()
     }
 
     /// What it has, or is copying, is all that anybody is owed.
@@ -215,6 +222,7 @@ impl Server {
         self.process_id += 1 + u32::try_from(random.below(50)).unwrap_or(1);
         self.attempt += 1;
         self.stalled.clear();
+        self.limits = self.configured_limits;
         self.knows = None;
         self.shows = None;
         self.emptied |= restart == Restart::Empty && self.has_keys;

@@ -79,6 +79,16 @@ fn check_servers(
     let master = world.server_at(&record.master().endpoint);
     let master = master.ok_or_else(|| "the master is no server".to_owned())?;
     let held = &world.servers[master];
+    for index in &group.servers {
+        let server = &world.servers[*index];
+        if record.members().contains(&server.endpoint) && server.limits != server.configured_limits
+        {
+            let limits = server.limits;
+            return Err(format!(
+                "server {index} does not have back what it had: {limits}"
+            ));
+        }
+    }
     if !held.is_writable() || held.run_id != record.master().run_id {
         return Err(format!(
             "server {master} is not the master that it should be"
@@ -107,18 +117,13 @@ fn check_servers(
 fn without_data<'a>(
     world: &World,
     record: &GroupRecord,
-    mut servers: impl Iterator<Item = &'a Server> + Clone,
+    mut servers: impl Iterator<Item = &'a Server>,
 ) -> Option<String> {
     let master = world.server_at(&record.master().endpoint);
     let has_its_data = |server: &Server| record.master().shares(&server.history);
     if master.is_some_and(|index| has_its_data(&world.servers[index])) {
         // It is kept, or promoted anew.
         return None;
-    }
-    let restarted = master.is_some_and(|index| world.servers[index].is_writable());
-    let is_kept = |server: &Server| server.shows.is_some() && server.has_keys;
-    if restarted && servers.clone().any(is_kept) {
-        return Some("the guard keeps keys that are not known to be the group's".to_owned());
     }
     // Else the group goes on with the best of what is left.
     servers
@@ -157,7 +162,9 @@ fn excuse_group(world: &World, group: &SimulatedGroup) -> Option<String> {
             && server.is_master()
     });
     let eligible = servers().any(|server| {
-        server.endpoint != record.master().endpoint
+        // One that nobody knows of is no help.
+        record.members().contains(&server.endpoint)
+            && server.endpoint != record.master().endpoint
             && server.priority > 0
             && record.master().shares(&server.history)
     });

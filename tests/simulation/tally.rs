@@ -25,6 +25,10 @@ pub struct Tally {
     pub resumed: u64,
     pub promotions: u64,
     pub demotions: u64,
+    pub fences: u64,
+    /// Writes that a master refused since it was fenced, or had too few replicas.
+    pub refused_writes: u64,
+    pub limits_logged: u64,
     pub torn_tails: u64,
     pub snapshots: u64,
     pub installs: u64,
@@ -80,6 +84,9 @@ impl Tally {
         self.resumed += other.resumed;
         self.promotions += other.promotions;
         self.demotions += other.demotions;
+        self.fences += other.fences;
+        self.refused_writes += other.refused_writes;
+        self.limits_logged += other.limits_logged;
         self.torn_tails += other.torn_tails;
         self.snapshots += other.snapshots;
         self.installs += other.installs;
@@ -122,6 +129,12 @@ impl Tally {
             (self.restored, "a restarted master that was kept"),
             (self.resumed, "an open epoch that another leader carried on"),
             (self.demotions, "an old master that was demoted"),
+            (self.fences, "a fence"),
+            (self.refused_writes, "a write that a fence refused"),
+            (
+                self.limits_logged,
+                "limits of an instance's own that were logged",
+            ),
             (self.torn_tails, "a torn log that was recovered"),
             (self.snapshots, "a log that was compacted"),
             (self.installs, "a snapshot that a follower installed"),
@@ -166,6 +179,10 @@ impl Tally {
             self.promotions,
             self.demotions,
             self.losses_known
+        );
+        println!(
+            "fences {}, writes refused {}, limits logged {}",
+            self.fences, self.refused_writes, self.limits_logged
         );
         println!(
             "torn tails {}, snapshots {}, installed {}, slept {}",

@@ -86,6 +86,17 @@ impl Group {
         self.aliases.get(endpoint).unwrap_or(endpoint).clone()
     }
 
+    /// How one instance stands to the master, if it answers and is not the master itself.
+    pub(in crate::decision) fn standing_of(
+        &self,
+        record: &GroupRecord,
+        endpoint: &Endpoint,
+        now: Instant,
+    ) -> Option<Standing> {
+        let standings = self.standings(record, now);
+        standings.get(endpoint).map(|(standing, _)| *standing)
+    }
+
     /// How each instance but the master stands to it, of those that answer.
     pub(in crate::decision) fn standings(
         &self,

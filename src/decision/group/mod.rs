@@ -12,7 +12,8 @@ use super::agreement::Verdict;
 use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::event::{Action, Deadline, DeadlineReason};
-use super::failover::Failover;
+use super::failover::{Failover, Timeline};
+use super::fencing::{FenceCause, Fences};
 use super::guard::{Guard, GuardOutcome};
 use super::happening::Happening;
 use super::health::{Cause, Health};
@@ -50,6 +51,7 @@ pub struct Group {
     pub(super) repair: Repair,
     pub(super) guard: Guard,
     pub(super) settling: Option<Settling>,
+    pub(super) fences: Fences,
     /// Since when everybody says that the group's latest data are nowhere.
     pub(super) hopeless_since: Option<Instant>,
     /// Why nobody can be promoted, as last told: told once for each reason.
@@ -78,6 +80,7 @@ pub(super) struct Bookkeeping {
     pub(super) members: bool,
     pub(super) identity: bool,
     pub(super) returned: bool,
+    pub(super) limits: bool,
     pub(super) guard: bool,
     pub(super) pause: bool,
     pub(super) resume: bool,
@@ -90,6 +93,7 @@ struct Told {
     run_id: RunId,
     opinion: Kind,
     files_epoch: Option<Epoch>,
+    fences: Vec<(Endpoint, FenceCause)>,
     /// Signs of life, only while somebody doubts.
     signs: Option<(Option<Instant>, Option<Instant>)>,
 }
@@ -133,6 +137,7 @@ impl Group {
             repair: Repair::default(),
             guard: Guard::default(),
             settling: None,
+            fences: Fences::default(),
             hopeless_since: None,
             nobody_told: None,
             bookkeeping: Bookkeeping::default(),
@@ -171,6 +176,19 @@ impl Group {
             | ProbeReport::Closed(_)
             | ProbeReport::PingReplied { .. }
             | ProbeReport::InfoReplied { .. }
+            | ProbeReport::LimitsReplied { .. }
+            | ProbeReport::LimitsSet { .. }
+            | ProbeReport::ProcessExited => None,
+        };
+        let limits_set = match &event.report {
+            ProbeReport::LimitsSet { limits, result, .. } => Some((*limits, result.clone())),
+            ProbeReport::Connected { .. }
+            | ProbeReport::ConnectFailed(_)
+            | ProbeReport::Closed(_)
+            | ProbeReport::PingReplied { .. }
+            | ProbeReport::InfoReplied { .. }
+            | ProbeReport::LimitsReplied { .. }
+            | ProbeReport::PromoteReplied { .. }
             | ProbeReport::ProcessExited => None,
         };
         let mut orders = Orders::new();
@@ -178,6 +196,9 @@ impl Group {
         self.send(&event.endpoint, orders, actions);
         if let Some((epoch, result)) = replied {
             self.on_promote_replied(event.link, epoch, result, record, now, actions);
+        }
+        if let Some((limits, result)) = limits_set {
+            self.on_limits_set(&event.endpoint, limits, result, now, actions);
         }
         if read_info {
             self.find_aliases(record, actions);
@@ -202,6 +223,7 @@ impl Group {
             Health::Unknown | Health::Up => None,
         };
         self.views.insert(peer, held);
+        self.hear_of_fences(view, now);
         // Somebody doubts the master: a ping sent from here, after that, tells who is right.
         let Some((since, record)) = doubts.zip(record) else {
             return;
@@ -238,6 +260,9 @@ impl Group {
                 why: failure.to_string(),
             },
         }));
+        if let Some(watch) = self.watches.get_mut(&order.endpoint) {
+            watch.doubt_limits(now);
+        }
         self.ask_info(&order.endpoint.clone(), now, actions);
     }
 
@@ -275,13 +300,18 @@ impl Group {
                     self.cooldown_until = Some(now + self.policy.cooldown);
                 }
                 self.watch_members(Some(record), now);
-                self.ask_info(&record.master().endpoint.clone(), now, actions);
+                let master = &record.master().endpoint;
+                if let Some(watch) = self.watches.get_mut(master) {
+                    watch.doubt_limits(now);
+                }
+                self.ask_info(&master.clone(), now, actions);
             }
             Change::Members => {
                 self.bookkeeping.members = false;
                 self.watch_members(Some(record), now);
             }
             Change::History => self.bookkeeping.returned = false,
+            Change::Limits => self.bookkeeping.limits = false,
             Change::Guard => self.bookkeeping.guard = false,
             Change::Paused => self.bookkeeping.pause = false,
             Change::Resumed => {
@@ -425,6 +455,12 @@ impl Group {
         .into_iter()
         .filter_map(|(at, reason)| at.map(|at| Deadline { at, reason }))
         .min()
+    }
+
+    /// The timeline of the failover that this node carries out, or that settles.
+    pub(super) fn timeline(&mut self) -> Option<&mut Timeline> {
+        let settling = self.settling.as_mut().map(Settling::timeline);
+        self.failover.timeline().or(settling)
     }
 
     /// How early a deadline may be noticed.

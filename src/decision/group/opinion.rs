@@ -105,6 +105,7 @@ impl Group {
             answered: self.watches.get(master).and_then(Watch::answered),
             moving_since: self.moving_since(record),
             files_epoch: self.files_epoch,
+            fences: self.own_fences(),
         }
     }
 
@@ -160,6 +161,11 @@ impl Group {
             run_id: own.run_id,
             opinion: Kind::of(own.health),
             files_epoch: own.files_epoch,
+            fences: own
+                .fences
+                .iter()
+                .map(|fence| (fence.instance.clone(), fence.cause))
+                .collect(),
             signs: doubted.then_some((own.answered, own.moving_since)),
         };
         let changed = self.last_told.as_ref() != Some(&told);
@@ -173,6 +179,7 @@ impl Group {
             answered_age: own.answered.map(age),
             moving_age: own.moving_since.map(age),
             files_epoch: own.files_epoch,
+            fences: self.fence_claims(now),
         };
         (view, changed)
     }

@@ -95,9 +95,12 @@ impl Group {
         let mut repair = std::mem::take(&mut self.repair);
         let mut standings = self.standings(record, now);
         standings.retain(|_, (standing, watch)| !self.is_outdated(*standing, watch));
-        let orders = repair.poll(&self.name, record, &self.policy, &standings, login, now);
+        let mut orders = repair.poll(&self.name, record, &self.policy, &standings, login, now);
         let returned = self.find_loss(record, &standings);
         self.repair = repair;
+        for order in &mut orders {
+            order.restores = self.restores(record, &order.endpoint);
+        }
         if let Some(entry) = returned.filter(|_| !self.bookkeeping.returned) {
             self.bookkeeping.returned = true;
             actions.push(Action::Propose(entry));
@@ -107,7 +110,7 @@ impl Group {
 
     /// What a master said before it was replaced, or long ago, tells neither whether it still is one
     /// nor how much it has.
-    pub(super) fn is_outdated(&self, standing: Standing, watch: &Watch) -> bool {
+    pub(in crate::decision) fn is_outdated(&self, standing: Standing, watch: &Watch) -> bool {
         let since = self.identity_since.max(self.leading_since);
         let asked_at = watch.sample().map(|sample| sample.asked_at);
         standing == Standing::Rogue && asked_at.is_none_or(|at| at < since)

@@ -81,6 +81,7 @@ impl Group {
             Change::Master
             | Change::Members
             | Change::History
+            | Change::Limits
             | Change::Guard
             | Change::Paused
             | Change::Resumed => {}
@@ -109,6 +110,10 @@ impl Group {
             }
             (_, Entry::Returned { .. }) => {
                 self.bookkeeping.returned = false;
+                false
+            }
+            (_, Entry::Limits { .. }) => {
+                self.bookkeeping.limits = false;
                 false
             }
             (_, Entry::Pause(_)) => {
@@ -177,6 +182,7 @@ impl Group {
         while self.advance(record, wall, now, actions) {}
         if matches!(self.failover, Failover::Watching { .. }) {
             self.keep_books(record, now, actions);
+            self.log_limits(record, actions);
             self.keep_following(record, now, actions);
         }
         self.settle(record, now, actions);

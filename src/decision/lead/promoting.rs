@@ -8,7 +8,7 @@ use crate::decision::happening::Happening;
 use crate::decision::health::Health;
 use crate::decision::instance_event::{CommandFailure, LinkId, ProbeCommand, PromoteOrder};
 use crate::decision::record::GroupRecord;
-use crate::decision::watch::Watch;
+use crate::decision::watch::{Orders, Watch};
 use crate::model::{Epoch, Role};
 use std::time::Instant;
 
@@ -72,12 +72,15 @@ impl Group {
                 self.finish(record, run, master, actions)
             }
             Check::AsChosen => {
+                let mut orders = Orders::new();
+                if watch.is_fenced() {
+                    // A fence of its past would keep the new master from taking writes.
+                    let limits = self.limits_to_restore(record, &endpoint);
+                    orders.push((link, ProbeCommand::SetLimits(limits)));
+                }
                 let order = PromoteOrder::under(&mandate);
-                self.send(
-                    &endpoint,
-                    vec![(link, ProbeCommand::Promote(order))],
-                    actions,
-                );
+                orders.push((link, ProbeCommand::Promote(order)));
+                self.send(&endpoint, orders, actions);
                 // Sent right behind it: the history that the promotion begins.
                 self.ask_info(&endpoint, now, actions);
                 Failover::Promoting {

@@ -1,5 +1,6 @@
 //! Watching one instance: its probe connection, and what that tells of its health.
 
+mod limits;
 mod observe;
 mod pacing;
 
@@ -12,6 +13,7 @@ use super::policy::GroupPolicy;
 use super::process_watch::ProcessWatch;
 use super::stream::StreamWatch;
 use crate::model::{Endpoint, InstanceInfo, RunId};
+use limits::LimitsWatch;
 
 /// Most pings without an answer on one connection.
 const PINGS_OUTSTANDING_MAX: usize = 4;
@@ -51,6 +53,7 @@ pub struct Watch {
     /// When the latest `INFO` was sent, if it was answered with an error, and which.
     info_failed: Option<(Instant, CommandFailure)>,
     stream: StreamWatch,
+    limits: LimitsWatch,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,9 @@ struct OpenLink {
     ping_due: Instant,
     info_due: Instant,
     info_asked: Option<Instant>,
+    /// None where fencing is off: then nobody has to know them.
+    limits_due: Option<Instant>,
+    limits_asked: bool,
     same_host: bool,
 }
 
@@ -133,6 +139,7 @@ impl Watch {
             sample: None,
             info_failed: None,
             stream: StreamWatch::default(),
+            limits: LimitsWatch::default(),
         }
     }
 
@@ -190,6 +197,15 @@ impl Watch {
         match &self.link {
             Link::Open(open) => Some(open.link),
             Link::Waiting { .. } | Link::Connecting { .. } => None,
+        }
+    }
+
+    /// Whether it runs on this node's own host, as far as the open connection tells.
+    #[must_use]
+    pub fn is_beside(&self) -> bool {
+        match &self.link {
+            Link::Open(open) => open.same_host,
+            Link::Waiting { .. } | Link::Connecting { .. } => false,
         }
     }
 
@@ -291,6 +307,7 @@ impl Watch {
 struct Due {
     ping: Option<Instant>,
     info: Option<Instant>,
+    limits: Option<Instant>,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::decision::health::Trouble;
 use crate::decision::instance_event::{
     CommandFailure, ConnectFailure, LinkId, ProbeCommand, ProbeReport,
 };
-use crate::decision::policy::GroupPolicy;
+use crate::decision::policy::{Fencing, GroupPolicy};
 use crate::decision::process_watch::ProcessWatch;
 use crate::model::{InstanceInfo, PingReply};
 use std::collections::VecDeque;
@@ -22,11 +22,21 @@ impl Watch {
         orders: &mut Orders,
     ) {
         match report {
-            ProbeReport::Connected { same_host } => self.on_connected(link, same_host, now, orders),
+            ProbeReport::Connected { same_host } => {
+                self.on_connected(link, same_host, policy, now, orders);
+            }
             ProbeReport::ConnectFailed(failure) => {
                 self.on_connect_failed(link, failure, policy, now);
             }
             ProbeReport::Closed(_) => self.on_closed(link, policy, now),
+            ProbeReport::LimitsReplied { sent_at, result } => {
+                self.on_limits_replied(link, sent_at, result);
+            }
+            ProbeReport::LimitsSet {
+                sent_at,
+                limits,
+                result,
+            } => self.on_limits_set(link, sent_at, limits, result),
             ProbeReport::PingReplied { sent_at, reply } => {
                 self.on_ping_replied(link, sent_at, reply, now);
             }
@@ -47,11 +57,12 @@ impl Watch {
         &mut self,
         link: LinkId,
         same_host: bool,
+        policy: &GroupPolicy,
         now: Instant,
         orders: &mut Orders,
     ) {
         if matches!(&self.link, Link::Connecting { link: main } if *main == link) {
-            self.open(link, same_host, now);
+            self.open(link, same_host, policy, now);
         } else if matches!(&self.spare, Spare::Connecting { link: spare } if *spare == link) {
             self.spare = Spare::Open {
                 link,
@@ -62,7 +73,15 @@ impl Watch {
         }
     }
 
-    pub(super) fn open(&mut self, link: LinkId, same_host: bool, now: Instant) {
+    pub(super) fn open(
+        &mut self,
+        link: LinkId,
+        same_host: bool,
+        policy: &GroupPolicy,
+        now: Instant,
+    ) {
+        // Another process may answer there, or somebody may have changed them meanwhile.
+        self.limits.forget();
         self.link = Link::Open(OpenLink {
             link,
             opened_at: now,
@@ -71,6 +90,8 @@ impl Watch {
             ping_due: now,
             info_due: now,
             info_asked: None,
+            limits_due: (policy.fencing == Fencing::Fast).then_some(now),
+            limits_asked: false,
             same_host,
         });
     }
@@ -170,7 +191,7 @@ impl Watch {
             Spare::None => self.link = Link::Waiting { until: retry_at },
             Spare::Open {
                 link, same_host, ..
-            } => self.open(link, same_host, now),
+            } => self.open(link, same_host, policy, now),
         }
     }
 
@@ -230,7 +251,7 @@ impl Watch {
                 orders.push((old, ProbeCommand::Disconnect));
             }
             self.spare = Spare::None;
-            self.open(link, same_host, now);
+            self.open(link, same_host, policy, now);
         }
         let Link::Open(open) = &mut self.link else {
             return;

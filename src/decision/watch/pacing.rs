@@ -82,6 +82,9 @@ impl Watch {
         if due.info.is_some_and(|at| at <= info_soon) {
             self.ask_info(now, orders);
         }
+        if due.limits.is_some_and(|at| at <= now) {
+            self.ask_limits(now, orders);
+        }
     }
 
     pub(super) fn poll_spare(
@@ -151,6 +154,7 @@ impl Watch {
             return Due {
                 ping: None,
                 info: None,
+                limits: None,
             };
         };
         let can_ping = open.pings.len() < PINGS_OUTSTANDING_MAX;
@@ -159,6 +163,7 @@ impl Watch {
         Due {
             ping: can_ping.then_some(open.ping_due),
             info: open.info_asked.is_none().then_some(info),
+            limits: open.limits_due.filter(|_| !open.limits_asked),
         }
     }
 
@@ -182,6 +187,7 @@ impl Watch {
         [
             due.ping,
             due.info,
+            due.limits,
             connect,
             silent,
             doubt,

@@ -5,8 +5,8 @@ use super::super::ground_tests::{
     assert_transcript, endpoint, master_info, milliseconds, policy, run_id,
 };
 use super::*;
-use crate::decision::{ConnectFailure, ProbeReport};
-use crate::model::PingReply;
+use crate::decision::{ConnectFailure, Fencing, ProbeReport};
+use crate::model::{PingReply, WriteLimits};
 
 const PACE: Pace = Pace {
     info_interval: GroupPolicy::INFO_INTERVAL,
@@ -23,7 +23,10 @@ impl Bench {
     fn new() -> Self {
         let start = Instant::now();
         Self {
-            policy: policy(),
+            policy: GroupPolicy {
+                fencing: Fencing::Off,
+                ..policy()
+            },
             watch: Watch::new(endpoint("a"), start),
             ids: LinkIds::default(),
             start,
@@ -47,6 +50,7 @@ impl Bench {
             ["poll"] => {}
             ["somebody", "doubts"] => self.watch.ask_ping(&self.policy, now, &mut orders),
             ["this", "node", "slept"] => self.watch.forgive(now),
+            ["fencing", "is", "fast"] => self.policy.fencing = Fencing::Fast,
             ["exited", "is", "off"] => self.policy.exited = false,
             [link, ref rest @ ..] => {
                 let link = LinkId(link.parse().unwrap());
@@ -93,6 +97,13 @@ impl Bench {
                 sent_at: self.moment(sent),
                 result: Err(CommandFailure::Denied("NOPERM".to_owned())),
             },
+            ["limits", limits, sent] => ProbeReport::LimitsReplied {
+                sent_at: self.moment(sent),
+                result: Ok(match limits {
+                    "fence" => WriteLimits::FENCE,
+                    _ => WriteLimits::default(),
+                }),
+            },
             ["process", "exits"] => ProbeReport::ProcessExited,
             _ => panic!("no such event: {words:?}"),
         }
@@ -115,6 +126,8 @@ fn describe((link, command): &(LinkId, ProbeCommand)) -> String {
         ProbeCommand::Ping => "ping",
         ProbeCommand::AskInfo => "info",
         ProbeCommand::WatchProcess(number) => &format!("watch {number}"),
+        ProbeCommand::AskLimits => "limits",
+        ProbeCommand::SetLimits(_) => panic!("a watch fences nobody by itself"),
         ProbeCommand::Promote(_) => panic!("a watch promotes nobody"),
     };
     format!("{} {command}", link.0)

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use tracing_subscriber::EnvFilter;
 
 use super::{InvalidValue, quote};
+use crate::decision::Fencing;
 
 /// `true` or `on`, `false` or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,25 @@ impl FromStr for Switch {
             "true" | "on" => Ok(Self(true)),
             "false" | "off" => Ok(Self(false)),
             _ => Err(InvalidValue::Switch(quote(text))),
+        }
+    }
+}
+
+/// A level of fencing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::settings) struct Level(pub(in crate::settings) Fencing);
+
+impl FromStr for Level {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "off" => Ok(Self(Fencing::Off)),
+            "fast" => Ok(Self(Fencing::Fast)),
+            _ => Err(InvalidValue::Word {
+                given: quote(text),
+                known: "off and fast (strict comes with a later version)",
+            }),
         }
     }
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::*;
 use super::{Ground, KEY, effective};
 use crate::clients::{Format, ValueKind};
-use crate::decision::GroupPolicy;
+use crate::decision::{Fencing, GroupPolicy};
 use crate::redis::Credentials;
 
 #[test]
@@ -63,13 +63,14 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         cooldown: Duration::from_secs(10),
         failovers_max: 10,
         excluded: BTreeSet::new(),
+        fencing: Fencing::Fast,
+        isolation_after: Duration::from_secs(1),
         gone_loss_max: 1 << 20,
         guard: false,
     };
     assert_eq!(group.policy, policy);
     assert_eq!(group.credentials, Credentials::default());
     assert_eq!(group.replica_login, Credentials::default());
-    assert_eq!(group.fencing, Fencing::Off);
 
     let (name, client) = settings.clients.first_key_value().unwrap();
     assert_eq!((settings.clients.len(), name.as_str()), (1, "api"));

@@ -153,6 +153,7 @@ fn count(world: &mut World, entry: &Entry) {
         Entry::Begin(_) => world.tally.restored += 1,
         Entry::Done { .. } => world.tally.done += 1,
         Entry::Abort { .. } => world.tally.aborted += 1,
+        Entry::Limits { .. } => world.tally.limits_logged += 1,
         // What its instances have when it is registered is what a group has.
         Entry::Register { members, .. } => {
             for member in members {

@@ -52,6 +52,7 @@ pub fn check_entry(oracle: &mut Oracle, entry: &Entry, fits: bool) -> Result<(),
         | Entry::Abort { .. }
         | Entry::Settled { .. }
         | Entry::Returned { .. }
+        | Entry::Limits { .. }
         | Entry::Guarded { .. } => {}
     }
     Ok(())

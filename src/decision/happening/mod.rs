@@ -1,15 +1,18 @@
 //! What a person on call would want to hear of, as it happens: the event stream and the log.
 
-use std::fmt;
+mod words;
 
 use serde::{Deserialize, Serialize};
 use tracing::{debug, error, info, warn};
 
-use super::choice::Ineligible;
-use super::discovery::WaitingFor;
-use super::entry::{AbortReason, Candidate, Evidence, Identity, Step};
-use super::health::Cause;
-use super::request::Reason;
+use words::Reasons;
+
+use crate::decision::choice::Ineligible;
+use crate::decision::discovery::WaitingFor;
+use crate::decision::entry::{AbortReason, Candidate, Evidence, Identity, Step};
+use crate::decision::fencing::FenceCause;
+use crate::decision::health::Cause;
+use crate::decision::request::Reason;
 use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term, UnixTime};
 
 /// A change of state, as one node sees it.
@@ -105,6 +108,30 @@ pub enum Happening {
         group: GroupName,
         instance: Endpoint,
         why: String,
+    },
+    /// An instance takes no more writes.
+    Fenced {
+        group: GroupName,
+        instance: Endpoint,
+        cause: FenceCause,
+    },
+    /// An instance has the limits of writing again that it had before it was fenced.
+    Unfenced {
+        group: GroupName,
+        instance: Endpoint,
+    },
+    /// An instance could not be fenced, or a fence of it could not be lifted.
+    FenceFailed {
+        group: GroupName,
+        instance: Endpoint,
+        lifts: bool,
+        why: String,
+    },
+    /// An instance has a fence, and nobody holds it.
+    FenceUnowned {
+        group: GroupName,
+        instance: Endpoint,
+        lifted_by: String,
     },
     /// An instance that is not of the group, or no longer, answers at an address of the group.
     Stranger {
@@ -267,6 +294,36 @@ impl Happening {
                 error!(%group, %master, "the master restarted without its data and every replica copied \
                     that: it is accepted as it is; restore the data from a backup");
             }
+            Self::Fenced {
+                group,
+                instance,
+                cause,
+            } => warn!(%group, %instance, %cause, "fenced: it takes no more writes"),
+            Self::Unfenced { group, instance } => {
+                info!(%group, %instance, "fence lifted: its limits of writing are back");
+            }
+            Self::FenceFailed {
+                group,
+                instance,
+                lifts,
+                why,
+            } => {
+                let what = if *lifts {
+                    "lift the fence of it"
+                } else {
+                    "fence it"
+                };
+                error!(%group, %instance, why, "cannot {what}, will try again: allow +config|get and \
+                    +config|set to our user");
+            }
+            Self::FenceUnowned {
+                group,
+                instance,
+                lifted_by,
+            } => {
+                error!(%group, %instance, lifted_by, "it is fenced (min-replicas-to-write 2147483647) and \
+                    nobody holds that: once it is sure to be the master, lift it by the command named");
+            }
             Self::Stranger { group, instance } => {
                 error!(%group, %instance, "a stranger (a master with other data, or a replica of somebody \
                     outside of this group) is not touched: list it here, empty it, or take it off \
@@ -321,149 +378,6 @@ impl Happening {
             Self::Slept { for_ms } => {
                 debug!(for_ms, "did not run for a while, evidence starts anew")
             }
-        }
-    }
-}
-
-struct Reasons<'a>(&'a [(Endpoint, Ineligible)]);
-
-impl fmt::Display for Reasons<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return formatter.write_str("none");
-        }
-        for (position, (endpoint, reason)) in self.0.iter().enumerate() {
-            let comma = if position == 0 { "" } else { "; " };
-            write!(formatter, "{comma}{endpoint}: {reason}")?;
-        }
-        Ok(())
-    }
-}
-
-/// One line for people who watch.
-impl fmt::Display for Happening {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LeaderChanged {
-                leader: Some(leader),
-                term,
-            } => {
-                write!(formatter, "{leader} leads in term {term}")
-            }
-            Self::LeaderChanged { leader: None, term } => {
-                write!(formatter, "no leader in term {term}")
-            }
-            Self::PeerUp { peer } => write!(formatter, "peer {peer} connected"),
-            Self::PeerDown { peer, reason } => write!(formatter, "peer {peer} lost: {reason}"),
-            Self::Waiting { reason, .. } => write!(formatter, "not registered: {reason}"),
-            Self::Registered { group, master } => {
-                write!(formatter, "group {group} registered, master {master}")
-            }
-            Self::SubjectivelyDown {
-                instance, cause, ..
-            } => {
-                write!(formatter, "{instance} subjectively down: {cause}")
-            }
-            Self::AnswersAgain { instance, .. } => write!(formatter, "{instance} answers again"),
-            Self::ObjectivelyDown {
-                master, evidence, ..
-            } => {
-                write!(formatter, "{master} objectively down, {evidence}")
-            }
-            Self::NobodyEligible { passed_over, .. } => {
-                write!(
-                    formatter,
-                    "nobody can be promoted: {}",
-                    Reasons(passed_over)
-                )
-            }
-            Self::Begun {
-                epoch,
-                candidate,
-                reinstates: true,
-                ..
-            } => {
-                write!(
-                    formatter,
-                    "epoch {epoch} begins: keep {} as the master",
-                    candidate.endpoint
-                )
-            }
-            Self::Begun {
-                epoch,
-                candidate,
-                reinstates: false,
-                ..
-            } => {
-                write!(
-                    formatter,
-                    "epoch {epoch} begins: promote {}",
-                    candidate.endpoint
-                )
-            }
-            Self::Promoted { epoch, master, .. } => {
-                write!(formatter, "{master} is a master (epoch {epoch})")
-            }
-            Self::Done { epoch, master, .. } => {
-                write!(formatter, "epoch {epoch} done: the master is {master}")
-            }
-            Self::Aborted { epoch, why, .. } => write!(formatter, "epoch {epoch} aborted: {why}"),
-            Self::MasterIdentified { master, .. } => {
-                write!(formatter, "history of {} logged", master.endpoint)
-            }
-            Self::Followed {
-                instance,
-                master,
-                demoted: true,
-                ..
-            } => {
-                write!(formatter, "{instance} demoted, follows {master}")
-            }
-            Self::Followed {
-                instance,
-                master,
-                demoted: false,
-                ..
-            } => {
-                write!(formatter, "{instance} follows {master}")
-            }
-            Self::FollowFailed { instance, why, .. } => {
-                write!(formatter, "{instance} does not follow: {why}")
-            }
-            Self::DataLost { master, .. } => write!(
-                formatter,
-                "nobody has the group's latest data any more: {master} goes on with what it has"
-            ),
-            Self::Stranger { instance, .. } => {
-                write!(formatter, "{instance} is a stranger, not touched")
-            }
-            Self::GuardSwitched { on: true, .. } => formatter
-                .write_str("the guard is on: only a process that was looked at feeds replicas"),
-            Self::GuardSwitched { on: false, .. } => formatter.write_str("the guard is off"),
-            Self::GuardFailed { instance, why, .. } => {
-                write!(formatter, "the guard is not in force: {instance} {why}")
-            }
-            Self::PutOff { awaited, .. } => {
-                write!(formatter, "failover put off, waiting for {awaited}")
-            }
-            Self::LossKnown { lost_bytes, .. } => {
-                write!(
-                    formatter,
-                    "the old master is back, {lost_bytes} bytes were not replicated"
-                )
-            }
-            Self::Settled { epoch, .. } => write!(formatter, "epoch {epoch} settled"),
-            Self::Paused { by, .. } => write!(formatter, "paused by {by}"),
-            Self::Resumed { by, .. } => write!(formatter, "resumed by {by}"),
-            Self::FileRewritten {
-                client, took_us, ..
-            } => {
-                write!(formatter, "file of {client} rewritten in {took_us} µs")
-            }
-            Self::FileFailed { client, error, .. } => {
-                write!(formatter, "file of {client} not rewritten: {error}")
-            }
-            Self::Slept { for_ms } => write!(formatter, "did not run for {for_ms} ms"),
         }
     }
 }
