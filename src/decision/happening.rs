@@ -9,6 +9,7 @@ use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::entry::{AbortReason, Candidate, Evidence, Identity, Step};
 use super::health::Cause;
+use super::held_back::HeldBack;
 use super::request::Reason;
 use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term, UnixTime};
 
@@ -134,6 +135,27 @@ pub enum Happening {
     },
     /// From here on it is looked after again.
     Resumed { group: GroupName, by: String },
+    /// Sentinels watch the group too, so nothing is done about it.
+    SentinelsFound {
+        group: GroupName,
+        instance: Endpoint,
+        sentinels: u64,
+    },
+    /// None does any more.
+    SentinelsGone { group: GroupName },
+    /// Whether any does is not told to us.
+    SentinelsHidden {
+        group: GroupName,
+        instance: Endpoint,
+        why: String,
+    },
+    /// A quorum holds the master down, and it is left so on purpose.
+    HeldBack {
+        group: GroupName,
+        master: Endpoint,
+        evidence: Evidence,
+        why: HeldBack,
+    },
     /// A client's file names the master.
     FileRewritten {
         client: ClientName,
@@ -283,6 +305,33 @@ impl Happening {
                     `promoterd resume {group}`, or the end of its time");
             }
             Self::Resumed { group, by } => warn!(%group, by, "resumed"),
+            Self::SentinelsFound {
+                group,
+                instance,
+                sentinels,
+            } => {
+                warn!(%group, %instance, sentinels, "watched by Sentinel too: nothing is done about it until \
+                    its Sentinels are stopped, or TAKE_OVER is set");
+            }
+            Self::SentinelsGone { group } => {
+                info!(%group, "no Sentinel watches it any more: it is looked after");
+            }
+            Self::SentinelsHidden {
+                group,
+                instance,
+                why,
+            } => {
+                warn!(%group, %instance, why, "cannot tell whether a Sentinel watches it too, none is \
+                    assumed: allow `PUBSUB NUMSUB`");
+            }
+            Self::HeldBack {
+                group,
+                master,
+                evidence,
+                why,
+            } => {
+                error!(%group, %master, %evidence, "objectively down, and nothing is done about it: {why}");
+            }
             Self::FileRewritten {
                 client,
                 group,
@@ -427,6 +476,16 @@ impl fmt::Display for Happening {
             Self::Settled { epoch, .. } => write!(formatter, "epoch {epoch} settled"),
             Self::Paused { by, .. } => write!(formatter, "paused by {by}"),
             Self::Resumed { by, .. } => write!(formatter, "resumed by {by}"),
+            Self::SentinelsFound { sentinels, .. } => {
+                write!(formatter, "watched by {sentinels} Sentinels too")
+            }
+            Self::SentinelsGone { .. } => write!(formatter, "no Sentinel watches it any more"),
+            Self::SentinelsHidden { instance, why, .. } => {
+                write!(formatter, "{instance} does not tell of Sentinels: {why}")
+            }
+            Self::HeldBack { master, why, .. } => {
+                write!(formatter, "{master} objectively down, left so: {why}")
+            }
             Self::FileRewritten {
                 client, took_us, ..
             } => {

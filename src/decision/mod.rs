@@ -14,6 +14,7 @@ mod failover;
 mod group;
 mod happening;
 mod health;
+mod held_back;
 mod instance_event;
 mod lead;
 mod overview;
@@ -24,6 +25,7 @@ mod record;
 mod remains;
 mod repair;
 mod request;
+mod sentinels;
 mod settling;
 mod stream;
 mod supervisor;
@@ -44,6 +46,7 @@ pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
 pub use group::Group;
 pub use happening::Happening;
+pub use held_back::HeldBack;
 pub use health::{Cause, Health, Trouble};
 pub use instance_event::{
     CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, ProbeCommand, ProbeEvent,
@@ -58,6 +61,7 @@ pub use request::{
     Impossible, InvalidOperationId, InvalidReason, OperationId, Reason, Request, Requester, Scope,
     Wish,
 };
+pub use sentinels::SentinelWatch;
 pub use supervisor::{Supervisor, WallClock};
 pub use view::{HeldView, Opinion, REPORT_INTERVAL, Report, VIEW_FRESH_FOR, View};
 pub use watch::{LinkIds, Pace, Sample, Watch};

@@ -260,7 +260,11 @@ fn failed_over(minutes: &[u64]) -> Records {
     let mut from = identity_of_a();
     for (number, minute) in minutes.iter().enumerate() {
         let epoch = number as u64 + 2;
-        let (name, life) = if epoch.is_multiple_of(2) { ("b", 2) } else { ("a", 1) };
+        let (name, life) = if epoch.is_multiple_of(2) {
+            ("b", 2)
+        } else {
+            ("a", 1)
+        };
         let history = u8::try_from(epoch).unwrap();
         let info = replica_info(life, history - 1, 900, "a");
         let mut began = begin(epoch, from.clone(), name, &info);

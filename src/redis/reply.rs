@@ -111,6 +111,19 @@ fn is_ok(value: &Value) -> bool {
         || matches!(value, Value::SimpleString(text) if text.starts_with("OK "))
 }
 
+/// How many subscribers `PUBSUB NUMSUB` names for the one channel that was asked about.
+pub(super) fn read_subscribers(value: &Value) -> Result<u64, CommandFailure> {
+    match value {
+        Value::ServerError(error) => Err(read_error(error)),
+        Value::Array(items) => match items.as_slice() {
+            [_, Value::Int(count)] => u64::try_from(*count).ok(),
+            _ => None,
+        }
+        .ok_or_else(|| CommandFailure::Malformed(describe(value))),
+        other => Err(CommandFailure::Malformed(describe(other))),
+    }
+}
+
 /// `+QUEUED`, inside of a transaction.
 pub(super) fn is_queued(value: &Value) -> bool {
     matches!(value, Value::SimpleString(text) if text == "QUEUED")

@@ -168,6 +168,9 @@ fn read_policy(
         .map(|Size(size)| size);
     let promote_timeout = span(reader, &keys::PROMOTE_TIMEOUT);
     let cooldown = span(reader, &keys::COOLDOWN);
+    let take_over = reader
+        .read_or_default(&keys::TAKE_OVER, label)
+        .map(|Switch(take_over)| take_over);
     let failovers_max = reader
         .read_or_default(&keys::FAILOVERS_MAX, label)
         .map(|Count(count)| count);
@@ -183,6 +186,7 @@ fn read_policy(
         lag_max: lag_max?,
         cooldown: cooldown?,
         failovers_max: failovers_max?,
+        take_over: take_over?,
         excluded: excluded?,
     })
 }

@@ -30,6 +30,7 @@ pub struct Instance {
     pub denies_following: bool,
     pub denies_info: bool,
     pub loads: bool,
+    pub sentinels: u64,
     pub loses_promotion: bool,
 }
 
@@ -50,6 +51,7 @@ impl Instance {
             denies_following: false,
             denies_info: false,
             loads: false,
+            sentinels: 0,
             loses_promotion: false,
         }
     }

@@ -421,6 +421,10 @@ impl World {
                 };
                 ProbeReport::InfoReplied { sent_at, result }
             }
+            ProbeCommand::CountSentinels => ProbeReport::SentinelsCounted {
+                sent_at,
+                result: Ok(self.instance(name).unwrap().sentinels),
+            },
             ProbeCommand::Promote(promotion) => {
                 let permitted = self.log.candidate(promotion.epoch());
                 let permitted = permitted.expect("nobody is promoted without a committed begin");
@@ -535,6 +539,11 @@ impl World {
             }
             ["load", name] => self.instance(name).unwrap().loads = true,
             ["writes", name, bytes] => self.write(name, bytes.parse().unwrap()),
+            ["sentinels", count] => {
+                for instance in &mut self.instances {
+                    instance.sentinels = count.parse().unwrap();
+                }
+            }
             ["lag", name] => self.instance(name).unwrap().lags = true,
             ["deny", "promote", name] => self.instance(name).unwrap().denies_promotion = true,
             ["deny", "follow", name] => self.instance(name).unwrap().denies_following = true,
@@ -703,6 +712,7 @@ fn policy(quorum: usize) -> GroupPolicy {
         lag_max: None,
         cooldown: Duration::from_secs(10),
         failovers_max: 2,
+        take_over: false,
         excluded: BTreeSet::new(),
     }
 }

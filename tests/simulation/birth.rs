@@ -168,6 +168,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
             0
         }),
         failovers_max: 0,
+        take_over: false,
         excluded: BTreeSet::new(),
     }
 }

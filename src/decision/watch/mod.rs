@@ -10,6 +10,7 @@ use super::health::{Cause, Health, Trouble};
 use super::instance_event::{CommandFailure, LinkId, ProbeCommand};
 use super::policy::GroupPolicy;
 use super::process_watch::ProcessWatch;
+use super::sentinels::Count;
 use super::stream::StreamWatch;
 use crate::model::{Endpoint, InstanceInfo, RunId};
 
@@ -51,6 +52,7 @@ pub struct Watch {
     /// When the latest `INFO` was sent, if it was answered with an error, and which.
     info_failed: Option<(Instant, CommandFailure)>,
     stream: StreamWatch,
+    sentinels: Option<Count>,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ struct OpenLink {
     info_due: Instant,
     info_asked: Option<Instant>,
     same_host: bool,
+    count_due: Instant,
 }
 
 #[derive(Debug)]
@@ -133,6 +136,7 @@ impl Watch {
             sample: None,
             info_failed: None,
             stream: StreamWatch::default(),
+            sentinels: None,
         }
     }
 
@@ -176,6 +180,12 @@ impl Watch {
     #[must_use]
     pub fn answered(&self) -> Option<Instant> {
         self.answered
+    }
+
+    /// How many Sentinels watch it, as counted last.
+    #[must_use]
+    pub fn sentinels(&self) -> Option<&Count> {
+        self.sentinels.as_ref()
     }
 
     /// What its replication stream did.

@@ -113,6 +113,7 @@ fn describe((link, command): &(LinkId, ProbeCommand)) -> String {
         ProbeCommand::Connect => "connect",
         ProbeCommand::Disconnect => "disconnect",
         ProbeCommand::Ping => "ping",
+        ProbeCommand::CountSentinels => "count",
         ProbeCommand::AskInfo => "info",
         ProbeCommand::WatchProcess(number) => &format!("watch {number}"),
         ProbeCommand::Promote(_) => panic!("a watch promotes nobody"),
