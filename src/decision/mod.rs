@@ -46,8 +46,8 @@ pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
 pub use group::Group;
 pub use happening::Happening;
-pub use held_back::HeldBack;
 pub use health::{Cause, Health, Trouble};
+pub use held_back::HeldBack;
 pub use instance_event::{
     CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, ProbeCommand, ProbeEvent,
     ProbeOrder, ProbeReport, PromoteOrder,
