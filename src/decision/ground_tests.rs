@@ -51,6 +51,8 @@ pub(super) fn policy() -> GroupPolicy {
         failovers_max: 10,
         take_over: false,
         excluded: [].into(),
+        gone_loss_max: 1 << 20,
+        guard: false,
     }
 }
 

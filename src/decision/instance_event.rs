@@ -194,6 +194,19 @@ pub struct FollowOrder {
     /// Whether it claims to be a master now: then its clients are disconnected together with the
     /// demotion, so that they notice.
     pub demotes: bool,
+    /// What it is to show its master from then on. Failing that, it follows all the same.
+    pub login: Login,
+}
+
+/// What a replica shows its master when it connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// What it shows now.
+    Kept,
+    /// What only the master of this epoch knows.
+    Guard,
+    /// What the settings say, if it shows what a guard gave it.
+    Own,
 }
 
 /// The outcome of a [`FollowOrder`].

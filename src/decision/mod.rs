@@ -12,7 +12,9 @@ mod entry;
 mod event;
 mod failover;
 mod group;
+mod guard;
 mod happening;
+mod happening_text;
 mod health;
 mod held_back;
 mod instance_event;
@@ -45,12 +47,13 @@ pub use entry::{
 pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
 pub use group::Group;
+pub use guard::{GuardOrder, GuardOutcome, GuardOverview, GuardTask};
 pub use happening::Happening;
 pub use health::{Cause, Health, Trouble};
 pub use held_back::HeldBack;
 pub use instance_event::{
-    CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, ProbeCommand, ProbeEvent,
-    ProbeOrder, ProbeReport, PromoteOrder,
+    CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, Login, ProbeCommand,
+    ProbeEvent, ProbeOrder, ProbeReport, PromoteOrder,
 };
 pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
 pub use pause::{Pause, PauseRecord, PausedBy, Resume, ResumedBy};

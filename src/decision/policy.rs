@@ -38,6 +38,11 @@ pub struct GroupPolicy {
     pub take_over: bool,
     /// Instances that are never promoted.
     pub excluded: BTreeSet<Endpoint>,
+    /// A master that may come back with its data is waited for when the best replica lacks more of its
+    /// stream than this, in bytes.
+    pub gone_loss_max: u64,
+    /// Whether only a process that was looked at may feed the replicas.
+    pub guard: bool,
 }
 
 impl GroupPolicy {

@@ -30,6 +30,7 @@ pub struct GroupRecord {
     members: BTreeSet<Endpoint>,
     histories: VecDeque<ReplicationId>,
     failovers: VecDeque<FailoverRecord>,
+    guarded: bool,
     pauses: Pauses,
     operations: Operations,
 }
@@ -98,6 +99,8 @@ pub enum Change {
     Aborted,
     /// The history of a past epoch.
     History,
+    /// Whether replicas may show what the guard gave them.
+    Guard,
     /// It is left alone.
     Paused,
     /// It is looked after again.
@@ -152,6 +155,7 @@ impl Records {
             members,
             histories,
             failovers: VecDeque::new(),
+            guarded: false,
             pauses: Pauses::default(),
             operations: Operations::default(),
         };
@@ -191,10 +195,22 @@ impl GroupRecord {
         &self.failovers
     }
 
+    /// Whether some replica may show its master what the guard gave it.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
     /// Whether this replication history is, or was, the group's.
     #[must_use]
     pub fn knows_history(&self, id: &ReplicationId) -> bool {
         self.histories.contains(id)
+    }
+
+    /// How late in the group's life this replication history became its own, if it ever was.
+    #[must_use]
+    pub fn history_rank(&self, id: &ReplicationId) -> Option<usize> {
+        self.histories.iter().position(|known| known == id)
     }
 
     /// The permission to act in the open epoch, if one is.
@@ -257,6 +273,7 @@ impl GroupRecord {
             Entry::Returned {
                 epoch, lost_bytes, ..
             } => self.note_loss(epoch, lost_bytes),
+            Entry::Guarded { on, .. } => self.guard(on),
             Entry::Pause(pause) => self.begin_pause(pause),
             Entry::Resume(resume) => self.resume(resume),
         }
@@ -283,6 +300,13 @@ impl GroupRecord {
         } else {
             Change::None
         }
+    }
+
+    fn guard(&mut self, on: bool) -> Change {
+        if std::mem::replace(&mut self.guarded, on) == on {
+            return Change::None;
+        }
+        Change::Guard
     }
 
     fn replace_members(&mut self, mut members: BTreeSet<Endpoint>) -> Change {

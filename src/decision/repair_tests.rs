@@ -214,8 +214,14 @@ impl Bench {
             .map(|(standing, watch)| (watch.endpoint().clone(), (*standing, watch)))
             .collect();
         let record = self.records.get(&group_name()).unwrap();
-        self.repair
-            .poll(&group_name(), record, &self.policy, &standings, now)
+        self.repair.poll(
+            &group_name(),
+            record,
+            &self.policy,
+            &standings,
+            Some(Login::Kept),
+            now,
+        )
     }
 
     fn names(&mut self, standings: &[(&str, Standing)], at: u64) -> Vec<String> {
@@ -244,6 +250,7 @@ fn an_order_names_the_process_that_is_meant_and_the_epoch() {
         run_id: run_id(3),
         master: endpoint("b"),
         demotes,
+        login: Login::Kept,
     };
     assert_eq!(orders, [order("a", true), order("c", false)]);
 }

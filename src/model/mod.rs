@@ -3,6 +3,7 @@
 mod causes;
 mod endpoint;
 mod instance;
+mod membership;
 mod name;
 mod number;
 mod random;
@@ -12,6 +13,7 @@ pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use instance::{
     AnnouncedReplica, InstanceInfo, Loading, MasterLink, PingReply, ReplicationHistory, Role,
 };
+pub use membership::{ClusterId, Incarnation};
 pub use name::{ClientName, GroupName, InvalidName, NodeId};
 pub use number::{
     Epoch, InvalidIdentity, Life, LogIndex, ReplicationId, ReplicationOffset, RunId, Term, UnixTime,

@@ -3,6 +3,7 @@
 use redis::{Pipeline, Value};
 use tracing::warn;
 
+use super::guard::{self, Logins};
 use super::info;
 use super::pool::{InstancePool, WorkConnection};
 use super::reply::{expect_ok, expect_text, is_queued, read_error};
@@ -13,9 +14,14 @@ use crate::model::{Endpoint, RunId};
 ///
 /// # Errors
 /// [`CommandFailure`]. After `TimedOut` and `Lost` it may have been done nevertheless.
-pub(super) async fn follow(pool: &InstancePool, order: &FollowOrder) -> Result<(), CommandFailure> {
+pub(super) async fn follow(
+    pool: &InstancePool,
+    order: &FollowOrder,
+    logins: &Logins,
+) -> Result<(), CommandFailure> {
     let mut connection = pool.get().await?;
     check_process(&mut connection, order.run_id).await?;
+    guard::prepare(&mut connection, order, logins).await?;
     if order.demotes {
         demote(&mut connection, order).await
     } else {
@@ -23,7 +29,7 @@ pub(super) async fn follow(pool: &InstancePool, order: &FollowOrder) -> Result<(
     }
 }
 
-async fn check_process(
+pub(super) async fn check_process(
     connection: &mut WorkConnection,
     expected: RunId,
 ) -> Result<(), CommandFailure> {

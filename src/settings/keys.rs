@@ -227,7 +227,13 @@ table! {
     USERNAME = Group "USERNAME" "promoterd" "for Redis".told("none");
     PASSWORD_FILE = Group "PASSWORD_FILE" "/etc/promoterd/features.password" "for Redis".told("none");
     FENCING = Group "FENCING" "off" "what stops an old master".value("off").only("off");
-    GUARD = Group "GUARD" "off" "protection against emptied masters".value("off").only("off");
+    GUARD = Group "GUARD" "on" "whether only a master that was looked at feeds the replicas".value("off");
+    MASTERUSER = Group "MASTERUSER" "replica" "what its replicas have as masteruser, without the guard"
+        .told("none");
+    MASTERAUTH_FILE = Group "MASTERAUTH_FILE" "/etc/promoterd/features.masterauth"
+        "holds what its replicas have as masterauth, without the guard".told("none");
+    GONE_LOSS_MAX = Group "GONE_LOSS_MAX" "1MiB"
+        "a lost master is waited for where the best replica lacks more".value("1MiB");
     PARALLEL_SYNCS = Group "PARALLEL_SYNCS" "1" "replicas that are repointed at a time"
         .value("1").within("1", "64");
     LAG_MAX = Group "LAG_MAX" "10MiB" "a replica further behind is not promoted".value("none");

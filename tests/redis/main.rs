@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod belonging;
 mod cluster;
 mod comeback;
 mod crash;
@@ -16,6 +17,7 @@ mod cut;
 mod daemon;
 mod demo;
 mod discovery;
+mod guard;
 mod hang;
 mod hosts;
 mod keys;

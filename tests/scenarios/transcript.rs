@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use promoterd::decision::{
-    Action, Entry, Evidence, FollowOrder, Happening, Identity, Ineligible, Opinion, ProbeCommand,
-    ProbeOrder, View,
+    Action, Entry, Evidence, FollowOrder, GuardOrder, GuardTask, Happening, Identity, Ineligible,
+    Login, Opinion, ProbeCommand, ProbeOrder, View,
 };
 use promoterd::model::Endpoint;
 
@@ -24,7 +24,22 @@ pub fn probe(order: &ProbeOrder) -> String {
 pub fn follow(order: &FollowOrder) -> String {
     let word = if order.demotes { "demote" } else { "repoint" };
     let (instance, master) = (order.endpoint.host(), order.master.host());
-    format!("{word} {instance} to {master}")
+    let login = match order.login {
+        Login::Kept => String::new(),
+        Login::Guard => format!(", showing epoch {}", order.epoch),
+        Login::Own => ", showing its own".to_owned(),
+    };
+    format!("{word} {instance} to {master}{login}")
+}
+
+pub fn guard(order: &GuardOrder) -> String {
+    let (instance, epoch) = (order.endpoint.host(), order.epoch);
+    match order.task {
+        GuardTask::Admit => format!("guard: {instance} admits epoch {epoch}"),
+        GuardTask::Arm => format!("guard: {instance} shows epoch {epoch}"),
+        GuardTask::Release => format!("guard: {instance} shows its own"),
+        GuardTask::Close => format!("guard: {instance} forgets its replicas' user"),
+    }
 }
 
 pub fn entry(entry: &Entry) -> String {
@@ -55,6 +70,7 @@ pub fn entry(entry: &Entry) -> String {
         Entry::Returned {
             epoch, lost_bytes, ..
         } => format!("Returned epoch {epoch}: {lost_bytes} bytes lost"),
+        Entry::Guarded { on, .. } => format!("Guarded {}", if *on { "on" } else { "off" }),
         Entry::Pause(pause) => format!("Pause{} by {}", span(pause.lasts), pause.by),
         Entry::Resume(resume) => format!("Resume by {}", resume.by),
     }
@@ -147,6 +163,11 @@ pub fn happening(happening: &Happening) -> Option<String> {
         }
         Happening::SentinelsGone { .. } => Some("says no Sentinel watches the group".to_owned()),
         Happening::HeldBack { why, .. } => Some(format!("says objectively down, left so: {why}")),
+        Happening::GuardFailed { instance, why, .. } => Some(format!(
+            "says the guard fails at {}: {why}",
+            instance.host()
+        )),
+        Happening::PutOff { awaited, .. } => Some(format!("waits for {awaited}")),
         Happening::Slept { for_ms } => Some(format!("says it slept for {for_ms} ms")),
         Happening::LeaderChanged { .. }
         | Happening::PeerUp { .. }
@@ -158,6 +179,7 @@ pub fn happening(happening: &Happening) -> Option<String> {
         | Happening::MasterIdentified { .. }
         | Happening::LossKnown { .. }
         | Happening::Settled { .. }
+        | Happening::GuardSwitched { .. }
         | Happening::Paused { .. }
         | Happening::SentinelsHidden { .. }
         | Happening::Resumed { .. }
@@ -174,6 +196,7 @@ pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
             (shows_probes || is_promotion).then(|| probe(order))
         }
         Action::Follow(order) => Some(follow(order)),
+        Action::Guard(order) => Some(guard(order)),
         Action::Propose(proposed) => Some(format!("propose {}", entry(proposed))),
         Action::Report(report) => report.views.first().map(view),
         Action::Publish { epoch, master, .. } => {

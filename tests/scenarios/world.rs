@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use promoterd::decision::{
     Action, CommandFailure, ConnectFailure, Entry, Event, FollowOrder, FollowOutcome, GroupPolicy,
-    LinkId, OperationId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records, Request,
-    Requester, Supervisor, WallClock, Wish,
+    GuardOutcome, LinkId, OperationId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records,
+    Request, Requester, Supervisor, WallClock, Wish,
 };
 use promoterd::model::{Endpoint, GroupName, Life, PingReply, UnixTime};
 
@@ -108,12 +108,13 @@ impl World {
             .map(|pair| pair.split_once(' ').unwrap())
             .collect();
         let names = header("nodes ")[0];
+        let is_guarded = lines.contains(&"guarded");
         let quorum = names.split(' ').count() / 2 + 1;
         let node = |name: &str| Node {
             name: name.to_owned(),
             supervisor: Supervisor::new(
                 name.parse().unwrap(),
-                [(group(), policy(quorum))].into(),
+                [(group(), policy(quorum, is_guarded))].into(),
                 Records::default(),
                 WallClock {
                     at: start,
@@ -260,6 +261,15 @@ impl World {
             Action::Follow(order) => {
                 assert!(is_leading, "only the leader repairs");
                 self.push(after, Occurrence::ArriveFollow(node, order));
+            }
+            Action::Guard(order) => {
+                assert!(is_leading, "only the leader guards");
+                let result = Ok(());
+                self.deliver(
+                    node,
+                    2 * ONE_WAY,
+                    Event::Guarded(GuardOutcome { order, result }),
+                );
             }
             Action::Propose(entry) => {
                 assert!(is_leading, "only the leader proposes");
@@ -699,7 +709,7 @@ fn group() -> GroupName {
     "features".parse().unwrap()
 }
 
-fn policy(quorum: usize) -> GroupPolicy {
+fn policy(quorum: usize, guard: bool) -> GroupPolicy {
     GroupPolicy {
         instances: ["a", "b", "c"].map(endpoint).into(),
         quorum,
@@ -714,5 +724,7 @@ fn policy(quorum: usize) -> GroupPolicy {
         failovers_max: 2,
         take_over: false,
         excluded: BTreeSet::new(),
+        gone_loss_max: 1 << 20,
+        guard,
     }
 }

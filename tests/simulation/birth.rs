@@ -64,6 +64,7 @@ fn host(world: &World, node: usize) -> Host {
         applied: LogIndex(0),
         published: BTreeMap::new(),
         busy: (0, 0),
+        is_emptied: false,
         slow_disk_until: 0,
     }
 }
@@ -119,6 +120,9 @@ fn add_group(world: &mut World, group: usize) {
             denies: false,
             attempt: 0,
             stalled: Vec::new(),
+            knows: None,
+            shows: None,
+            emptied: false,
             configured: (place > 0).then_some(first),
         };
         world.servers.push(server);
@@ -170,5 +174,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         failovers_max: 0,
         take_over: false,
         excluded: BTreeSet::new(),
+        gone_loss_max: 1 << 20,
+        guard: world.random.below(2) == 0,
     }
 }

@@ -64,9 +64,12 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         failovers_max: 10,
         take_over: false,
         excluded: BTreeSet::new(),
+        gone_loss_max: 1 << 20,
+        guard: false,
     };
     assert_eq!(group.policy, policy);
     assert_eq!(group.credentials, Credentials::default());
+    assert_eq!(group.replica_login, Credentials::default());
     assert_eq!(group.fencing, Fencing::Off);
 
     let (name, client) = settings.clients.first_key_value().unwrap();

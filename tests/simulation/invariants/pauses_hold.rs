@@ -51,7 +51,8 @@ pub fn check_entry(oracle: &mut Oracle, entry: &Entry, fits: bool) -> Result<(),
         | Entry::Done { .. }
         | Entry::Abort { .. }
         | Entry::Settled { .. }
-        | Entry::Returned { .. } => {}
+        | Entry::Returned { .. }
+        | Entry::Guarded { .. } => {}
     }
     Ok(())
 }
@@ -73,10 +74,20 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
         before && standing.contains(group)
     };
     for action in step.actions {
-        if let NodeAction::Follow(order) = action
-            && stood(&order.group)
-        {
-            let what = format!("node {} orders {order:?}", step.node);
+        let group = match action {
+            NodeAction::Follow(order) => &order.group,
+            NodeAction::Guard(order) => &order.group,
+            NodeAction::Probe(_)
+            | NodeAction::Send(..)
+            | NodeAction::Persist(_)
+            | NodeAction::Publish { .. }
+            | NodeAction::Announce(_)
+            | NodeAction::Answer(_)
+            | NodeAction::Belong(_)
+            | NodeAction::Leave(_) => continue,
+        };
+        if stood(group) {
+            let what = format!("node {} orders {action:?}", step.node);
             return Err(Violation::new(PROMISE, what));
         }
     }
