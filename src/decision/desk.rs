@@ -9,8 +9,11 @@
 //!
 //! A request bears the number of its operation wherever it goes, so asking twice does no harm, and its
 //! commit is its answer: nobody has to carry one back.
+//!
+//! Of two requests about the same groups the one that came last counts: an older one that was not
+//! committed is withdrawn, or a pause that found no leader could undo the resume behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::event::Action;
@@ -24,11 +27,15 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 const GIVES_UP_AFTER: Duration = Duration::from_secs(10);
 /// Most requests at once.
 const OPEN_MAX: usize = 64;
+/// Withdrawn requests that are remembered.
+const WITHDRAWN_MAX: usize = 64;
 
 /// What is wanted, and not known to be committed.
 #[derive(Debug, Default)]
 pub struct Desk {
     open: BTreeMap<OperationId, Open>,
+    /// They stay withdrawn, however often whoever wanted them asks again.
+    withdrawn: VecDeque<OperationId>,
 }
 
 #[derive(Debug)]
@@ -39,17 +46,37 @@ struct Open {
 }
 
 impl Desk {
-    /// Takes a request in. One too many is answered at once, as not tried.
+    /// Takes a request in. One too many, or one that was withdrawn, is answered at once, as not tried.
     pub fn take_in(&mut self, request: Request, now: Instant, actions: &mut Vec<Action>) {
         let operation = request.operation;
-        if self.open.len() == OPEN_MAX && !self.open.contains_key(&operation) {
+        if self.open.contains_key(&operation) {
+            return;
+        }
+        if self.open.len() == OPEN_MAX || self.withdrawn.contains(&operation) {
             actions.push(Action::Answer(operation));
             return;
         }
-        self.open.entry(operation).or_insert(Open {
+        self.withdraw_before(&request, actions);
+        let open = Open {
             request,
             next_try_at: now,
             gives_up_at: now + GIVES_UP_AFTER,
+        };
+        self.open.insert(operation, open);
+    }
+
+    fn withdraw_before(&mut self, request: &Request, actions: &mut Vec<Action>) {
+        let withdrawn = &mut self.withdrawn;
+        self.open.retain(|operation, older| {
+            let is_outdated = older.request.groups.is_subset(&request.groups);
+            if is_outdated {
+                if withdrawn.len() == WITHDRAWN_MAX {
+                    withdrawn.pop_front();
+                }
+                withdrawn.push_back(*operation);
+                actions.push(Action::Answer(*operation));
+            }
+            !is_outdated
         });
     }
 

@@ -8,6 +8,13 @@ use crate::decision::Entry;
 
 const WALL: UnixTime = UnixTime(1_700_000_000_000);
 
+fn request_of(operation: u64, group: &str) -> Request {
+    Request {
+        groups: [group.parse().unwrap()].into(),
+        ..request(operation)
+    }
+}
+
 fn request(operation: u64) -> Request {
     Request {
         operation: OperationId(operation),
@@ -86,10 +93,28 @@ fn a_crowded_desk_takes_no_more_and_says_so() {
     let mut desk = Desk::default();
     let mut actions = Vec::new();
     for number in 0..OPEN_MAX as u64 {
-        desk.take_in(request(number), now, &mut actions);
+        desk.take_in(request_of(number, &number.to_string()), now, &mut actions);
     }
-    desk.take_in(request(0), now, &mut actions);
+    desk.take_in(request_of(0, "0"), now, &mut actions);
     assert_eq!(actions, []);
     desk.take_in(request(OPEN_MAX as u64), now, &mut actions);
     assert_eq!(actions, [Action::Answer(OperationId(OPEN_MAX as u64))]);
+}
+
+#[test]
+fn what_is_asked_for_last_withdraws_what_was_not_committed_of_the_same_groups() {
+    let now = Instant::now();
+    let mut desk = Desk::default();
+    let mut actions = Vec::new();
+    desk.take_in(request(7), now, &mut actions);
+    desk.take_in(request_of(8, "other"), now, &mut actions);
+    assert_eq!(actions, []);
+    desk.take_in(request(9), now, &mut actions);
+    assert_eq!(actions, [Action::Answer(OperationId(7))]);
+    actions.clear();
+    // Whoever wanted the older one asks again.
+    desk.take_in(request(7), now, &mut actions);
+    assert_eq!(actions, [Action::Answer(OperationId(7))]);
+    let open = [7, 8, 9].map(|number| desk.is_open(OperationId(number)));
+    assert_eq!(open, [false, true, true]);
 }

@@ -49,6 +49,7 @@ pub(super) fn policy() -> GroupPolicy {
         lag_max: None,
         cooldown: milliseconds(10_000),
         failovers_max: 10,
+        take_over: false,
         excluded: [].into(),
         fencing: Fencing::Fast,
         isolation_after: milliseconds(1000),

@@ -40,6 +40,8 @@ pub enum ProbeCommand {
     AskInfo,
     /// Report when the process of this number (`process_id` of INFO, same host) exits.
     WatchProcess(u32),
+    /// `PUBSUB NUMSUB __sentinel__:hello`: every Sentinel that watches it is a subscriber.
+    CountSentinels,
     /// `REPLICAOF NO ONE` and `ROLE` in one pipeline.
     Promote(PromoteOrder),
     /// `CONFIG GET` of the limits of writing.
@@ -107,6 +109,13 @@ pub enum ProbeReport {
         sent_at: Instant,
         /// The answer.
         result: Result<InstanceInfo, CommandFailure>,
+    },
+    /// How many Sentinels watch it.
+    SentinelsCounted {
+        /// When it was asked.
+        sent_at: Instant,
+        /// The answer.
+        result: Result<u64, CommandFailure>,
     },
     /// The process that was to be watched exited.
     ProcessExited,

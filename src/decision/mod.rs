@@ -16,6 +16,7 @@ mod group;
 mod guard;
 mod happening;
 mod health;
+mod held_back;
 mod instance_event;
 mod lead;
 mod overview;
@@ -26,6 +27,7 @@ mod record;
 mod remains;
 mod repair;
 mod request;
+mod sentinels;
 mod settling;
 mod stream;
 mod supervisor;
@@ -49,6 +51,7 @@ pub use group::Group;
 pub use guard::{GuardOrder, GuardOutcome, GuardOverview, GuardTask};
 pub use happening::Happening;
 pub use health::{Cause, Health, Trouble};
+pub use held_back::HeldBack;
 pub use instance_event::{
     CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, Login, ProbeCommand,
     ProbeEvent, ProbeOrder, ProbeReport, PromoteOrder,
@@ -62,6 +65,7 @@ pub use request::{
     Impossible, InvalidOperationId, InvalidReason, OperationId, Reason, Request, Requester, Scope,
     Wish,
 };
+pub use sentinels::SentinelWatch;
 pub use supervisor::{Supervisor, WallClock};
 pub use view::{HeldView, Opinion, REPORT_INTERVAL, Report, VIEW_FRESH_FOR, View};
 pub use watch::{LinkIds, Pace, Sample, Watch};

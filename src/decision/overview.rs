@@ -13,6 +13,7 @@ use super::health::{Cause, Health, Trouble};
 use super::pause::PauseRecord;
 use super::record::{FailoverRecord, GroupRecord};
 use super::repair::Standing;
+use super::sentinels::SentinelWatch;
 use super::watch::Watch;
 use crate::model::{
     Endpoint, Epoch, GroupName, MasterLink, NodeId, ReplicationOffset, Role, RunId,
@@ -45,6 +46,8 @@ pub struct GroupOverview {
     pub pauses: Vec<PauseRecord>,
     /// How long the one that stands still lasts, by this node's clock.
     pub pause_left: Option<Duration>,
+    /// The Sentinels for whose sake nothing is done about it.
+    pub deferred_to: Option<SentinelWatch>,
     /// The epoch that all of this node's clients' files name.
     pub files_epoch: Option<Epoch>,
 }
@@ -176,6 +179,7 @@ impl Group {
             pause_left: self
                 .pause_over_at
                 .map(|over_at| over_at.saturating_duration_since(now)),
+            deferred_to: self.deferred_to(now),
             files_epoch: self.files_epoch,
         }
     }

@@ -44,6 +44,8 @@ pub struct GroupPolicy {
     pub cooldown: Duration,
     /// After so many failovers within an hour the next one pauses the group instead; 0 for no limit.
     pub failovers_max: usize,
+    /// Whether to act although a Sentinel watches the group too.
+    pub take_over: bool,
     /// Instances that are never promoted.
     pub excluded: BTreeSet<Endpoint>,
     /// What stops an old master.

@@ -120,6 +120,9 @@ impl Instances {
             ProbeCommand::WatchProcess(process_id) => {
                 self.request(&key, Request::WatchProcess(process_id));
             }
+            ProbeCommand::CountSentinels => {
+                self.request(&key, Request::Ask(Question::CountSentinels));
+            }
             ProbeCommand::Promote(order) => {
                 self.request(&key, Request::Ask(Question::Promote(order)));
             }

@@ -19,7 +19,7 @@ use super::credentials::Credentials;
 use super::info;
 use super::limits;
 use super::process::ProcessWatch;
-use super::reply::{clean, expect_text, read_ping, read_promotion};
+use super::reply::{clean, expect_text, read_ping, read_promotion, read_subscribers};
 use crate::decision::{CommandFailure, LinkId, ProbeEvent, ProbeReport, PromoteOrder};
 use crate::model::{Endpoint, InstanceInfo, WriteLimits};
 
@@ -42,6 +42,7 @@ pub(super) enum Request {
 pub(super) enum Question {
     Ping,
     Info,
+    CountSentinels,
     Promote(PromoteOrder),
     Limits,
     SetLimits(WriteLimits),
@@ -221,6 +222,13 @@ async fn ask(mut commands: MultiplexedConnection, question: Question) -> RedisRe
             Ok(ProbeReport::PingReplied { sent_at, reply })
         }
         Question::Info => ask_info(commands, sent_at).await,
+        Question::CountSentinels => {
+            let mut command = redis::cmd("PUBSUB");
+            command.arg("NUMSUB").arg("__sentinel__:hello");
+            let reply = commands.send_packed_command(&command).await?;
+            let result = read_subscribers(&reply);
+            Ok(ProbeReport::SentinelsCounted { sent_at, result })
+        }
         Question::Promote(order) => {
             let mut pipeline = redis::Pipeline::with_capacity(2);
             pipeline.cmd("REPLICAOF").arg("NO").arg("ONE");

@@ -111,6 +111,21 @@ fn is_ok(value: &Value) -> bool {
         || matches!(value, Value::SimpleString(text) if text.starts_with("OK "))
 }
 
+/// How many subscribers `PUBSUB NUMSUB` names for the one channel that was asked about.
+pub(super) fn read_subscribers(value: &Value) -> Result<u64, CommandFailure> {
+    if let Value::ServerError(error) = value {
+        return Err(read_error(error));
+    }
+    let malformed = || CommandFailure::Malformed(describe(value));
+    let Value::Array(items) = value else {
+        return Err(malformed());
+    };
+    let [_, Value::Int(count)] = items.as_slice() else {
+        return Err(malformed());
+    };
+    u64::try_from(*count).map_err(|_| malformed())
+}
+
 /// `+QUEUED`, inside of a transaction.
 pub(super) fn is_queued(value: &Value) -> bool {
     matches!(value, Value::SimpleString(text) if text == "QUEUED")
@@ -195,6 +210,33 @@ mod tests {
             ),
         ] {
             assert_eq!(read_ping(&parse(reply)), meaning, "{reply}");
+        }
+    }
+
+    #[test]
+    fn subscribers_are_counted_or_the_refusal_is_told() {
+        let channel = "$18\r\n__sentinel__:hello\r\n";
+        for (reply, outcome) in [
+            (format!("*2\r\n{channel}:3\r\n"), Some(Ok(3))),
+            (format!("*2\r\n{channel}:0\r\n"), Some(Ok(0))),
+            (
+                "-NOPERM x\r\n".to_owned(),
+                Some(Err(CommandFailure::Denied("NOPERM x".into()))),
+            ),
+            (
+                "-ERR unknown command\r\n".to_owned(),
+                Some(Err(CommandFailure::Refused("ERR unknown command".into()))),
+            ),
+            (format!("*2\r\n{channel}:-1\r\n"), None),
+            (format!("*1\r\n{channel}"), None),
+            ("*0\r\n".to_owned(), None),
+            (":3\r\n".to_owned(), None),
+        ] {
+            let read = read_subscribers(&parse(&reply));
+            match outcome {
+                Some(outcome) => assert_eq!(read, outcome, "{reply}"),
+                None => assert!(matches!(read, Err(CommandFailure::Malformed(_))), "{reply}"),
+            }
         }
     }
 

@@ -163,6 +163,9 @@ fn read_policy(
         .read_or_default(&keys::FENCING, label)
         .map(|Level(fencing)| fencing);
     let isolation_after = read_isolation(reader, label, down_after);
+    let take_over = reader
+        .read_or_default(&keys::TAKE_OVER, label)
+        .map(|Switch(take_over)| take_over);
     let gone_loss_max = reader
         .read_or_default(&keys::GONE_LOSS_MAX, label)
         .map(|Size(size)| size.unwrap_or(u64::MAX));
@@ -184,6 +187,7 @@ fn read_policy(
         lag_max: lag_max?,
         cooldown: cooldown?,
         failovers_max: failovers_max?,
+        take_over: take_over?,
         excluded: excluded?,
         fencing: fencing?,
         isolation_after: isolation_after?,

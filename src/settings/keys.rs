@@ -246,6 +246,8 @@ table! {
     FAILOVERS_MAX = Group "FAILOVERS_MAX" "10"
         "so many failovers within an hour, and the next one pauses the group instead; 0: no limit"
         .value("10").within("0", "30");
+    TAKE_OVER = Group "TAKE_OVER" "true" "whether to act on it although a Sentinel watches it too"
+        .value("false");
     CLIENT_GROUP = Client "GROUP" "features" "whose master the file names".told("the only group");
     FILE = Client "FILE" "/etc/api/redis.env" "the file to keep right";
     FORMAT = Client "FORMAT" "env" "how the file is written".told("by file name").only("env");

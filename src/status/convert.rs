@@ -113,6 +113,7 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
         master_run_id: decided.map(|decided| decided.run_id),
         waiting: group.waiting.as_ref().map(ToString::to_string),
         paused: current_pause(group),
+        deferred_to: group.deferred_to.clone(),
         master_instance: master.first().copied().map(InstanceReport::from),
         replicas: replicas.into_iter().map(InstanceReport::from).collect(),
         down: group.down.iter().map(DownReport::from).collect(),

@@ -100,6 +100,7 @@ pub fn healthy() -> StatusSource {
             failovers: Vec::new(),
             pauses: Vec::new(),
             pause_left: None,
+            deferred_to: None,
             files_epoch: Some(Epoch(1)),
         }],
         files: vec![file(Some(1), None)],

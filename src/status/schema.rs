@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::schema_history::FailoverReport;
 use super::schema_pause::PauseReport;
 use super::source::EngineRole;
-use crate::decision::{Cause, FenceCause};
+use crate::decision::{Cause, FenceCause, SentinelWatch};
 use crate::model::{
     ClientName, Endpoint, Epoch, GroupName, NodeId, ReplicationOffset, RunId, Term,
 };
@@ -90,6 +90,8 @@ pub struct GroupReport {
     pub waiting: Option<String>,
     /// The pause that stands: then nothing is done about the group.
     pub paused: Option<PauseReport>,
+    /// The Sentinels that watch it too: then nothing is done about it until `take_over`.
+    pub deferred_to: Option<SentinelWatch>,
     /// What is known of the master.
     pub master_instance: Option<InstanceReport>,
     /// All other instances; before the group is registered, all of them.

@@ -82,8 +82,15 @@ fn guard_problems(group: &GroupReport) -> Vec<String> {
 }
 
 fn pause_problem(group: &GroupReport) -> Option<String> {
-    let pause = group.paused.as_ref()?;
     let name = &group.name;
+    if let (None, Some(watch)) = (&group.paused, &group.deferred_to) {
+        return Some(format!(
+            "group {name} is watched by {} Sentinels too (at {}): nothing is done about it until they \
+             are stopped, or TAKE_OVER is set",
+            watch.sentinels, watch.instance
+        ));
+    }
+    let pause = group.paused.as_ref()?;
     Some(format!(
         "group {name} is paused by {}: nothing is done about it (`promoterd resume {name}` ends that)",
         pause.by
@@ -104,6 +111,9 @@ fn master_problem(group: &GroupReport, master: &Endpoint) -> Option<String> {
         let advice = match &group.awaited {
             _ if group.paused.is_some() => {
                 "and nothing is done about it while the group is paused".to_owned()
+            }
+            _ if group.deferred_to.is_some() => {
+                "and that is left to the Sentinels that watch it".to_owned()
             }
             Some(awaited) => format!("waiting for {awaited}"),
             None if group.passed_over.is_empty() => "and nobody has been promoted yet".to_owned(),

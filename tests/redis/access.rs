@@ -12,7 +12,7 @@ const ADMIN: &str = "admin-pass-81ff";
 const SECRET: &str = "daemon-pass-3c07";
 
 /// What the daemons' user may do, and no more.
-const RULES: [&str; 14] = [
+const RULES: [&str; 15] = [
     "promoterd",
     "on",
     ">daemon-pass-3c07",
@@ -27,6 +27,7 @@ const RULES: [&str; 14] = [
     "+client|kill",
     "+config|get",
     "+config|set",
+    "+pubsub|numsub",
 ];
 
 /// Servers that know the daemons' user, and daemons that log in with `password`.
@@ -82,6 +83,23 @@ fn a_user_with_few_rights_is_enough_and_its_password_is_shown_nowhere() {
             assert!(!text.contains(SECRET), "{} shows it: {text}", daemon.name);
             assert!(!text.contains("NOPERM"), "{} may not: {text}", daemon.name);
         }
+    }
+}
+
+#[test]
+fn a_user_that_may_not_count_sentinels_is_told_of_once_and_none_is_assumed() {
+    let mut cluster = prepare(SECRET);
+    cluster.start_servers();
+    for server in &cluster.servers {
+        server.must::<()>(&["ACL", "SETUSER", "promoterd", "-pubsub|numsub"]);
+    }
+    cluster.start_daemons();
+    cluster.await_healthy(1);
+    cluster.servers[0].kill();
+    cluster.await_healthy(2);
+    for daemon in &cluster.daemons {
+        let text = "cannot tell whether a Sentinel watches it too";
+        assert_eq!(daemon.logged().matches(text).count(), 1, "{}", daemon.name);
     }
 }
 

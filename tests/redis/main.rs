@@ -26,6 +26,7 @@ mod observer;
 mod pausing;
 mod process;
 mod restarts;
+mod sentinel;
 mod server;
 mod settings;
 mod site;

@@ -31,6 +31,7 @@ pub struct Instance {
     pub denies_following: bool,
     pub denies_info: bool,
     pub loads: bool,
+    pub sentinels: u64,
     pub loses_promotion: bool,
     pub limits: WriteLimits,
     /// What its own file says of them.
@@ -55,6 +56,7 @@ impl Instance {
             denies_following: false,
             denies_info: false,
             loads: false,
+            sentinels: 0,
             loses_promotion: false,
             limits: WriteLimits::default(),
             configured_limits: WriteLimits::default(),

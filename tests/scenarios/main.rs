@@ -15,6 +15,7 @@
 //! at 5 deny promote b         also: lose promote, deny follow, deny info, load b, heed b, priority b 0
 //! at 5 replicaof c z          somebody orders it by hand; `replicaof c none`
 //! at 5 ask n2 7 pause 500      somebody pauses the group by n2, as operation 7; `ask n2 8 resume`
+//! at 5 sentinels 3            so many Sentinels watch all instances
 //! at 5 lead n2                also: freeze log, drop log, thaw log, pause n1, wake n1
 //! at 5 probes on              show what is asked of the probe connections too
 //! at 9 show                   how everything stands
@@ -91,6 +92,7 @@ scenarios! {
     an_instance_that_cannot_be_fenced_is_replaced_all_the_same
     an_old_master_gets_back_the_limits_of_its_own
     a_fence_without_an_owner_is_lifted_where_that_is_safe
+    a_group_that_sentinels_watch_is_left_to_them
     a_hung_master_is_silent
     a_given_up_master_that_is_well_again_is_kept
     a_lost_answer_to_a_promotion_is_looked_up

@@ -13,6 +13,7 @@ pub fn probe(order: &ProbeOrder) -> String {
         ProbeCommand::Connect => "connect".to_owned(),
         ProbeCommand::Disconnect => "disconnect".to_owned(),
         ProbeCommand::Ping => "PING".to_owned(),
+        ProbeCommand::CountSentinels => "PUBSUB NUMSUB".to_owned(),
         ProbeCommand::AskInfo => "INFO".to_owned(),
         ProbeCommand::WatchProcess(number) => format!("watch process {number}"),
         ProbeCommand::Promote(order) => format!("PROMOTE in epoch {}", order.epoch()),
@@ -181,6 +182,11 @@ pub fn happening(happening: &Happening) -> Option<String> {
             "says nobody holds the fence of {}",
             instance.host()
         )),
+        Happening::SentinelsFound { sentinels, .. } => {
+            Some(format!("says {sentinels} Sentinels watch the group too"))
+        }
+        Happening::SentinelsGone { .. } => Some("says no Sentinel watches the group".to_owned()),
+        Happening::HeldBack { why, .. } => Some(format!("says objectively down, left so: {why}")),
         Happening::GuardFailed { instance, why, .. } => Some(format!(
             "says the guard fails at {}: {why}",
             instance.host()
@@ -199,6 +205,7 @@ pub fn happening(happening: &Happening) -> Option<String> {
         | Happening::Settled { .. }
         | Happening::GuardSwitched { .. }
         | Happening::Paused { .. }
+        | Happening::SentinelsHidden { .. }
         | Happening::Resumed { .. }
         | Happening::FileRewritten { .. }
         | Happening::FileFailed { .. } => None,

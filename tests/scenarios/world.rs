@@ -431,6 +431,10 @@ impl World {
                 };
                 ProbeReport::InfoReplied { sent_at, result }
             }
+            ProbeCommand::CountSentinels => ProbeReport::SentinelsCounted {
+                sent_at,
+                result: Ok(self.instance(name).unwrap().sentinels),
+            },
             ProbeCommand::Promote(promotion) => {
                 let permitted = self.log.candidate(promotion.epoch());
                 let permitted = permitted.expect("nobody is promoted without a committed begin");
@@ -564,6 +568,11 @@ impl World {
             }
             ["load", name] => self.instance(name).unwrap().loads = true,
             ["writes", name, bytes] => self.write(name, bytes.parse().unwrap()),
+            ["sentinels", count] => {
+                for instance in &mut self.instances {
+                    instance.sentinels = count.parse().unwrap();
+                }
+            }
             ["lag", name] => self.instance(name).unwrap().lags = true,
             ["deny", "promote", name] => self.instance(name).unwrap().denies_promotion = true,
             ["deny", "follow", name] => self.instance(name).unwrap().denies_following = true,
@@ -743,6 +752,7 @@ fn policy(quorum: usize, guard: bool) -> GroupPolicy {
         lag_max: None,
         cooldown: Duration::from_secs(10),
         failovers_max: 2,
+        take_over: false,
         excluded: BTreeSet::new(),
         fencing: Fencing::Fast,
         isolation_after: Duration::from_secs(1),

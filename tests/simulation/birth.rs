@@ -182,6 +182,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
             0
         }),
         failovers_max: 0,
+        take_over: false,
         excluded: BTreeSet::new(),
         fencing: if world.seed.is_multiple_of(5) {
             Fencing::Off

@@ -80,6 +80,8 @@ pub enum Undo {
     HangServer(usize),
     CrashNode(usize),
     PauseNode(usize),
+    /// Somebody looks whether a pause that was asked for late still took effect.
+    ResumeGroups,
 }
 
 /// The shape of one run.
@@ -438,6 +440,7 @@ impl World {
             Undo::ResumeServer(server) => self.resume_server(server),
             Undo::RestartServer(server, restart) => self.restart_server(server, restart),
             Undo::Allow(server) => self.servers[server].denies = false,
+            Undo::ResumeGroups if self.is_anything_paused() => self.resume_groups(),
             _ if self.plan.is_over => {}
             Undo::CrashServer(server) => self.crash_for_a_while(server),
             // Back before anybody could miss it, under another run id.
@@ -456,6 +459,7 @@ impl World {
             Undo::HangServer(server) => self.hang_for_a_while(server),
             Undo::CrashNode(node) => self.bounce_node(node),
             Undo::PauseNode(node) => self.pause_node(node),
+            Undo::ResumeGroups => {}
         }
     }
 
@@ -482,9 +486,22 @@ impl World {
                 }
             }
         }
+        self.resume_groups();
+        // Requests are tried for ten seconds.
+        self.later(11_000_000, Happens::Undo(Undo::ResumeGroups));
+    }
+
+    fn resume_groups(&mut self) {
         for group in 0..self.groups.len() {
             let node = self.pick(self.hosts.len());
             self.ask(node, group, Wish::Resume);
         }
+    }
+
+    fn is_anything_paused(&self) -> bool {
+        self.groups.iter().any(|group| {
+            let record = self.oracle.newest_record(&group.name);
+            record.is_some_and(|record| record.pause().is_some())
+        })
     }
 }

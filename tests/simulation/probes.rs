@@ -50,6 +50,9 @@ pub enum Order {
     Info {
         sent_at: Instant,
     },
+    CountSentinels {
+        sent_at: Instant,
+    },
     Promote {
         epoch: Epoch,
     },
@@ -97,6 +100,10 @@ impl World {
             ProbeCommand::AskInfo => {
                 let sent_at = self.instant();
                 self.send_order(id, Order::Info { sent_at });
+            }
+            ProbeCommand::CountSentinels => {
+                let sent_at = self.instant();
+                self.send_order(id, Order::CountSentinels { sent_at });
             }
             ProbeCommand::WatchProcess(process_id) => self.watch_process(id, process_id),
             ProbeCommand::Promote(promotion) => {
@@ -236,6 +243,10 @@ impl World {
             Order::Info { sent_at } => {
                 let result = Ok(info(&self.servers, index, self.now));
                 Reply::Report(ProbeReport::InfoReplied { sent_at, result })
+            }
+            Order::CountSentinels { sent_at } => {
+                let result = Ok(0);
+                Reply::Report(ProbeReport::SentinelsCounted { sent_at, result })
             }
             Order::Promote { epoch } => {
                 let result = self.promote(id.node, index, epoch);

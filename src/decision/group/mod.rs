@@ -22,6 +22,7 @@ use super::lead::Awaited;
 use super::policy::{EARLY, GroupPolicy};
 use super::record::{Change, FailoverRecord, GroupRecord};
 use super::repair::Repair;
+use super::sentinels::SentinelWatch;
 use super::settling::Settling;
 use super::view::{HeldView, View};
 use super::watch::{LinkIds, Orders, Pace, Watch};
@@ -68,6 +69,10 @@ pub struct Group {
     pub(super) files_epoch: Option<Epoch>,
     /// When the time of the pause that stands is over.
     pub(super) pause_over_at: Option<Instant>,
+    /// The Sentinels that people were told of, and whether they were told that some may hide.
+    sentinels_told: (Option<SentinelWatch>, bool),
+    /// Whether people were told that the master is down and left so on purpose.
+    pub(super) held_back_told: bool,
     last_told: Option<Told>,
     down: BTreeMap<Endpoint, Cause>,
     strangers: BTreeSet<Endpoint>,
@@ -148,6 +153,8 @@ impl Group {
             master_seen: None,
             files_epoch: None,
             pause_over_at: None,
+            sentinels_told: (None, false),
+            held_back_told: false,
             last_told: None,
             down: BTreeMap::new(),
             strangers: BTreeSet::new(),
@@ -178,6 +185,7 @@ impl Group {
             | ProbeReport::InfoReplied { .. }
             | ProbeReport::LimitsReplied { .. }
             | ProbeReport::LimitsSet { .. }
+            | ProbeReport::SentinelsCounted { .. }
             | ProbeReport::ProcessExited => None,
         };
         let limits_set = match &event.report {
@@ -189,6 +197,7 @@ impl Group {
             | ProbeReport::InfoReplied { .. }
             | ProbeReport::LimitsReplied { .. }
             | ProbeReport::PromoteReplied { .. }
+            | ProbeReport::SentinelsCounted { .. }
             | ProbeReport::ProcessExited => None,
         };
         let mut orders = Orders::new();
@@ -358,6 +367,7 @@ impl Group {
         }
         self.note_down(record, now, actions);
         self.note_strangers(record, now, actions);
+        self.note_sentinels(now, actions);
     }
 
     pub(super) fn send(&self, endpoint: &Endpoint, orders: Orders, actions: &mut Vec<Action>) {

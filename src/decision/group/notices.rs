@@ -6,6 +6,7 @@ use crate::decision::happening::Happening;
 use crate::decision::health::Health;
 use crate::decision::record::GroupRecord;
 use crate::decision::repair::Standing;
+use crate::decision::sentinels::{self, SentinelWatch};
 use crate::model::Endpoint;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -42,6 +43,39 @@ impl Group {
                 }
             };
             actions.push(Action::Announce(happening));
+        }
+    }
+
+    /// The Sentinels for whose sake nothing is done about the group.
+    #[must_use]
+    pub fn deferred_to(&self, now: Instant) -> Option<SentinelWatch> {
+        sentinels::found(&self.watches, now).filter(|_| !self.policy.take_over)
+    }
+
+    pub(super) fn note_sentinels(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let found = self.deferred_to(now);
+        let (told, is_hidden_told) = &mut self.sentinels_told;
+        // Not each time that one of them comes or goes.
+        if found.is_some() != told.is_some() {
+            actions.push(Action::Announce(match &found {
+                Some(found) => Happening::SentinelsFound {
+                    group: self.name.clone(),
+                    instance: found.instance.clone(),
+                    sentinels: found.sentinels,
+                },
+                None => Happening::SentinelsGone {
+                    group: self.name.clone(),
+                },
+            }));
+        }
+        *told = found;
+        if !*is_hidden_told && let Some((instance, why)) = sentinels::hidden(&self.watches) {
+            *is_hidden_told = true;
+            actions.push(Action::Announce(Happening::SentinelsHidden {
+                group: self.name.clone(),
+                instance,
+                why: why.to_string(),
+            }));
         }
     }
 

@@ -12,6 +12,7 @@ use crate::decision::discovery::WaitingFor;
 use crate::decision::entry::{AbortReason, Candidate, Evidence, Identity, Step};
 use crate::decision::fencing::FenceCause;
 use crate::decision::health::Cause;
+use crate::decision::held_back::HeldBack;
 use crate::decision::request::Reason;
 use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term, UnixTime};
 
@@ -171,6 +172,27 @@ pub enum Happening {
     },
     /// From here on it is looked after again.
     Resumed { group: GroupName, by: String },
+    /// Sentinels watch the group too, so nothing is done about it.
+    SentinelsFound {
+        group: GroupName,
+        instance: Endpoint,
+        sentinels: u64,
+    },
+    /// None does any more.
+    SentinelsGone { group: GroupName },
+    /// Whether any does is not told to us.
+    SentinelsHidden {
+        group: GroupName,
+        instance: Endpoint,
+        why: String,
+    },
+    /// A quorum holds the master down, and it is left so on purpose.
+    HeldBack {
+        group: GroupName,
+        master: Endpoint,
+        evidence: Evidence,
+        why: HeldBack,
+    },
     /// A client's file names the master.
     FileRewritten {
         client: ClientName,
@@ -359,6 +381,33 @@ impl Happening {
                     `promoterd resume {group}`, or the end of its time");
             }
             Self::Resumed { group, by } => warn!(%group, by, "resumed"),
+            Self::SentinelsFound {
+                group,
+                instance,
+                sentinels,
+            } => {
+                warn!(%group, %instance, sentinels, "watched by Sentinel too: nothing is done about it until \
+                    its Sentinels are stopped, or TAKE_OVER is set");
+            }
+            Self::SentinelsGone { group } => {
+                info!(%group, "no Sentinel watches it any more: it is looked after");
+            }
+            Self::SentinelsHidden {
+                group,
+                instance,
+                why,
+            } => {
+                warn!(%group, %instance, why, "cannot tell whether a Sentinel watches it too, none is \
+                    assumed: allow `PUBSUB NUMSUB`");
+            }
+            Self::HeldBack {
+                group,
+                master,
+                evidence,
+                why,
+            } => {
+                error!(%group, %master, %evidence, "objectively down, and nothing is done about it: {why}");
+            }
             Self::FileRewritten {
                 client,
                 group,

@@ -153,6 +153,16 @@ impl fmt::Display for Happening {
             Self::Settled { epoch, .. } => write!(formatter, "epoch {epoch} settled"),
             Self::Paused { by, .. } => write!(formatter, "paused by {by}"),
             Self::Resumed { by, .. } => write!(formatter, "resumed by {by}"),
+            Self::SentinelsFound { sentinels, .. } => {
+                write!(formatter, "watched by {sentinels} Sentinels too")
+            }
+            Self::SentinelsGone { .. } => write!(formatter, "no Sentinel watches it any more"),
+            Self::SentinelsHidden { instance, why, .. } => {
+                write!(formatter, "{instance} does not tell of Sentinels: {why}")
+            }
+            Self::HeldBack { master, why, .. } => {
+                write!(formatter, "{master} objectively down, left so: {why}")
+            }
             Self::FileRewritten {
                 client, took_us, ..
             } => {

@@ -175,10 +175,11 @@ impl Group {
             self.register(now, actions);
             return;
         };
-        if record.pause().is_some() {
+        if self.held_back(record, now).is_some() {
             self.stand_by(record, wall, now, actions);
             return;
         }
+        self.held_back_told = false;
         while self.advance(record, wall, now, actions) {}
         if matches!(self.failover, Failover::Watching { .. }) {
             self.keep_books(record, now, actions);

@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
+use crate::decision::agreement::Verdict;
 use crate::decision::entry::Entry;
 use crate::decision::event::Action;
 use crate::decision::failover::Failover;
 use crate::decision::group::Group;
+use crate::decision::happening::Happening;
+use crate::decision::held_back::HeldBack;
 use crate::decision::pause::{Pause, PausedBy, Resume, ResumedBy};
 use crate::decision::record::GroupRecord;
 use crate::model::UnixTime;
@@ -22,6 +25,34 @@ impl Group {
         self.pause_over_at = record
             .pause()
             .and_then(|pause| pause.over_at(is_news, wall, now));
+    }
+
+    /// Why nothing is done about the group, if nothing is.
+    #[must_use]
+    pub fn held_back(&self, record: &GroupRecord, now: Instant) -> Option<HeldBack> {
+        if let Some(pause) = record.pause() {
+            let by = pause.by.to_string();
+            return Some(HeldBack::Paused { by });
+        }
+        self.deferred_to(now).map(HeldBack::Sentinels)
+    }
+
+    /// Tells once that a master is down and left so on purpose.
+    fn note_held_back(&mut self, record: &GroupRecord, now: Instant, actions: &mut Vec<Action>) {
+        let Verdict::Down { evidence, .. } = self.verdict(record, now) else {
+            self.held_back_told = false;
+            return;
+        };
+        let Some(why) = self.held_back(record, now).filter(|_| !self.held_back_told) else {
+            return;
+        };
+        self.held_back_told = true;
+        actions.push(Action::Announce(Happening::HeldBack {
+            group: self.name.clone(),
+            master: record.master().endpoint.clone(),
+            evidence,
+            why,
+        }));
     }
 
     /// Nothing is begun and nothing repaired. An epoch that is open is finished all the same: its
@@ -48,6 +79,9 @@ impl Group {
                     self.failover = Failover::watching();
                 }
             }
+        }
+        if record.mandate().is_none() {
+            self.note_held_back(record, now, actions);
         }
         self.settle(record, now, actions);
         self.end_pause(record, wall, now, actions);

@@ -11,6 +11,7 @@ use super::health::{Cause, Health, Trouble};
 use super::instance_event::{CommandFailure, LinkId, ProbeCommand};
 use super::policy::GroupPolicy;
 use super::process_watch::ProcessWatch;
+use super::sentinels::Count;
 use super::stream::StreamWatch;
 use crate::model::{Endpoint, InstanceInfo, RunId};
 use limits::LimitsWatch;
@@ -54,6 +55,7 @@ pub struct Watch {
     info_failed: Option<(Instant, CommandFailure)>,
     stream: StreamWatch,
     limits: LimitsWatch,
+    sentinels: Option<Count>,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ struct OpenLink {
     limits_due: Option<Instant>,
     limits_asked: bool,
     same_host: bool,
+    count_due: Instant,
 }
 
 #[derive(Debug)]
@@ -140,6 +143,7 @@ impl Watch {
             info_failed: None,
             stream: StreamWatch::default(),
             limits: LimitsWatch::default(),
+            sentinels: None,
         }
     }
 
@@ -183,6 +187,12 @@ impl Watch {
     #[must_use]
     pub fn answered(&self) -> Option<Instant> {
         self.answered
+    }
+
+    /// How many Sentinels watch it, as counted last.
+    #[must_use]
+    pub fn sentinels(&self) -> Option<&Count> {
+        self.sentinels.as_ref()
     }
 
     /// What its replication stream did.

@@ -7,6 +7,7 @@ use crate::decision::instance_event::{
 };
 use crate::decision::policy::{Fencing, GroupPolicy};
 use crate::decision::process_watch::ProcessWatch;
+use crate::decision::sentinels::Count;
 use crate::model::{InstanceInfo, PingReply};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -47,6 +48,10 @@ impl Watch {
                 if let Some(process) = &mut self.process {
                     process.on_exited(link, now);
                 }
+            }
+            ProbeReport::SentinelsCounted { sent_at, result } => {
+                let asked_at = sent_at;
+                self.sentinels = Some(Count { asked_at, result });
             }
             // The failover that sent the order reads this one.
             ProbeReport::PromoteReplied { .. } => {}
@@ -93,6 +98,7 @@ impl Watch {
             limits_due: (policy.fencing == Fencing::Fast).then_some(now),
             limits_asked: false,
             same_host,
+            count_due: now,
         });
     }
 

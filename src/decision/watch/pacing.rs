@@ -6,6 +6,7 @@ use super::{
 use crate::decision::instance_event::ProbeCommand;
 use crate::decision::policy::{EARLY, GroupPolicy};
 use crate::decision::process_watch::ProcessWatch;
+use crate::decision::sentinels::COUNT_INTERVAL;
 use crate::model::Role;
 use std::time::{Duration, Instant};
 
@@ -80,10 +81,21 @@ impl Watch {
             self.ask_ping(policy, now, orders);
         }
         if due.info.is_some_and(|at| at <= info_soon) {
+            self.count_sentinels(now, orders);
             self.ask_info(now, orders);
         }
         if due.limits.is_some_and(|at| at <= now) {
             self.ask_limits(now, orders);
+        }
+    }
+
+    /// Goes along with an `INFO`, and before it: what that says is acted on with the count at hand.
+    fn count_sentinels(&mut self, now: Instant, orders: &mut Orders) {
+        if let Link::Open(open) = &mut self.link
+            && open.count_due <= now
+        {
+            open.count_due = now + COUNT_INTERVAL;
+            orders.push((open.link, ProbeCommand::CountSentinels));
         }
     }
 

@@ -124,6 +124,7 @@ fn describe((link, command): &(LinkId, ProbeCommand)) -> String {
         ProbeCommand::Connect => "connect",
         ProbeCommand::Disconnect => "disconnect",
         ProbeCommand::Ping => "ping",
+        ProbeCommand::CountSentinels => "count",
         ProbeCommand::AskInfo => "info",
         ProbeCommand::WatchProcess(number) => &format!("watch {number}"),
         ProbeCommand::AskLimits => "limits",

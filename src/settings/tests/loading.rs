@@ -62,6 +62,7 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         lag_max: None,
         cooldown: Duration::from_secs(10),
         failovers_max: 10,
+        take_over: false,
         excluded: BTreeSet::new(),
         fencing: Fencing::Fast,
         isolation_after: Duration::from_secs(1),
