@@ -126,7 +126,8 @@ impl Node {
             .cloned()
             .collect();
         Ok(Self {
-            supervisor: Supervisor::new(node.clone(), policies, records, wall),
+            supervisor: Supervisor::new(node.clone(), policies, records, wall)
+                .among(BTreeSet::clone(&peers)),
             engine: Engine::new(settings, recovered, wall.at)?,
             node,
             peers,
@@ -246,6 +247,7 @@ impl Node {
     }
 
     fn on_message(&mut self, peer: NodeId, life: Life, message: PeerMessage, turn: &mut Turn) {
+        self.supervisor.hear(&peer, turn.now);
         match message {
             PeerMessage::Engine(message) => {
                 if let Err(refused) = self.engine.receive(&peer, message) {
@@ -395,7 +397,9 @@ impl Node {
             || self
                 .confirm_at
                 .is_some_and(|committed| status.applied >= committed);
-        if confirmed && !self.supervisor.is_confirmed() {
+        if confirmed && self.supervisor.awaits_confirmation() {
+            // What a leader said before anything more happened confirms nothing of it.
+            self.confirm_at = None;
             turn.pending
                 .extend(self.supervisor.handle(Event::Confirmed, turn.now));
         }

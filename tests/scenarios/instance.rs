@@ -2,7 +2,7 @@
 
 use promoterd::decision::CommandFailure;
 use promoterd::model::{
-    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicationHistory,
+    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicaAck, ReplicationHistory,
     ReplicationId, ReplicationOffset, Role, RunId, WriteLimits,
 };
 
@@ -161,6 +161,7 @@ impl Instance {
                 endpoint: endpoint(&replica.name),
                 online: true,
                 offset: ReplicationOffset(replica.offset),
+                ack: ReplicaAck::default(),
             });
         Role::Master {
             replicas: replicas.collect(),

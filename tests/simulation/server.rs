@@ -1,7 +1,7 @@
 //! A simulated Redis server: its process, its role, and its replication history as Redis keeps it.
 
 use promoterd::model::{
-    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicationHistory,
+    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicaAck, ReplicationHistory,
     ReplicationId, ReplicationOffset, Role, RunId, SplitMix, WriteLimits,
 };
 
@@ -94,6 +94,8 @@ pub struct Server {
     /// What it says of writing now, and by its own configuration file.
     pub limits: WriteLimits,
     pub configured_limits: WriteLimits,
+    /// When its master last had an acknowledgement of it.
+    pub acked_at: Micros,
 }
 
 impl Server {
@@ -291,6 +293,7 @@ pub fn info(servers: &[Server], index: usize, now: Micros) -> InstanceInfo {
                     endpoint: replica.endpoint.clone(),
                     online: true,
                     offset: replica.history.offset,
+                    ack: ReplicaAck::read(now / 1_000_000 - replica.acked_at / 1_000_000, Some(now)),
                 })
                 .collect(),
         },
