@@ -7,7 +7,7 @@ use tokio::runtime;
 use tracing_subscriber::EnvFilter;
 
 use super::{EXIT_FAILURE, EXIT_SETTINGS, complain, load_settings};
-use crate::daemon::{Daemon, DaemonError};
+use crate::daemon::{Daemon, DaemonError, Ended};
 use crate::settings::{LogFormat, Settings};
 
 pub(super) fn run() -> u8 {
@@ -38,13 +38,16 @@ fn run_daemon(settings: Settings) -> Result<(), DaemonError> {
         .build()
         .map_err(|error| DaemonError::Start(error.into()))?;
     runtime.block_on(async {
-        let daemon = Daemon::start(settings).await?;
-        // A task, for it wakes up often: each time, the future of `block_on` itself would cost a write to
-        // an eventfd and two more calls of `epoll_wait`.
-        match tokio::spawn(daemon.run()).await {
-            Ok(outcome) => outcome,
-            // Nobody aborts it.
-            Err(error) => panic::resume_unwind(error.into_panic()),
+        loop {
+            let daemon = Daemon::start(settings.clone()).await?;
+            // A task, for it wakes up often: each time, the future of `block_on` itself would cost a write
+            // to an eventfd and two more calls of `epoll_wait`.
+            match tokio::spawn(daemon.run()).await {
+                Ok(Ok(Ended::StartAgain)) => {}
+                Ok(outcome) => return outcome.map(drop),
+                // Nobody aborts it.
+                Err(error) => panic::resume_unwind(error.into_panic()),
+            }
         }
     })
 }

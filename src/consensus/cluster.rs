@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::model::{LogIndex, NodeId, SplitMix, Term};
+use crate::model::{ClusterId, Incarnation, LogIndex, NodeId, SplitMix, Term};
 
 /// One voter: an engine, the bytes on its disk, and a state machine that remembers all it applied.
 pub(super) struct Member {
@@ -136,7 +136,7 @@ impl Cluster {
                 }
                 _ => write(member, &identity, &replace),
             },
-            None => {}
+            Some((_, Batch::Begin(_))) | None => {}
         }
     }
 
@@ -145,10 +145,11 @@ impl Cluster {
         let settings = self.settings(node);
         let now = self.now;
         let member = self.member(node);
-        let recovered = recover(&identity, &member.log, member.snapshot.as_deref()).unwrap();
+        let mut recovered = recover(&identity, &member.log, member.snapshot.as_deref()).unwrap();
         member.log.truncate(recovered.valid_length);
         if member.log.is_empty() {
-            member.log = begin(&identity, Position::default());
+            member.log = begin(&identity, &founder(&identity), Position::default());
+            recovered.seat = Some(founder(&identity));
         }
         member.applied = recovered.snapshot.as_ref().map_or(Vec::new(), decode_state);
         member.engine = Some(Engine::new(settings, recovered, now).unwrap());
@@ -343,6 +344,19 @@ impl Cluster {
     }
 }
 
+/// These clusters are born: each voter bears the incarnation 1.
+fn founder(identity: &Identity) -> Seat {
+    let founders = identity.voters.iter();
+    let founders = founders.map(|voter| (voter.clone(), Incarnation(1)));
+    Seat {
+        stage: Stage::Member {
+            cluster: ClusterId(1),
+            founders: founders.collect(),
+        },
+        ..Seat::new(Incarnation(1))
+    }
+}
+
 fn decode_state(snapshot: &SnapshotData) -> Vec<LogEntry> {
     postcard::from_bytes(&snapshot.state).unwrap()
 }
@@ -355,13 +369,14 @@ fn write(member: &mut Member, identity: &Identity, batch: &Batch) {
         } => {
             encode(&mut member.log, hard_state.as_ref(), entries);
         }
+        Batch::Begin(_) => panic!("an engine never begins a directory"),
         Batch::Replace {
             snapshot,
             hard_state,
             entries,
         } => {
             member.snapshot = Some(encode_snapshot(snapshot));
-            member.log = begin(identity, snapshot.position);
+            member.log = begin(identity, &founder(identity), snapshot.position);
             encode(&mut member.log, Some(hard_state), entries);
         }
     }

@@ -59,7 +59,9 @@ fn replace(index: u64, last: u64) -> Batch {
 }
 
 fn reopen(directory: &Path) -> Recovered {
-    LogFile::open(directory, &identity()).unwrap().1
+    LogFile::open(directory, &identity(), Incarnation(7))
+        .unwrap()
+        .1
 }
 
 fn indexes(recovered: &Recovered) -> Vec<u64> {
@@ -74,8 +76,9 @@ fn indexes(recovered: &Recovered) -> Vec<u64> {
 fn what_was_written_is_there_after_a_restart() {
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join("state");
-    let (mut log, recovered) = LogFile::open(&directory, &identity()).unwrap();
-    assert_eq!(recovered, Recovered::default());
+    let (mut log, recovered) = LogFile::open(&directory, &identity(), Incarnation(7)).unwrap();
+    assert_eq!(recovered.seat.unwrap().starts, 1);
+    assert!(recovered.entries.is_empty());
     let mode = fs::metadata(&directory).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
     for index in 1..=3 {
@@ -91,13 +94,14 @@ fn what_was_written_is_there_after_a_restart() {
 #[test]
 fn a_torn_batch_is_cut_off_and_the_next_one_takes_its_place() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut log, _) = LogFile::open(directory.path(), &identity()).unwrap();
+    let (mut log, _) = LogFile::open(directory.path(), &identity(), Incarnation(7)).unwrap();
     log.write(&append(1)).unwrap();
     let end = log.position;
     log.write(&append(2)).unwrap();
     log.file.write_all_at(&[0; 50], end + 60).unwrap();
     drop(log);
-    let (mut log, recovered) = LogFile::open(directory.path(), &identity()).unwrap();
+    let (mut log, recovered) =
+        LogFile::open(directory.path(), &identity(), Incarnation(7)).unwrap();
     assert_eq!(indexes(&recovered), [1]);
     assert!(recovered.torn_length > 0);
     log.write(&append(2)).unwrap();
@@ -108,12 +112,12 @@ fn a_torn_batch_is_cut_off_and_the_next_one_takes_its_place() {
 #[test]
 fn a_second_process_is_told_who_holds_the_directory() {
     let directory = tempfile::tempdir().unwrap();
-    let held = LogFile::open(directory.path(), &identity()).unwrap();
-    let refused = LogFile::open(directory.path(), &identity()).unwrap_err();
+    let held = LogFile::open(directory.path(), &identity(), Incarnation(7)).unwrap();
+    let refused = LogFile::open(directory.path(), &identity(), Incarnation(7)).unwrap_err();
     let pid = std::process::id().to_string();
     assert!(matches!(&refused, LogError::Locked { holder, .. } if *holder == pid));
     drop(held);
-    assert!(LogFile::open(directory.path(), &identity()).is_ok());
+    assert!(LogFile::open(directory.path(), &identity(), Incarnation(7)).is_ok());
 }
 
 #[test]
@@ -121,7 +125,7 @@ fn a_compaction_interrupted_after_any_step_loses_nothing() {
     for step in 0..=4 {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        let (mut log, _) = LogFile::open(path, &identity()).unwrap();
+        let (mut log, _) = LogFile::open(path, &identity(), Incarnation(7)).unwrap();
         for index in 1..=5 {
             log.write(&append(index)).unwrap();
         }
@@ -139,7 +143,7 @@ fn a_compaction_interrupted_after_any_step_loses_nothing() {
             }
         }
         drop(log);
-        let (mut log, recovered) = LogFile::open(path, &identity()).unwrap();
+        let (mut log, recovered) = LogFile::open(path, &identity(), Incarnation(7)).unwrap();
         let (base, left) = match step {
             0 => (None, vec![1, 2, 3, 4, 5]),
             1..=3 => (Some(snapshot(3)), vec![4, 5]),
@@ -160,14 +164,14 @@ fn what_is_written_after_an_interrupted_install_is_there_after_the_next_restart(
     for snapshot_index in [3, 5, 8] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        let (mut log, _) = LogFile::open(path, &identity()).unwrap();
+        let (mut log, _) = LogFile::open(path, &identity(), Incarnation(7)).unwrap();
         for index in 1..=5 {
             log.write(&append(index)).unwrap();
         }
         // The power goes between the two files.
         log.replace_snapshot(&snapshot(snapshot_index)).unwrap();
         drop(log);
-        let (mut log, recovered) = LogFile::open(path, &identity()).unwrap();
+        let (mut log, recovered) = LogFile::open(path, &identity(), Incarnation(7)).unwrap();
         let next = indexes(&recovered)
             .last()
             .copied()
@@ -189,7 +193,7 @@ fn what_is_written_after_an_interrupted_install_is_there_after_the_next_restart(
 #[test]
 fn writing_goes_on_when_the_zeros_ahead_run_out() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut log, _) = LogFile::open(directory.path(), &identity()).unwrap();
+    let (mut log, _) = LogFile::open(directory.path(), &identity(), Incarnation(7)).unwrap();
     let large = |index| Batch::Append {
         hard_state: None,
         entries: vec![LogEntry {
@@ -211,7 +215,7 @@ fn writing_goes_on_when_the_zeros_ahead_run_out() {
 #[test]
 fn a_failed_write_is_the_last() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut log, _) = LogFile::open(directory.path(), &identity()).unwrap();
+    let (mut log, _) = LogFile::open(directory.path(), &identity(), Incarnation(7)).unwrap();
     let unwritable = File::open(log.path()).unwrap();
     let writable = std::mem::replace(&mut log.file, unwritable);
     assert!(matches!(log.write(&append(1)), Err(LogError::Io { .. })));
@@ -225,7 +229,7 @@ fn a_failed_write_is_the_last() {
 #[test]
 fn the_writer_reports_each_batch_and_finishes_before_it_is_gone() {
     let directory = tempfile::tempdir().unwrap();
-    let (log, _) = LogFile::open(directory.path(), &identity()).unwrap();
+    let (log, _) = LogFile::open(directory.path(), &identity(), Incarnation(7)).unwrap();
     let (done, outcomes) = mpsc::channel();
     let writer = LogWriter::start(log, move |outcome| done.send(outcome.is_ok()).unwrap()).unwrap();
     for index in 1..=3 {
@@ -239,7 +243,7 @@ fn the_writer_reports_each_batch_and_finishes_before_it_is_gone() {
 #[test]
 fn the_writer_stops_at_its_first_error() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut log, _) = LogFile::open(directory.path(), &identity()).unwrap();
+    let (mut log, _) = LogFile::open(directory.path(), &identity(), Incarnation(7)).unwrap();
     log.file = File::open(log.path()).unwrap();
     let (done, outcomes) = mpsc::channel();
     let writer = LogWriter::start(log, move |outcome| done.send(outcome.is_ok()).unwrap()).unwrap();

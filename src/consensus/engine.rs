@@ -10,11 +10,12 @@ use super::guard::{Refused, View};
 use super::log::Recovered;
 use super::message::{Body, Message, PAYLOAD_LENGTH_MAX, STATE_LENGTH_MAX};
 use super::raft::{Voters, entry_to_raft, logger, position};
+use super::seat::{OWN_ENTRY, Promise, Rejoin, Seats, Standing};
 use super::settings::{EngineSettings, InvalidSettings, ticks};
 use super::status::{BACKLOG_MAX, CompactError, Progress, ProposeError, Ready, Role, Status};
 use super::storage::Storage;
 use super::succession::Succession;
-use crate::model::{LogIndex, NodeId, SplitMix, Term};
+use crate::model::{Incarnation, LogIndex, NodeId, SplitMix, Term};
 
 /// Most bytes of entries in one message, unless a single one is longer.
 const APPEND_LENGTH_MAX: u64 = 512 * 1024;
@@ -40,6 +41,18 @@ pub struct Engine {
     /// When each follower that we await an answer from was sent a snapshot.
     pub(super) snapshots_sent: BTreeMap<u64, Instant>,
     pub(super) succession: Option<Succession>,
+    /// Our state directory, and whether its cluster is born.
+    pub(super) incarnation: Incarnation,
+    pub(super) awake: bool,
+    pub(super) standing: Standing,
+    /// Who speaks for which voter: as applied, and what of the log is not applied yet.
+    pub(super) seats: Seats,
+    pub(super) rejoins: BTreeMap<LogIndex, Rejoin>,
+    /// While we lead: who is brought up to date and not counted.
+    pub(super) learners: BTreeMap<u64, Incarnation>,
+    pub(super) promised: Promise,
+    /// How far the log is committed is to be written down with the next batch.
+    pub(super) keep_commit: bool,
 }
 
 /// A batch on its way to the disk, and what may happen once it is there.
@@ -54,6 +67,8 @@ impl Engine {
     /// Continues from what the disk holds; nothing of it is handed out again but entries behind the
     /// snapshot, once they are known to be committed. A single voter leads at once.
     ///
+    /// Before its cluster is born it does nothing; see [`Engine::take_seat`].
+    ///
     /// # Errors
     /// [`InvalidSettings`] with which no leader could ever be elected.
     pub fn new(
@@ -64,7 +79,10 @@ impl Engine {
         settings.check()?;
         let voters = Voters::new(settings.voters.iter().cloned());
         let number = voters.number(&settings.node).unwrap_or_default();
+        let seat = recovered.seat.clone();
+        let promised = recovered.promise();
         let hard_state = recovered.hard_state;
+        let entries = recovered.entries.clone();
         let storage = Storage::new(
             voters.hard_state_to_raft(&hard_state),
             voters.snapshot_to_raft(recovered.snapshot.unwrap_or_default()),
@@ -85,14 +103,30 @@ impl Engine {
             compacted: false,
             snapshots_sent: BTreeMap::new(),
             succession: None,
+            incarnation: Incarnation::default(),
+            awake: false,
+            standing: Standing::Unborn,
+            seats: Seats::default(),
+            rejoins: BTreeMap::new(),
+            learners: BTreeMap::new(),
+            promised,
+            keep_commit: false,
         };
+        engine.note_rejoins(&entries);
         engine.draw_election_timeout();
-        if engine.voters.is_single() {
-            let elected = engine.raft.campaign();
-            assert!(elected.is_ok(), "a single voter elects itself");
-            engine.draw_election_timeout();
+        if let Some(seat) = seat {
+            engine.take_seat(&seat);
         }
         Ok(engine)
+    }
+
+    /// A single voter needs nobody.
+    pub(super) fn stand_alone(&mut self) {
+        if self.voters.is_single() && self.raft.raft.state != StateRole::Leader {
+            let elected = self.raft.campaign();
+            assert!(elected.is_ok(), "a single voter elects itself");
+            self.draw_election_timeout();
+        }
     }
 
     /// Lets time pass until `now`. An earlier moment than the last changes nothing.
@@ -103,12 +137,13 @@ impl Engine {
         let elapsed = ticks(now.saturating_duration_since(self.clock));
         let span_max = 2 * ticks(self.settings.election_timeout_max);
         self.clock += Duration::from_millis(elapsed as u64);
-        if self.is_installing() {
+        if self.is_installing() || self.standing != Standing::Voter {
             return;
         }
         for _ in 0..elapsed.min(span_max) {
             if self.raft.tick() {
                 self.draw_election_timeout();
+                self.forget_learners();
             }
         }
         self.succeed(now);
@@ -126,7 +161,7 @@ impl Engine {
                 .randomized_election_timeout()
                 .saturating_sub(raft.election_elapsed),
         };
-        if self.is_installing() {
+        if self.is_installing() || self.standing != Standing::Voter {
             return None;
         }
         let by_tick = self.clock + Duration::from_millis(remaining.max(1) as u64);
@@ -147,6 +182,15 @@ impl Engine {
         };
         if self.is_installing() {
             return Err(Refused::Installing);
+        }
+        let is_copying = message.body.is_about_copying();
+        match self.standing {
+            Standing::Unborn => return Err(Refused::Unborn),
+            Standing::Rejoining if !is_copying => return Err(Refused::Rejoining),
+            Standing::Rejoining | Standing::Voter => {}
+        }
+        if self.learners.contains_key(&number) && !is_copying {
+            return Err(Refused::NotSeated { from: from.clone() });
         }
         self.view().admit(from, &message)?;
         if matches!(message.body, Body::HeartbeatAnswer { .. }) {
@@ -171,7 +215,8 @@ impl Engine {
             return Err(ProposeError::NotLeader { leader });
         }
         let length = payload.len();
-        if length == 0 || length > PAYLOAD_LENGTH_MAX {
+        let is_reserved = payload.first() == Some(&OWN_ENTRY);
+        if length == 0 || length > PAYLOAD_LENGTH_MAX || is_reserved {
             return Err(ProposeError::Length { length });
         }
         if self.raft.raft.lead_transferee.is_some() {
@@ -236,7 +281,10 @@ impl Engine {
 
     /// What there is to do; none while a batch is on its way to the disk, and when there is nothing.
     pub fn take_ready(&mut self) -> Option<Ready> {
-        while self.outstanding.is_none() && (self.compacted || self.raft.has_ready()) {
+        self.forget_learners();
+        while self.outstanding.is_none()
+            && (self.compacted || self.keep_commit || self.raft.has_ready())
+        {
             let ready = self.next_ready();
             if ready != Ready::default() {
                 return Some(ready);
@@ -253,6 +301,7 @@ impl Engine {
         let outstanding = self.outstanding.take();
         let outstanding = outstanding.expect("a batch is on its way to the disk");
         self.durable = outstanding.hard_state;
+        self.note_promises(&outstanding.progress.send);
         self.raft.on_persist_ready(outstanding.ready);
         if let Some(snapshot) = &outstanding.progress.install {
             self.raft.advance_apply_to(snapshot.position.index.0);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::seat::Seat;
 use crate::model::{LogIndex, NodeId, Term};
 
 /// Bytes that the engine carries and never looks into. A clone shares them.
@@ -147,4 +148,7 @@ pub enum Batch {
         /// All entries behind the snapshot, without a gap.
         entries: Vec<LogEntry>,
     },
+    /// Takes the place of all that is there: what the directory says of itself, and an empty log. Only
+    /// before the cluster is born for this node.
+    Begin(Seat),
 }

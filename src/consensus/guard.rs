@@ -28,8 +28,8 @@ pub enum Refused {
     },
     /// The leader holds that we have entries which we do not have.
     #[error(
-        "leader {from} holds that this node has entry {committed}, its log ends at {last}: its state was lost; \
-         while all other voters are up, restart promoterd on {from}, so that this node gets everything anew"
+        "leader {from} holds that this node has entry {committed}, its log ends at {last}: some of it was \
+         lost; stop this node and empty its state directory, and it rejoins"
     )]
     LostEntries {
         /// The leader.
@@ -42,7 +42,7 @@ pub enum Refused {
     /// A follower acknowledges what this leader never sent.
     #[error(
         "{from} acknowledges entry {index}, the leader's log ends at {last}: this node's state was lost; \
-         stop it, and start it with an empty state directory while all other voters are up"
+         stop it, and start it with an empty state directory"
     )]
     UnsentEntries {
         /// The follower.
@@ -81,6 +81,26 @@ pub enum Refused {
         /// Where.
         index: LogIndex,
     },
+    /// This node's cluster is not born yet.
+    #[error("this node's cluster is not born yet: its other voters have to be there first")]
+    Unborn,
+    /// This node's state directory is new, and has no vote.
+    #[error("this node's state directory is new: it votes once the leader has let it rejoin")]
+    Rejoining,
+    /// What a state directory says that was not let in cannot be counted.
+    #[error("{from} may not be counted before it has rejoined")]
+    NotSeated {
+        /// The sender.
+        from: NodeId,
+    },
+    /// Another state directory speaks for the voter.
+    #[error(
+        "another state directory has taken the place of the one that {from} has: stop it, or empty it"
+    )]
+    Superseded {
+        /// The sender.
+        from: NodeId,
+    },
     /// A snapshot is being written; until it is durable nothing else is taken in.
     #[error("this node is writing a snapshot: the sender will repeat itself")]
     Installing,
@@ -97,7 +117,13 @@ impl Refused {
             | Self::UnsentEntries { .. }
             | Self::UnaskedVote { .. }
             | Self::OtherHistory { .. } => true,
-            Self::NotAVoter { .. } | Self::NotTheLeader { .. } | Self::Installing => false,
+            Self::NotAVoter { .. }
+            | Self::NotTheLeader { .. }
+            | Self::Unborn
+            | Self::Rejoining
+            | Self::NotSeated { .. }
+            | Self::Superseded { .. }
+            | Self::Installing => false,
         }
     }
 }

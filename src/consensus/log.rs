@@ -13,10 +13,11 @@ use thiserror::Error;
 
 use super::entry::{HardState, LogEntry, Position, SnapshotData};
 use super::frame::{push_frame, torn_length, whole_frame, without_zeros};
-use crate::model::{LogIndex, NodeId};
+use super::seat::{Promise, Seat, Stage};
+use crate::model::{Incarnation, LogIndex, NodeId};
 
 /// Seven bytes that name the kind of file, and the version of its format.
-const LOG_MAGIC: [u8; 8] = *b"promlog\x01";
+const LOG_MAGIC: [u8; 8] = *b"promlog\x02";
 const SNAPSHOT_MAGIC: [u8; 8] = *b"promsnp\x01";
 
 /// Whose log it is.
@@ -31,6 +32,8 @@ pub struct Identity {
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
     identity: Identity,
+    /// What the directory says of itself.
+    seat: Seat,
     /// What the snapshot that this log continues contains.
     base: Position,
 }
@@ -44,6 +47,8 @@ struct Record {
 /// What a node knows after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovered {
+    /// What the state directory says of itself; none when it has not even begun, see [`begin`].
+    pub seat: Option<Seat>,
     /// The hard state.
     pub hard_state: HardState,
     /// The state at the start of the log, for the state machine to begin with.
@@ -56,13 +61,37 @@ pub struct Recovered {
     pub torn_length: usize,
 }
 
+impl Recovered {
+    /// Counts a start, of a directory that bears `fresh` where it is new, and returns what it says of
+    /// itself from now on.
+    pub fn start(&mut self, fresh: Incarnation) -> Seat {
+        let seat = self.seat.get_or_insert_with(|| Seat::new(fresh));
+        seat.starts += 1;
+        seat.clone()
+    }
+
+    /// How far the promises go that this state knows of.
+    #[must_use]
+    pub fn promise(&self) -> Promise {
+        let base = self
+            .snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.position.index);
+        let last = self.entries.last().map(|entry| entry.index);
+        Promise {
+            term: self.hard_state.term,
+            index: last.or(base).unwrap_or_default(),
+        }
+    }
+}
+
 /// Why what is on the disk cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RecoverError {
     /// Damage with whole frames behind it: no crash does that.
     #[error(
-        "damaged at byte {offset}, with good data from byte {next} on: while all other voters are up, \
-         remove this node's state directory"
+        "damaged at byte {offset}, with good data from byte {next} on: empty this node's \
+         state directory, and it rejoins"
     )]
     Damaged {
         /// Where the damage begins.
@@ -72,8 +101,7 @@ pub enum RecoverError {
     },
     /// Frames that are whole, and contradict each other.
     #[error(
-        "contradicts itself at byte {offset} ({what}): while all other voters are up, remove this node's \
-         state directory"
+        "contradicts itself at byte {offset} ({what}): empty this node's state directory, and it rejoins"
     )]
     Inconsistent {
         /// Where the frame ends that shows it.
@@ -83,7 +111,7 @@ pub enum RecoverError {
     },
     /// Written by another version, or no file of ours.
     #[error(
-        "not in format 1 of promoterd: start the version that wrote it, or remove the state directory"
+        "not in format 2 of promoterd: start the version that wrote it, or remove the state directory"
     )]
     UnknownFormat,
     /// Copied from another node, or the node was renamed.
@@ -98,42 +126,46 @@ pub enum RecoverError {
     },
     /// Written with other voters.
     #[error(
-        "written with voters {found}, the settings say {expected}: put PROMOTERD_PEERS back; editing it does not \
-         change the voters of a living cluster"
+        "belongs to a living cluster of the voters {found}, PROMOTERD_PEERS says {expected} ({difference}): \
+         put the names back. Addresses may be edited. To replace the machine of a voter keep its name, and \
+         start it with an empty state directory. To change the names: stop promoterd on all hosts, empty \
+         PROMOTERD_STATE_DIR on each, start all with the same PROMOTERD_PEERS; the groups are found again"
     )]
     OtherVoters {
         /// As written.
         found: String,
         /// As set.
         expected: String,
+        /// Who was added, who is missing.
+        difference: String,
     },
     /// The log goes on from a snapshot that is not there.
     #[error(
-        "continues a snapshot at entry {base} that is missing or older: while all other voters are up, \
-         remove this node's state directory"
+        "continues a snapshot at entry {base} that is missing or older: empty this node's \
+         state directory, and it rejoins"
     )]
     SnapshotMissing {
         /// Where it ends.
         base: LogIndex,
     },
-    /// There is a snapshot and no log.
-    #[error(
-        "is missing beside its snapshot: while all other voters are up, remove this node's state directory"
-    )]
-    LogMissing,
     /// The snapshot's CRC is wrong.
-    #[error(
-        "snapshot is damaged: while all other voters are up, remove this node's state directory"
-    )]
+    #[error("snapshot is damaged: empty this node's state directory, and it rejoins")]
     DamagedSnapshot,
 }
 
 /// The first bytes of a log that continues at `base`.
 #[must_use]
-pub fn begin(identity: &Identity, base: Position) -> Vec<u8> {
+pub fn begin(identity: &Identity, seat: &Seat, base: Position) -> Vec<u8> {
     let mut bytes = LOG_MAGIC.to_vec();
-    let identity = identity.clone();
-    push_frame(&mut bytes, &Header { identity, base });
+    let (identity, seat) = (identity.clone(), seat.clone());
+    push_frame(
+        &mut bytes,
+        &Header {
+            identity,
+            seat,
+            base,
+        },
+    );
     bytes
 }
 
@@ -188,8 +220,15 @@ pub fn recover(
     if check_magic(log, LOG_MAGIC).is_ok() {
         if let Some((body, end)) = whole_frame(log, LOG_MAGIC.len()) {
             let header: Header = decode(body, end)?;
-            check_identity(identity, header.identity)?;
+            if let Err(error) = check_identity(identity, header.identity) {
+                return match header.seat.stage {
+                    // Nothing was promised to anybody yet, so the settings may still change.
+                    Stage::Empty | Stage::Forming { .. } => Ok(Recovered::default()),
+                    Stage::Member { .. } => Err(error),
+                };
+            }
             replay.base = header.base;
+            replay.seat = Some(header.seat);
             offset = end;
             while let Some((body, end)) = whole_frame(log, offset) {
                 replay.add(decode(body, end)?, identity, end)?;
@@ -200,9 +239,8 @@ pub fn recover(
         return Err(RecoverError::UnknownFormat);
     }
     let torn_length = torn_length(log, offset)?;
-    if offset == 0 && snapshot.is_some() {
-        return Err(RecoverError::LogMissing);
-    }
+    // The log says whose directory it is: without it, a snapshot counts for nothing.
+    let snapshot = snapshot.filter(|_| offset > 0);
     let mut recovered = replay.finish(snapshot, offset)?;
     recovered.torn_length = torn_length;
     Ok(recovered)
@@ -211,6 +249,7 @@ pub fn recover(
 /// The log as it is read, frame by frame.
 #[derive(Debug, Default)]
 struct Replay {
+    seat: Option<Seat>,
     base: Position,
     hard_state: HardState,
     entries: Vec<LogEntry>,
@@ -292,6 +331,7 @@ impl Replay {
         }
         hard_state.committed = hard_state.committed.clamp(at.index, last.index);
         Ok(Recovered {
+            seat: self.seat,
             hard_state,
             snapshot,
             entries: self.entries,
@@ -332,15 +372,26 @@ fn check_identity(expected: &Identity, found: Identity) -> Result<(), RecoverErr
     }
     if found.voters != expected.voters {
         return Err(RecoverError::OtherVoters {
-            found: join(&found.voters),
-            expected: join(&expected.voters),
+            found: join(found.voters.iter()),
+            expected: join(expected.voters.iter()),
+            difference: difference(&found.voters, &expected.voters),
         });
     }
     Ok(())
 }
 
-fn join(voters: &BTreeSet<NodeId>) -> String {
-    let names: Vec<&str> = voters.iter().map(NodeId::as_str).collect();
+fn difference(before: &BTreeSet<NodeId>, after: &BTreeSet<NodeId>) -> String {
+    let added = join(after.difference(before));
+    let missing = join(before.difference(after));
+    match (added.is_empty(), missing.is_empty()) {
+        (false, false) => format!("{added} added, {missing} missing"),
+        (false, true) => format!("{added} added"),
+        (true, _) => format!("{missing} missing"),
+    }
+}
+
+fn join<'a>(voters: impl Iterator<Item = &'a NodeId>) -> String {
+    let names: Vec<&str> = voters.map(NodeId::as_str).collect();
     names.join(",")
 }
 

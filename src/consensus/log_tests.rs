@@ -2,7 +2,7 @@
 
 use super::super::frame::FRAME_HEAD;
 use super::*;
-use crate::model::Term;
+use crate::model::{ClusterId, Term};
 
 fn identity() -> Identity {
     Identity {
@@ -12,6 +12,20 @@ fn identity() -> Identity {
             .map(|name| name.parse().unwrap())
             .collect(),
     }
+}
+
+fn seat(stage: Stage) -> Seat {
+    Seat {
+        stage,
+        ..Seat::new(Incarnation(7))
+    }
+}
+
+fn member() -> Seat {
+    seat(Stage::Member {
+        cluster: ClusterId(9),
+        founders: [("a".parse().unwrap(), Incarnation(7))].into(),
+    })
 }
 
 fn at(index: u64, term: u64) -> Position {
@@ -46,7 +60,7 @@ fn snapshot(index: u64, term: u64) -> SnapshotData {
 
 /// A log of four batches, and where each ends.
 fn log() -> (Vec<u8>, Vec<usize>) {
-    let mut bytes = begin(&identity(), Position::default());
+    let mut bytes = begin(&identity(), &member(), Position::default());
     let mut ends = vec![bytes.len()];
     encode(&mut bytes, Some(&hard_state(1, "b", 0)), &[]);
     ends.push(bytes.len());
@@ -161,11 +175,13 @@ fn a_log_of_somebody_else_is_refused_with_both_names() {
     grown.voters.insert("d".parse().unwrap());
     let refused = recover(&grown, &bytes, None).unwrap_err().to_string();
     assert!(
-        refused.starts_with("written with voters a,b,c, the settings say a,b,c,d:"),
+        refused.starts_with(
+            "belongs to a living cluster of the voters a,b,c, PROMOTERD_PEERS says a,b,c,d (d "
+        ),
         "{refused}"
     );
     let mut later = bytes;
-    later[7] = 2;
+    later[7] = 3;
     assert_eq!(recover_log(&later), Err(RecoverError::UnknownFormat));
     assert_eq!(
         recover_log(b"not a log at all"),
@@ -222,7 +238,7 @@ fn a_snapshot_newer_than_the_log_takes_the_place_of_what_it_contains() {
 
 #[test]
 fn a_log_without_the_snapshot_that_it_continues_is_refused_and_so_is_the_reverse() {
-    let mut bytes = begin(&identity(), at(10, 3));
+    let mut bytes = begin(&identity(), &member(), at(10, 3));
     encode(&mut bytes, Some(&hard_state(3, "a", 10)), &[entry(11, 3)]);
     let base = LogIndex(10);
     let missing = Err(RecoverError::SnapshotMissing { base });
@@ -233,7 +249,7 @@ fn a_log_without_the_snapshot_that_it_continues_is_refused_and_so_is_the_reverse
     assert!(recover(&identity(), &bytes, Some(&file(10, 3))).is_ok());
     assert_eq!(
         recover(&identity(), &[], Some(&file(10, 3))),
-        Err(RecoverError::LogMissing)
+        Ok(Recovered::default())
     );
 }
 
@@ -251,7 +267,7 @@ fn a_damaged_snapshot_is_refused_whatever_byte_it_is() {
 
 #[test]
 fn a_commit_index_beyond_what_is_left_is_taken_back_to_it() {
-    let mut bytes = begin(&identity(), Position::default());
+    let mut bytes = begin(&identity(), &member(), Position::default());
     encode(&mut bytes, Some(&hard_state(4, "a", 9)), &[entry(1, 4)]);
     let recovered = recover_log(&bytes).unwrap();
     assert_eq!(recovered.hard_state, hard_state(4, "a", 1));
@@ -269,4 +285,35 @@ proptest::proptest! {
         let _ = recover_log(&bytes);
         let _ = decode_snapshot(&tail);
     }
+}
+
+#[test]
+fn before_its_cluster_is_born_a_directory_may_have_other_voters() {
+    let mut grown = identity();
+    grown.voters.insert("d".parse().unwrap());
+    for (stage, may) in [
+        (Stage::Empty, true),
+        (
+            Stage::Forming {
+                cluster: ClusterId(9),
+            },
+            true,
+        ),
+        (member().stage, false),
+    ] {
+        let bytes = begin(&identity(), &seat(stage), Position::default());
+        let recovered = recover(&grown, &bytes, None);
+        assert_eq!(recovered.is_ok(), may);
+        assert!(recovered.is_err() || recovered == Ok(Recovered::default()));
+    }
+}
+
+#[test]
+fn each_start_is_counted_and_only_a_new_directory_gets_a_new_incarnation() {
+    let mut recovered = recover_log(&[]).unwrap();
+    let fresh = recovered.start(Incarnation(1));
+    assert_eq!((fresh.incarnation, fresh.starts), (Incarnation(1), 1));
+    let bytes = begin(&identity(), &fresh, Position::default());
+    let again = recover_log(&bytes).unwrap().start(Incarnation(2));
+    assert_eq!((again.incarnation, again.starts), (Incarnation(1), 2));
 }

@@ -104,6 +104,43 @@ pub enum Body {
     StandNow,
 }
 
+impl Body {
+    /// Whether it answers: it counts for something, if its sender may be counted.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Appended { .. }
+            | Self::AppendRefused { .. }
+            | Self::HeartbeatAnswer { .. }
+            | Self::PreVote { .. }
+            | Self::Vote { .. } => true,
+            Self::Append { .. }
+            | Self::Heartbeat { .. }
+            | Self::RequestPreVote { .. }
+            | Self::RequestVote { .. }
+            | Self::Snapshot { .. }
+            | Self::StandNow => false,
+        }
+    }
+
+    /// Whether it serves to bring a log up to date, and no election.
+    pub(super) fn is_about_copying(&self) -> bool {
+        match self {
+            Self::Append { .. }
+            | Self::Appended { .. }
+            | Self::AppendRefused { .. }
+            | Self::Heartbeat { .. }
+            | Self::HeartbeatAnswer { .. }
+            | Self::Snapshot { .. } => true,
+            Self::RequestPreVote { .. }
+            | Self::PreVote { .. }
+            | Self::RequestVote { .. }
+            | Self::Vote { .. }
+            | Self::StandNow => false,
+        }
+    }
+}
+
 /// What no honest engine would say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Absurd {

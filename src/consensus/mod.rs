@@ -18,10 +18,13 @@ mod entry;
 mod frame;
 mod guard;
 mod log;
+mod membership;
 mod message;
 mod raft;
 mod ready;
+mod seat;
 mod settings;
+mod standing;
 mod status;
 mod storage;
 mod succession;
@@ -32,14 +35,16 @@ mod cluster;
 #[cfg(test)]
 mod hostile;
 
-pub use disk::{LogError, LogFile};
+pub use disk::{LogError, LogFile, set_aside};
 pub use engine::Engine;
 pub use entry::{Batch, CommittedEntry, HardState, LogEntry, Payload, Position, SnapshotData};
 pub use guard::Refused;
 pub use log::{
     Identity, RecoverError, Recovered, begin, decode_snapshot, encode, encode_snapshot, recover,
 };
+pub use membership::{Announcement, Heard, Membership, Waiting};
 pub use message::{Absurd, Body, Message, PAYLOAD_LENGTH_MAX, STATE_LENGTH_MAX};
+pub use seat::{Promise, Rejoin, Seat, Seats, Stage, Standing};
 pub use settings::{EngineSettings, InvalidSettings, heartbeat_interval};
 pub use status::{CompactError, Outgoing, Progress, ProposeError, Ready, Role, Status};
 pub use writer::{LogWriter, WriterStopped};

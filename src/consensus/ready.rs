@@ -7,6 +7,7 @@ use super::engine::{Engine, Outstanding};
 use super::entry::{Batch, LogEntry};
 use super::message::Body;
 use super::raft::{entry_from_raft, message_from_raft, snapshot_from_raft};
+use super::seat::Standing;
 use super::status::{Outgoing, Progress, Ready};
 
 impl Engine {
@@ -18,6 +19,15 @@ impl Engine {
         let mut withheld = self.outgoing(ready.take_persisted_messages());
         let committed = ready.take_committed_entries();
         let applied = committed.last().map(|entry| entry.index);
+        let mut rejoined = Vec::new();
+        let mut to_apply = Vec::new();
+        for entry in committed.into_iter().filter(|entry| !entry.data.is_empty()) {
+            let entry = entry_from_raft(entry);
+            match self.apply_rejoin(&entry) {
+                Some(rejoin) => rejoined.push(rejoin),
+                None => to_apply.push(entry),
+            }
+        }
 
         if let Some(hard_state) = ready.hs() {
             self.raft.mut_store().set_hard_state(hard_state.clone());
@@ -30,6 +40,7 @@ impl Engine {
         }
 
         if !must_sync {
+            self.note_promises(&withheld);
             send.append(&mut withheld);
         }
         if persist.is_some() {
@@ -47,11 +58,8 @@ impl Engine {
         Ready {
             send,
             persist,
-            committed: committed
-                .into_iter()
-                .filter(|entry| !entry.data.is_empty())
-                .map(entry_from_raft)
-                .collect(),
+            committed: to_apply,
+            rejoined,
         }
     }
 
@@ -62,19 +70,24 @@ impl Engine {
         entries: Vec<RaftEntry>,
         must_sync: bool,
     ) -> Option<Batch> {
+        let written: Vec<LogEntry> = entries.iter().cloned().map(entry_from_raft).collect();
+        if install.is_some() {
+            self.rejoins.clear();
+        }
+        self.note_rejoins(&written);
+        let keep_commit = std::mem::take(&mut self.keep_commit);
         let store = self.raft.mut_store();
         if let Some(snapshot) = install {
             store.install(snapshot.clone());
         }
         let replace = std::mem::take(&mut self.compacted) || install.is_some();
-        if !replace && !must_sync {
-            return None;
-        }
         let hard_state = self.voters.hard_state_from_raft(store.hard_state());
         let changed = (hard_state != self.written).then(|| hard_state.clone());
+        if !(replace || must_sync || keep_commit && changed.is_some()) {
+            return None;
+        }
         self.written = hard_state.clone();
         if !replace {
-            let written: Vec<LogEntry> = entries.iter().cloned().map(entry_from_raft).collect();
             store.append(entries);
             return Some(Batch::Append {
                 hard_state: changed,
@@ -106,6 +119,9 @@ impl Engine {
             let Some(message) = message_from_raft(message) else {
                 continue;
             };
+            if self.standing != Standing::Voter && !message.body.is_about_copying() {
+                continue;
+            }
             if matches!(message.body, Body::Snapshot { .. }) {
                 self.snapshots_sent.insert(number, self.clock);
             }

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::entry::{Batch, CommittedEntry, SnapshotData};
 use super::message::{Message, PAYLOAD_LENGTH_MAX, STATE_LENGTH_MAX};
+use super::seat::Rejoin;
 use crate::model::{LogIndex, NodeId, Term};
 
 /// Most bytes proposed and not yet committed; beyond it proposals are turned away.
@@ -23,6 +24,8 @@ pub struct Ready {
     pub persist: Option<Batch>,
     /// Committed and durable: apply these. The empty entries of new leaders are left out.
     pub committed: Vec<CommittedEntry>,
+    /// Committed: these state directories speak for their voters from now on.
+    pub rejoined: Vec<Rejoin>,
 }
 
 /// What a finished write permits.

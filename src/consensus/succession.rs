@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use raft::{INVALID_ID, StateRole};
 
 use super::engine::Engine;
+use super::seat::Standing;
 use crate::model::NodeId;
 
 /// Before the first candidate stands: the others hear of the same end within that time on one LAN.
@@ -32,7 +33,7 @@ impl Engine {
         let raft = &self.raft.raft;
         let follows =
             raft.state == StateRole::Follower && self.voters.number(peer) == Some(raft.leader_id);
-        if !follows || self.is_installing() {
+        if !follows || self.is_installing() || self.standing() != Standing::Voter {
             return;
         }
         let term = raft.term;

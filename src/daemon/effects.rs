@@ -15,7 +15,7 @@ use super::stream::Stream;
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
 use crate::model::{Endpoint, NodeId};
-use crate::peer::{Links, PeerMessage};
+use crate::peer::{Dismissal, Links, PeerMessage};
 use crate::redis::Instances;
 use crate::status::Question;
 
@@ -34,6 +34,8 @@ pub(super) struct Effects {
     pub(super) stream: Stream,
     pub(super) operations: Operations,
     pub(super) server: JoinHandle<Infallible>,
+    /// Why this state directory may not speak for the node any more.
+    pub(super) left: Option<Dismissal>,
 }
 
 impl Effects {
@@ -43,6 +45,7 @@ impl Effects {
             match action {
                 NodeAction::Probe(order) => self.instances.probe(order),
                 NodeAction::Follow(order) => self.instances.follow(order),
+                NodeAction::Guard(order) => self.instances.guard(order),
                 NodeAction::Send(peer, message) => {
                     if let Err(error) = self.links.send(&peer, message.encode()) {
                         debug!(%peer, %error, "message not sent");
@@ -66,6 +69,8 @@ impl Effects {
                     });
                 }
                 NodeAction::Announce(happening) => self.stream.announce(&happening),
+                NodeAction::Belong(cluster) => self.links.belong(cluster),
+                NodeAction::Leave(why) => self.left = Some(why),
                 NodeAction::Answer(operation) => self.operations.answer(node, operation),
             }
         }

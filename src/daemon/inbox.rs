@@ -64,9 +64,10 @@ impl Inbox {
             Some(event) = self.instances.recv() => News::Node(NodeEvent::Core(match event {
                 InstanceEvent::Probe(event) => Event::Probed(event),
                 InstanceEvent::Followed(outcome) => Event::Followed(outcome),
+                InstanceEvent::Guarded(outcome) => Event::Guarded(outcome),
             })),
             Some(event) = self.links.recv() => match event {
-                LinkEvent::Up { peer, .. } => News::Node(NodeEvent::PeerUp(peer)),
+                LinkEvent::Up { peer, life } => News::Node(NodeEvent::PeerUp(peer, life)),
                 LinkEvent::Down { peer, reason } => {
                     News::Node(NodeEvent::PeerDown(peer, reason))
                 }

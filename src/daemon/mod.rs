@@ -20,16 +20,18 @@ mod service;
 mod start;
 mod stream;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tracing::{info, warn};
 
-pub use node::{Node, NodeAction, NodeError, NodeEvent};
+pub use node::{Node, NodeAction, NodeError, NodeEvent, Origin};
 pub use start::StartError;
 
-use crate::consensus::LogError;
+use crate::consensus::{LogError, set_aside};
 use crate::decision::Event;
+use crate::peer::Dismissal;
 use crate::settings::Settings;
 use crate::status::{Order, Question};
 use effects::Effects;
@@ -63,6 +65,27 @@ pub enum DaemonError {
         /// Which.
         thread: &'static str,
     },
+    /// Another state directory speaks for this voter.
+    #[error(
+        "this node's place in the cluster was taken by another state directory, as after a replacement of its \
+         machine: keep this daemon stopped, or empty {path} to let it take the place again"
+    )]
+    Superseded {
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// An outdated state directory cannot be set aside.
+    #[error("the state directory is an older copy and cannot be set aside")]
+    SetAside(#[source] LogError),
+}
+
+/// How a daemon ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A signal asked for it.
+    Stopped,
+    /// Its state directory was an older copy and is set aside: start again, to rejoin.
+    StartAgain,
 }
 
 /// A daemon that has started: everything is bound and locked.
@@ -70,6 +93,7 @@ pub struct Daemon {
     node: Node,
     inbox: Inbox,
     effects: Effects,
+    state_dir: PathBuf,
     service: Service,
 }
 
@@ -82,11 +106,11 @@ impl Daemon {
         start::start(settings).await
     }
 
-    /// Runs until a signal asks to stop.
+    /// Runs until a signal asks to stop, or until it has to start on another state directory.
     ///
     /// # Errors
     /// [`DaemonError`] when it cannot go on. What it promised is on disk, so a restart is safe.
-    pub async fn run(mut self) -> Result<(), DaemonError> {
+    pub async fn run(mut self) -> Result<Ended, DaemonError> {
         self.handle(NodeEvent::Core(Event::DeadlineReached))?;
         self.service.ready(&self.node);
         let mut stop_at: Option<Instant> = None;
@@ -131,9 +155,27 @@ impl Daemon {
             if stop_at.is_some_and(over) {
                 break;
             }
+            if let Some(why) = self.effects.left {
+                return self.leave(why).await;
+            }
         }
         self.effects.stop().await;
-        Ok(())
+        Ok(Ended::Stopped)
+    }
+
+    /// Ends, because the state directory may not speak for this node.
+    async fn leave(self, why: Dismissal) -> Result<Ended, DaemonError> {
+        let path = self.state_dir;
+        // The log is closed before its files move.
+        self.effects.stop().await;
+        match why {
+            Dismissal::Superseded => Err(DaemonError::Superseded { path }),
+            Dismissal::Outdated => {
+                let kept = set_aside(&path).map_err(DaemonError::SetAside)?;
+                warn!(kept = %kept.display(), "the state directory is an older copy: set aside, starting anew to rejoin");
+                Ok(Ended::StartAgain)
+            }
+        }
     }
 
     fn handle(&mut self, event: NodeEvent) -> Result<(), NodeError> {

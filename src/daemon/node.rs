@@ -2,21 +2,28 @@
 //!
 //! The loop of the daemon drives one, and the simulation drives many.
 
+mod belonging;
+mod messages;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::mem::{Discriminant, discriminant};
+use std::mem::Discriminant;
 use std::time::Instant;
 
 use thiserror::Error;
 
 use crate::consensus::{
-    Batch, Engine, EngineSettings, InvalidSettings, ProposeError, Recovered, Refused, Role, Status,
+    Batch, Engine, EngineSettings, InvalidSettings, Membership, ProposeError, Recovered, Refused,
+    Role, Seat, Seats, Standing, Status,
 };
 use crate::decision::{
-    Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, Happening,
-    InvalidEntry, OperationId, ProbeOrder, Records, Request, Supervisor, WallClock,
+    Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, GuardOrder,
+    Happening, InvalidEntry, OperationId, ProbeOrder, Records, Request, Supervisor, WallClock,
 };
-use crate::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, Term};
-use crate::peer::{DownReason, PeerMessage, PeerReport};
+use crate::model::{
+    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, Term,
+};
+use crate::peer::{Dismissal, DownReason, PeerMessage, PeerReport};
+pub use belonging::Origin;
 
 /// Entries after which the log is replaced by a snapshot.
 const COMPACT_AFTER: u64 = 1000;
@@ -33,7 +40,7 @@ pub enum NodeEvent {
     /// The batch that was last handed out is durable.
     Persisted,
     /// A link came up.
-    PeerUp(NodeId),
+    PeerUp(NodeId, Life),
     /// A link went down.
     PeerDown(NodeId, DownReason),
     /// A peer sent a message.
@@ -47,6 +54,8 @@ pub enum NodeAction {
     Probe(ProbeOrder),
     /// Make an instance follow the master.
     Follow(FollowOrder),
+    /// Keep an emptied master from feeding its replicas.
+    Guard(GuardOrder),
     /// Send to a peer, or lose it.
     Send(NodeId, PeerMessage),
     /// Make durable, then report [`NodeEvent::Persisted`]. At most one is outstanding.
@@ -62,6 +71,10 @@ pub enum NodeAction {
     },
     /// Tell people.
     Announce(Happening),
+    /// This node belongs to a cluster from now on.
+    Belong(ClusterId),
+    /// This node's state directory may not speak for it: act no more.
+    Leave(Dismissal),
     /// Tell whoever asked that an operation is committed, or no longer tried.
     Answer(OperationId),
 }
@@ -96,6 +109,11 @@ pub struct Node {
     /// The last refusal of a peer's message that people were told of.
     refused: Option<(NodeId, Discriminant<Refused>)>,
     compact_after: u64,
+    life: Life,
+    membership: Membership,
+    /// What the peers were last told of our standing.
+    told_standing: Standing,
+    announce_at: Instant,
 }
 
 impl Node {
@@ -107,11 +125,12 @@ impl Node {
         settings: EngineSettings,
         policies: BTreeMap<GroupName, GroupPolicy>,
         recovered: Recovered,
+        origin: Origin,
         wall: WallClock,
     ) -> Result<Self, NodeError> {
-        let records = match &recovered.snapshot {
-            Some(snapshot) => decode_records(&snapshot.state)?,
-            None => Records::default(),
+        let state = match &recovered.snapshot {
+            Some(snapshot) => Some(decode_state(&snapshot.state)?),
+            None => None,
         };
         let compacted_at = recovered
             .snapshot
@@ -119,16 +138,32 @@ impl Node {
             .map_or(LogIndex(0), |snapshot| snapshot.position.index);
         let replayed_until = recovered.hard_state.committed;
         let node = settings.node.clone();
+        let seat = recovered.seat.clone();
+        let membership = Membership::new(
+            node.clone(),
+            settings.voters.clone(),
+            seat.unwrap_or_else(|| Seat::new(Incarnation::default())),
+            recovered.promise(),
+            origin.cluster,
+        );
         let peers = settings
             .voters
             .iter()
             .filter(|voter| **voter != node)
             .cloned()
             .collect();
+        let mut engine = Engine::new(settings, recovered, wall.at)?;
+        let (seats, records) =
+            state.unwrap_or_else(|| (engine.seats().clone(), Records::default()));
+        engine.install_seats(seats);
         Ok(Self {
             supervisor: Supervisor::new(node.clone(), policies, records, wall)
                 .among(BTreeSet::clone(&peers)),
-            engine: Engine::new(settings, recovered, wall.at)?,
+            told_standing: engine.standing(),
+            engine,
+            life: origin.life,
+            membership,
+            announce_at: wall.at,
             node,
             peers,
             told: None,
@@ -163,12 +198,15 @@ impl Node {
             NodeEvent::Core(Event::DeadlineReached) => {}
             NodeEvent::Core(event) => turn.pending.extend(self.supervisor.handle(event, now)),
             NodeEvent::Persisted => self.on_persisted(&mut turn)?,
-            NodeEvent::PeerUp(peer) => {
+            NodeEvent::PeerUp(peer, life) => {
+                self.membership.link_up(&peer, life);
+                self.announce_to(&peer, &mut turn);
                 turn.announce(Happening::PeerUp { peer: peer.clone() });
                 turn.pending
                     .extend(self.supervisor.handle(Event::PeerUp(peer), now));
             }
             NodeEvent::PeerDown(peer, reason) => {
+                self.membership.link_down(&peer);
                 if reason.is_end_of_process() {
                     self.engine.peer_ended(&peer, now);
                 } else {
@@ -187,7 +225,10 @@ impl Node {
             turn.pending
                 .extend(self.supervisor.handle(Event::DeadlineReached, now));
         }
+        self.announce_when_due(&mut turn);
         self.drain(&mut turn)?;
+        self.advance_birth(&mut turn);
+        self.note_standing(&mut turn);
         Ok(turn.actions)
     }
 
@@ -198,7 +239,11 @@ impl Node {
             at,
             reason: DeadlineReason::Engine,
         });
-        [self.supervisor.next_deadline(), engine]
+        let announcement = self.announcement_due().map(|at| Deadline {
+            at,
+            reason: DeadlineReason::Engine,
+        });
+        [self.supervisor.next_deadline(), engine, announcement]
             .into_iter()
             .flatten()
             .min()
@@ -235,50 +280,19 @@ impl Node {
     }
 
     fn on_persisted(&mut self, turn: &mut Turn) -> Result<(), NodeError> {
+        if self.on_seat_written(turn) {
+            return Ok(());
+        }
         let progress = self.engine.persisted();
-        turn.send(progress.send);
+        self.send(progress.send, turn);
         if let Some(snapshot) = progress.install {
-            let records = decode_records(&snapshot.state)?;
+            let (seats, records) = decode_state(&snapshot.state)?;
+            self.engine.install_seats(seats);
             self.compacted_at = snapshot.position.index;
             turn.pending
                 .extend(self.supervisor.install(records, turn.now));
         }
         Ok(())
-    }
-
-    fn on_message(&mut self, peer: NodeId, life: Life, message: PeerMessage, turn: &mut Turn) {
-        self.supervisor.hear(&peer, turn.now);
-        match message {
-            PeerMessage::Engine(message) => {
-                if let Err(refused) = self.engine.receive(&peer, message) {
-                    self.note_refused(peer, &refused);
-                }
-            }
-            PeerMessage::Request(request) => {
-                let event = Event::Forwarded(request);
-                turn.pending.extend(self.supervisor.handle(event, turn.now));
-            }
-            PeerMessage::Report(PeerReport { report, committed }) => {
-                // One that was deposed and has not heard of it names an index of the past.
-                if self.engine.status().leader.as_ref() == Some(&peer) && committed.is_some() {
-                    self.confirm_at = committed;
-                }
-                let event = Event::PeerReported { peer, life, report };
-                turn.pending.extend(self.supervisor.handle(event, turn.now));
-            }
-        }
-    }
-
-    /// A peer that contradicts what this node knows is told of once, until another one does.
-    fn note_refused(&mut self, peer: NodeId, refused: &Refused) {
-        let kind = (peer, discriminant(refused));
-        let peer = &kind.0;
-        if !refused.is_alarming() || self.refused.as_ref() == Some(&kind) {
-            tracing::debug!(%peer, %refused, "message refused");
-            return;
-        }
-        tracing::warn!(%peer, "message refused: {refused}");
-        self.refused = Some(kind);
     }
 
     /// Goes on until neither the engine nor the core has anything to do.
@@ -289,7 +303,11 @@ impl Node {
             }
             self.note_deposed(turn);
             if let Some(ready) = self.engine.take_ready() {
-                turn.send(ready.send);
+                self.send(ready.send, turn);
+                for rejoin in ready.rejoined {
+                    let (peer, incarnation) = (rejoin.node, rejoin.incarnation);
+                    tracing::info!(%peer, %incarnation, "a voter's new state directory is let in");
+                }
                 for committed in ready.committed {
                     let entry = Entry::decode(&committed.payload)?;
                     let is_news = committed.index > self.replayed_until;
@@ -314,6 +332,7 @@ impl Node {
         match action {
             Action::Probe(order) => turn.actions.push(NodeAction::Probe(order)),
             Action::Follow(order) => turn.actions.push(NodeAction::Follow(order)),
+            Action::Guard(order) => turn.actions.push(NodeAction::Guard(order)),
             Action::Propose(entry) => {
                 if let Err(error) = self.engine.propose(entry.encode()) {
                     self.on_refused(entry, &error, turn);
@@ -322,7 +341,11 @@ impl Node {
             Action::Report(report) => {
                 let status = self.engine.status();
                 let committed = status.established.then_some(status.committed);
-                let message = PeerMessage::Report(PeerReport { report, committed });
+                let message = PeerMessage::Report(PeerReport {
+                    report,
+                    committed,
+                    promise: self.engine.promise(),
+                });
                 turn.actions.extend(
                     self.peers
                         .iter()
@@ -412,8 +435,9 @@ impl Node {
             return false;
         }
         self.compacted_at = applied;
-        let state = postcard::to_stdvec(self.supervisor.records())
-            .expect("records hold nothing that cannot be encoded");
+        let state = (self.engine.seats(), self.supervisor.records());
+        let state =
+            postcard::to_stdvec(&state).expect("records hold nothing that cannot be encoded");
         match self.engine.compact(state, applied) {
             Ok(()) => true,
             Err(error) => {
@@ -443,22 +467,12 @@ struct Turn {
 }
 
 impl Turn {
-    fn send(&mut self, outgoing: Vec<crate::consensus::Outgoing>) {
-        self.actions.extend(
-            outgoing
-                .into_iter()
-                .map(|(to, message)| NodeAction::Send(to, PeerMessage::Engine(message))),
-        );
-    }
-
     fn announce(&mut self, happening: Happening) {
         self.actions.push(NodeAction::Announce(happening));
     }
 }
 
-fn decode_records(state: &[u8]) -> Result<Records, NodeError> {
-    if state.is_empty() {
-        return Ok(Records::default());
-    }
+/// What a snapshot holds: who speaks for which voter, and what was decided of the groups.
+fn decode_state(state: &[u8]) -> Result<(Seats, Records), NodeError> {
     postcard::from_bytes(state).map_err(NodeError::Snapshot)
 }

@@ -25,6 +25,9 @@ pub(super) fn source(effects: &Effects, node: &Node, now: Instant) -> StatusSour
             leader: engine.leader,
             term: engine.term,
         },
+        cluster: node.cluster(),
+        incarnation: node.incarnation(),
+        waiting: node.waiting().map(|waiting| waiting.to_string()),
         voters: voters(effects, node, now),
         groups: supervisor
             .groups()

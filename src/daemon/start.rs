@@ -14,7 +14,7 @@ use super::alarm::Alarm;
 use super::effects::Effects;
 use super::files::Files;
 use super::inbox::Inbox;
-use super::node::{Node, NodeError};
+use super::node::{Node, NodeError, Origin};
 use super::operations::Operations;
 use super::service::Service;
 use super::stream::{Stream, wall_clock};
@@ -23,9 +23,9 @@ use crate::clients::{Target, Worker};
 use crate::consensus::{
     EngineSettings, Identity, LogError, LogFile, LogWriter, heartbeat_interval,
 };
-use crate::model::Life;
+use crate::model::{ClusterId, Incarnation, Life};
 use crate::peer::{LinkError, LinkSettings, Links};
-use crate::redis::Instances;
+use crate::redis::{GuardKey, Instances, Logins};
 use crate::settings::Settings;
 use crate::status::{EventFeed, Gatekeeper, StatusError, StatusServer};
 
@@ -66,7 +66,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         node: settings.node.clone(),
         voters: settings.voters.keys().cloned().collect(),
     };
-    let (file, recovered) = LogFile::open(&settings.state_dir, &identity)?;
+    let (file, recovered) = LogFile::open(&settings.state_dir, &identity, Incarnation(random()?))?;
     let journal = Journal::open(&settings.state_dir)?;
     let policies = settings
         .groups
@@ -81,12 +81,17 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         heartbeat_interval: heartbeat_interval(settings.election_timeout.min),
         seed: random()?,
     };
-    let node = Node::new(engine, policies, recovered, wall_clock())?;
+    let origin = Origin {
+        life,
+        cluster: ClusterId(random()?),
+    };
+    let node = Node::new(engine, policies, recovered, origin, wall_clock())?;
 
     let (link_events, links_inbox) = mpsc::channel(LINK_NEWS_MAX);
     let link_settings = LinkSettings {
         node: settings.node.clone(),
         life,
+        cluster: node.cluster(),
         voters: settings.voters.clone(),
         listen: settings.listen.clone(),
         key: settings.peer_key.clone(),
@@ -105,6 +110,17 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         .iter()
         .map(|(name, group)| (name.clone(), group.credentials.clone()))
         .collect();
+    let logins = Logins {
+        key: settings
+            .peer_key
+            .as_ref()
+            .map(|key| GuardKey::new(key.derive("replicas' logins"))),
+        own: settings
+            .groups
+            .iter()
+            .map(|(name, group)| (name.clone(), group.replica_login.clone()))
+            .collect(),
+    };
     let targets: Vec<Target> = settings.clients.values().cloned().collect();
     let files = Files::new(&targets);
     let (outcomes, files_inbox) = mpsc::unbounded_channel();
@@ -123,6 +139,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         groups = settings.groups.len(), status = %settings.status_socket.display(),
         version = env!("CARGO_PKG_VERSION"), "promoterd started");
     Ok(Daemon {
+        state_dir: settings.state_dir,
         service: Service::new(Instant::now()),
         node,
         inbox: Inbox {
@@ -138,7 +155,8 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
             started_at: Instant::now(),
             links,
             voters: settings.voters,
-            instances: Instances::new(credentials, instance_events),
+            instances: Instances::new(credentials, instance_events).with_logins(logins),
+            left: None,
             writer,
             worker,
             files,

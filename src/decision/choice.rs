@@ -209,12 +209,7 @@ pub fn assess(
             allowed_bytes,
         });
     }
-    Ok(Candidate {
-        endpoint: endpoint.clone(),
-        run_id: info.run_id,
-        replication_id: info.history.id,
-        offset: info.history.offset,
-    })
+    Ok(Candidate::of(endpoint, info))
 }
 
 #[cfg(test)]

@@ -94,6 +94,13 @@ pub enum Entry {
         /// Those of the instances that changed.
         limits: BTreeMap<Endpoint, WriteLimits>,
     },
+    /// From now on, or no longer, replicas may show their master what the guard gave them.
+    Guarded {
+        /// The group.
+        group: GroupName,
+        /// Whether they may.
+        on: bool,
+    },
     /// From here on the group is left alone.
     Pause(Pause),
     /// From here on it is looked after again.
@@ -115,7 +122,8 @@ impl Entry {
             | Self::Abort { group, .. }
             | Self::Settled { group, .. }
             | Self::Returned { group, .. }
-            | Self::Limits { group, .. } => group,
+            | Self::Limits { group, .. }
+            | Self::Guarded { group, .. } => group,
         }
     }
 
@@ -216,6 +224,17 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// The instance at `endpoint` that answered `info`.
+    #[must_use]
+    pub fn of(endpoint: &Endpoint, info: &InstanceInfo) -> Self {
+        Self {
+            endpoint: endpoint.clone(),
+            run_id: info.run_id,
+            replication_id: info.history.id,
+            offset: info.history.offset,
+        }
+    }
+
     /// What it was when it was chosen, as the master that it has become: its new history is not known yet.
     #[must_use]
     pub fn identity(&self) -> Identity {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::entry::Entry;
+use super::guard::{GuardOrder, GuardOutcome};
 use super::happening::Happening;
 use super::instance_event::{FollowOrder, FollowOutcome, ProbeEvent, ProbeOrder};
 use super::request::{OperationId, Request};
@@ -18,6 +19,8 @@ pub enum Event {
     Probed(ProbeEvent),
     /// An instance was made to follow another, or not.
     Followed(FollowOutcome),
+    /// Something was done to an instance for the guard, or not.
+    Guarded(GuardOutcome),
     /// The link to a peer came up.
     PeerUp(NodeId),
     /// A peer told what it sees.
@@ -61,6 +64,8 @@ pub enum Action {
     Probe(ProbeOrder),
     /// Make an instance follow the master.
     Follow(FollowOrder),
+    /// Keep an emptied master from feeding its replicas.
+    Guard(GuardOrder),
     /// Ask the engine to commit this. It may come to nothing.
     Propose(Entry),
     /// Tell all peers.

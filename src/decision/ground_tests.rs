@@ -52,6 +52,8 @@ pub(super) fn policy() -> GroupPolicy {
         excluded: [].into(),
         fencing: Fencing::Fast,
         isolation_after: milliseconds(1000),
+        gone_loss_max: 1 << 20,
+        guard: false,
     }
 }
 

@@ -209,6 +209,19 @@ pub struct FollowOrder {
     /// The limits of writing that it had before it was fenced: whoever carries this out puts them back
     /// in the same step if it finds a fence there. None where fencing is off.
     pub restores: Option<WriteLimits>,
+    /// What it is to show its master from then on. Failing that, it follows all the same.
+    pub login: Login,
+}
+
+/// What a replica shows its master when it connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// What it shows now.
+    Kept,
+    /// What only the master of this epoch knows.
+    Guard,
+    /// What the settings say, if it shows what a guard gave it.
+    Own,
 }
 
 /// The outcome of a [`FollowOrder`].

@@ -13,6 +13,7 @@ mod event;
 mod failover;
 mod fencing;
 mod group;
+mod guard;
 mod happening;
 mod health;
 mod instance_event;
@@ -45,11 +46,12 @@ pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
 pub use fencing::{FenceCause, FenceClaim, FenceOverview, HeldFence, lifting_command};
 pub use group::Group;
+pub use guard::{GuardOrder, GuardOutcome, GuardOverview, GuardTask};
 pub use happening::Happening;
 pub use health::{Cause, Health, Trouble};
 pub use instance_event::{
-    CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, ProbeCommand, ProbeEvent,
-    ProbeOrder, ProbeReport, PromoteOrder,
+    CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, Login, ProbeCommand,
+    ProbeEvent, ProbeOrder, ProbeReport, PromoteOrder,
 };
 pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
 pub use pause::{Pause, PauseRecord, PausedBy, Resume, ResumedBy};

@@ -8,6 +8,7 @@ use super::discovery::WaitingFor;
 use super::failover::Failover;
 use super::fencing::FenceOverview;
 use super::group::Group;
+use super::guard::GuardOverview;
 use super::health::{Cause, Health, Trouble};
 use super::pause::PauseRecord;
 use super::record::{FailoverRecord, GroupRecord};
@@ -34,6 +35,10 @@ pub struct GroupOverview {
     pub down: Vec<DownOverview>,
     /// Why nobody could be promoted at the last attempt (leader only).
     pub passed_over: Vec<(Endpoint, Ineligible)>,
+    /// What a failover is put off for, in words (leader only).
+    pub awaited: Option<String>,
+    /// How far the guard is, where there is to be one (leader only).
+    pub guard: Option<GuardOverview>,
     /// Past epochs, the oldest first.
     pub failovers: Vec<FailoverRecord>,
     /// Past pauses and the one that stands, the oldest first.
@@ -162,6 +167,8 @@ impl Group {
             instances: self.instances(record, now),
             down: record.map_or_else(Vec::new, |record| self.down_overview(record, now)),
             passed_over,
+            awaited: self.awaited.as_ref().map(ToString::to_string),
+            guard: record.and_then(|record| self.guard_overview(record, now)),
             failovers: record.map_or_else(Vec::new, |record| {
                 record.failovers().iter().cloned().collect()
             }),

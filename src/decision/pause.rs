@@ -48,7 +48,7 @@ pub enum PausedBy {
     },
     /// The group failed over too often.
     Flapping {
-        /// So often within [`FLAPPING_WINDOW`].
+        /// So often within an hour.
         failovers: usize,
     },
 }

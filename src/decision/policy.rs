@@ -50,6 +50,11 @@ pub struct GroupPolicy {
     pub fencing: Fencing,
     /// A master cut off for so long is fenced by the node beside it.
     pub isolation_after: Duration,
+    /// A master that may come back with its data is waited for when the best replica lacks more of its
+    /// stream than this, in bytes.
+    pub gone_loss_max: u64,
+    /// Whether only a process that was looked at may feed the replicas.
+    pub guard: bool,
 }
 
 impl GroupPolicy {

@@ -32,6 +32,7 @@ pub struct GroupRecord {
     failovers: VecDeque<FailoverRecord>,
     /// Where they are not the usual ones.
     limits: BTreeMap<Endpoint, WriteLimits>,
+    guarded: bool,
     pauses: Pauses,
     operations: Operations,
 }
@@ -102,6 +103,8 @@ pub enum Change {
     History,
     /// What instances have of their own where a fence would stand.
     Limits,
+    /// Whether replicas may show what the guard gave them.
+    Guard,
     /// It is left alone.
     Paused,
     /// It is looked after again.
@@ -157,6 +160,7 @@ impl Records {
             histories,
             failovers: VecDeque::new(),
             limits: BTreeMap::new(),
+            guarded: false,
             pauses: Pauses::default(),
             operations: Operations::default(),
         };
@@ -202,10 +206,22 @@ impl GroupRecord {
         self.limits.get(instance).copied()
     }
 
+    /// Whether some replica may show its master what the guard gave it.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
     /// Whether this replication history is, or was, the group's.
     #[must_use]
     pub fn knows_history(&self, id: &ReplicationId) -> bool {
         self.histories.contains(id)
+    }
+
+    /// How late in the group's life this replication history became its own, if it ever was.
+    #[must_use]
+    pub fn history_rank(&self, id: &ReplicationId) -> Option<usize> {
+        self.histories.iter().position(|known| known == id)
     }
 
     /// The permission to act in the open epoch, if one is.
@@ -269,6 +285,7 @@ impl GroupRecord {
                 epoch, lost_bytes, ..
             } => self.note_loss(epoch, lost_bytes),
             Entry::Limits { limits, .. } => self.note_limits(limits),
+            Entry::Guarded { on, .. } => self.guard(on),
             Entry::Pause(pause) => self.begin_pause(pause),
             Entry::Resume(resume) => self.resume(resume),
         }
@@ -295,6 +312,13 @@ impl GroupRecord {
         } else {
             Change::None
         }
+    }
+
+    fn guard(&mut self, on: bool) -> Change {
+        if std::mem::replace(&mut self.guarded, on) == on {
+            return Change::None;
+        }
+        Change::Guard
     }
 
     fn replace_members(&mut self, mut members: BTreeSet<Endpoint>) -> Change {

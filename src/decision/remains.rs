@@ -6,14 +6,14 @@ use super::group::Group;
 use super::health::Health;
 use super::record::GroupRecord;
 use super::repair::Standing;
-use crate::model::{Endpoint, InstanceInfo, ReplicationId};
+use crate::model::{Endpoint, InstanceInfo, Loading, ReplicationId};
 
 /// An instance that has been down for so long is not waited for any more.
 pub(super) const WAITED_FOR: Duration = Duration::from_secs(30);
 
 impl Group {
     /// Whether to wait for a better master than the restarted one, which says `info`, is in vain: the
-    /// others have copied its data already, so what the group had is nowhere any more.
+    /// others have copied its data already, or hold none, so what the group had is nowhere any more.
     ///
     /// One that is down may have it on its disk, and is waited for; for good if it is the last one.
     pub(super) fn is_all_that_is_left(
@@ -30,17 +30,49 @@ impl Group {
             .collect();
         let copies = self.copies_of(record, info.history.id, now);
         let is_copy = |other: &Endpoint| copies.contains(other);
-        let is_long_down = |other: &Endpoint| {
-            let watch = self.watches.get(other);
-            match watch.map(|watch| watch.health(&self.policy, None, now)) {
-                Some(Health::Down { since, .. }) => {
-                    now.saturating_duration_since(since) >= WAITED_FOR
-                }
-                Some(Health::Up | Health::Unknown | Health::Suspected { .. }) | None => false,
+        let is_no_help = |it: &Endpoint| is_copy(it) || self.holds_nothing(it, now);
+        let none_is_awaited = others
+            .iter()
+            .all(|it| is_no_help(it) || self.is_long_down(it, now));
+        others.is_empty() || (others.iter().any(is_no_help) && none_is_awaited)
+    }
+
+    /// Whether an instance says that it has no key. A guarded one does not copy a master that nobody
+    /// looked at, so it stays as empty as it is.
+    fn holds_nothing(&self, endpoint: &Endpoint, now: Instant) -> bool {
+        let Some(watch) = self.watches.get(endpoint) else {
+            return false;
+        };
+        let answers =
+            watch.open_link().is_some() && watch.health(&self.policy, None, now) == Health::Up;
+        let info = watch.sample().filter(|_| answers).map(|it| &it.info);
+        info.is_some_and(|info| !info.has_keys && info.loading == Loading::No)
+    }
+
+    fn is_long_down(&self, endpoint: &Endpoint, now: Instant) -> bool {
+        let watch = self.watches.get(endpoint);
+        match watch.map(|watch| watch.health(&self.policy, None, now)) {
+            Some(Health::Down { since, .. }) => now.saturating_duration_since(since) >= WAITED_FOR,
+            Some(Health::Up | Health::Unknown | Health::Suspected { .. }) | None => false,
+        }
+    }
+
+    /// The instances that have not said what they have since this node began to watch: after a restart
+    /// of everything any of them may have the most. One that never answers is waited for no longer than
+    /// one that is down; one that loads, until it has loaded.
+    pub(super) fn unheard(&self, record: &GroupRecord, now: Instant) -> Vec<Endpoint> {
+        let is_patient = now.saturating_duration_since(self.watching_since) < WAITED_FOR;
+        let is_unheard = |member: &Endpoint| {
+            let watch = self.watches.get(member);
+            match watch.and_then(|watch| watch.sample()) {
+                Some(sample) => sample.info.loading != Loading::No,
+                None => is_patient,
             }
         };
-        let none_is_awaited = others.iter().all(|it| is_copy(it) || is_long_down(it));
-        others.is_empty() || (others.iter().any(is_copy) && none_is_awaited)
+        let members = record.members().iter().map(|member| self.real(member));
+        members
+            .filter(|member| is_unheard(member) && !self.is_long_down(member, now))
+            .collect()
     }
 
     /// The instances that follow the master and hold its history `id`.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::entry::Identity;
-use super::instance_event::{FollowOrder, FollowOutcome};
+use super::instance_event::{FollowOrder, FollowOutcome, Login};
 use super::policy::GroupPolicy;
 use super::record::GroupRecord;
 use super::watch::Watch;
@@ -108,20 +108,24 @@ pub fn loss(master: &Identity, from: &Identity, info: &InstanceInfo) -> Option<u
 
 impl Repair {
     /// The orders that are due, at most `parallel_syncs` instances at a time; demotions first, and
-    /// those do not wait for one another.
+    /// those do not wait for one another. While `login` is not known, nobody else is repointed.
     pub fn poll(
         &mut self,
         group: &GroupName,
         record: &GroupRecord,
         policy: &GroupPolicy,
         standings: &BTreeMap<Endpoint, (Standing, &Watch)>,
+        login: Option<Login>,
         now: Instant,
     ) -> Vec<FollowOrder> {
         let busy = standings
             .iter()
             .filter(|(endpoint, (standing, _))| self.is_busy(endpoint, *standing, now))
             .count();
-        let mut free = policy.parallel_syncs.saturating_sub(busy);
+        let mut free = match login {
+            Some(_) => policy.parallel_syncs.saturating_sub(busy),
+            None => 0,
+        };
         let mut orders = Vec::new();
         for (endpoint, (standing, watch)) in standings {
             let demotes = match standing {
@@ -161,6 +165,7 @@ impl Repair {
                 master: record.master().endpoint.clone(),
                 demotes,
                 restores: None,
+                login: login.unwrap_or(Login::Guard),
             });
         }
         orders

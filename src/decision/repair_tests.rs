@@ -214,8 +214,14 @@ impl Bench {
             .map(|(standing, watch)| (watch.endpoint().clone(), (*standing, watch)))
             .collect();
         let record = self.records.get(&group_name()).unwrap();
-        self.repair
-            .poll(&group_name(), record, &self.policy, &standings, now)
+        self.repair.poll(
+            &group_name(),
+            record,
+            &self.policy,
+            &standings,
+            Some(Login::Kept),
+            now,
+        )
     }
 
     fn names(&mut self, standings: &[(&str, Standing)], at: u64) -> Vec<String> {
@@ -245,6 +251,7 @@ fn an_order_names_the_process_that_is_meant_and_the_epoch() {
         master: endpoint("b"),
         demotes,
         restores: None,
+        login: Login::Kept,
     };
     assert_eq!(orders, [order("a", true), order("c", false)]);
 }

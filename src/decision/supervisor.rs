@@ -141,6 +141,11 @@ impl Supervisor {
                     group.on_followed(&outcome, now, &mut actions);
                 }
             }
+            Event::Guarded(outcome) => {
+                if let Some(group) = self.groups.get_mut(&outcome.order.group) {
+                    group.on_guarded(&outcome, &mut actions);
+                }
+            }
             Event::PeerUp(_) => tell = true,
             Event::PeerReported { peer, life, report } => {
                 for view in &report.views {
@@ -403,6 +408,9 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
     let epoch = record.epoch();
     match (change, entry) {
         (Change::None | Change::Members | Change::Limits, _) => None,
+        (Change::Guard, Entry::Guarded { on, .. }) => {
+            Some(Happening::GuardSwitched { group, on: *on })
+        }
         (Change::Master, Entry::Register { master, .. }) => Some(Happening::Registered {
             group,
             master: master.endpoint.clone(),
@@ -463,6 +471,7 @@ fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happ
             | Change::Aborted
             | Change::Done
             | Change::History
+            | Change::Guard
             | Change::Paused
             | Change::Resumed,
             _,

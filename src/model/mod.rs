@@ -3,6 +3,7 @@
 mod causes;
 mod endpoint;
 mod instance;
+mod membership;
 mod name;
 mod number;
 mod random;
@@ -13,6 +14,7 @@ pub use instance::{
     AnnouncedReplica, InstanceInfo, Loading, MasterLink, PingReply, ReplicaAck, ReplicationHistory,
     Role, WriteLimits,
 };
+pub use membership::{ClusterId, Incarnation};
 pub use name::{ClientName, GroupName, InvalidName, NodeId};
 pub use number::{
     Epoch, InvalidIdentity, Life, LogIndex, ReplicationId, ReplicationOffset, RunId, Term, UnixTime,

@@ -41,7 +41,7 @@ number! {
     LogIndex
 }
 number! {
-    /// Drawn at each start of a daemon, so that what an earlier life said is not taken for news.
+    /// One process of a daemon, drawn at its start: what an earlier life said is not taken for news.
     Life
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::hello::{Hello, VotersDigest};
-use crate::model::NodeId;
+use super::roll::Roll;
+use crate::model::{ClusterId, NodeId};
 
 /// Why a node that holds the key is refused all the same. Sent to it, so that both logs say why.
 ///
@@ -62,6 +64,28 @@ pub enum Refusal {
         /// Digest of the node that is refused.
         refused: VotersDigest,
     },
+    /// Their state directories belong to different clusters.
+    #[error(
+        "the state directories belong to different clusters ({refuser} and {refused}): put back the right one, or \
+         correct PROMOTERD_PEERS; to let {node} join the other's cluster, stop it and empty its state directory"
+    )]
+    Cluster {
+        /// The node that is refused.
+        node: NodeId,
+        /// Cluster of the node that refuses.
+        refuser: ClusterId,
+        /// Cluster of the node that is refused.
+        refused: ClusterId,
+    },
+    /// A process of that name is connected and alive.
+    #[error(
+        "another promoterd named {node} is connected and alive: stop one of the two, and give each host its own \
+         PROMOTERD_NODE and state directory"
+    )]
+    Twin {
+        /// Their name.
+        node: NodeId,
+    },
 }
 
 /// Whom a session may turn out to be with.
@@ -80,9 +104,20 @@ pub struct Admission {
     pub hello: Hello,
     /// Whom we will talk to.
     pub expected: Expected,
+    /// Our cluster, and who is alive.
+    pub roll: Arc<Roll>,
 }
 
 impl Admission {
+    /// What we say of ourselves now.
+    #[must_use]
+    pub fn hello(&self) -> Hello {
+        Hello {
+            cluster: self.roll.cluster(),
+            ..self.hello.clone()
+        }
+    }
+
     /// Whether the node that introduced itself so may talk to us.
     ///
     /// # Errors
@@ -99,6 +134,24 @@ impl Admission {
             return Err(Refusal::Voters {
                 refuser: ours.voters,
                 refused: theirs.voters,
+            });
+        }
+        // Who belongs to none yet may be born with us, or rejoin.
+        if let (Some(refuser), Some(refused)) = (self.roll.cluster(), theirs.cluster)
+            && refuser != refused
+        {
+            let node = theirs.node.clone();
+            return Err(Refusal::Cluster {
+                node,
+                refuser,
+                refused,
+            });
+        }
+        // One that takes the place of a process that died finds its link gone, or will in a moment.
+        let now = Instant::now();
+        if self.roll.has_twin(&theirs.node, theirs.life, now) {
+            return Err(Refusal::Twin {
+                node: theirs.node.clone(),
             });
         }
         Ok(())
@@ -132,6 +185,7 @@ pub(super) mod tests {
         Admission {
             hello: hello(name, voters),
             expected: Expected::Caller(Arc::new(voters.iter().map(|name| node(name)).collect())),
+            roll: Arc::default(),
         }
     }
 
@@ -139,6 +193,7 @@ pub(super) mod tests {
         Admission {
             hello: hello(name, voters),
             expected: Expected::Node(node(expected)),
+            roll: Arc::default(),
         }
     }
 
@@ -188,6 +243,38 @@ pub(super) mod tests {
             ),
         ] {
             assert_eq!(admission.assess(&theirs), verdict, "{theirs:?}");
+        }
+    }
+
+    #[test]
+    fn voters_of_different_clusters_refuse_each_other_and_an_unborn_one_is_let_in() {
+        let abc = &["a", "b", "c"];
+        let cluster = ClusterId;
+        for (ours, theirs, is_let_in) in [
+            (None, None, true),
+            (None, Some(1), true),
+            (Some(1), None, true),
+            (Some(1), Some(1), true),
+            (Some(1), Some(2), false),
+        ] {
+            let as_b = called_by("b", abc);
+            if let Some(ours) = ours.map(cluster) {
+                as_b.roll.belong(ours);
+            }
+            assert_eq!(as_b.hello().cluster, ours.map(cluster));
+            let caller = Hello {
+                cluster: theirs.map(cluster),
+                ..hello("a", abc)
+            };
+            let verdict = as_b.assess(&caller);
+            assert_eq!(verdict.is_ok(), is_let_in, "{ours:?} {theirs:?}");
+            if let Err(refusal) = verdict {
+                let said = refusal.to_string();
+                assert!(
+                    said.contains("0000000000000001 and 0000000000000002"),
+                    "{said}"
+                );
+            }
         }
     }
 }

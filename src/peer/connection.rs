@@ -152,6 +152,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     talk.deliver(established.payloads);
     let over = talk.run(established.stream, newer).await;
     link.outbox.close();
+    link.ledger.roll.left(&link.peer);
     let (reason, ended) = match over {
         Over::Replaced(newer) => (DownReason::Replaced, Ended::Replaced(newer)),
         Over::Down(reason) => (reason, Ended::Down),
@@ -273,7 +274,9 @@ impl<'a> Conversation<'a> {
         let outcome = self.session.receive(&buffer[..length], &mut events);
         self.deliver(events.into_iter().filter_map(SessionEvent::into_payload));
         if self.session.frames() > frames {
-            self.liveness.heard(now());
+            let now = now();
+            self.liveness.heard(now);
+            self.link.ledger.roll.heard(&self.link.peer, self.life, now);
         }
         outcome.map_err(DownReason::Invalid)
     }

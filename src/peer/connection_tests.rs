@@ -57,7 +57,7 @@ impl Stage {
         let link = Link {
             peer: node("a"),
             outbox: Arc::new(Outbox::new(node("a"))),
-            ledger: Arc::new(Ledger::new([&node("a")])),
+            ledger: Arc::new(Ledger::new([&node("a")], super::roll::Roll::default())),
             inbox: sender,
             stop: CancellationToken::new(),
             pace: Arc::new(Pace::default()),

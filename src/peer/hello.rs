@@ -6,10 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::{Life, NodeId};
+use crate::model::{ClusterId, Life, NodeId};
 
 /// Version of what is said inside a link. Nodes that speak different ones refuse each other.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// What names a set of voters in 32 bytes: the same for the same names, wherever they listen.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,8 @@ pub struct Hello {
     pub life: Life,
     /// The voters that its settings name.
     pub voters: VotersDigest,
+    /// The cluster that its state directory belongs to; none before it is born.
+    pub cluster: Option<ClusterId>,
 }
 
 /// Why bytes are no [`Hello`] that we can read.
@@ -71,7 +73,7 @@ impl Hello {
     /// The version comes first and stays first, so that every release can read that much.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.protocol_version.to_be_bytes().to_vec();
-        bytes.extend(encode(&(&self.node, self.life, self.voters)));
+        bytes.extend(encode(&(&self.node, self.life, self.voters, self.cluster)));
         bytes
     }
 
@@ -83,12 +85,13 @@ impl Hello {
         if protocol_version != PROTOCOL_VERSION {
             return Err(UnreadableHello::Version(protocol_version));
         }
-        let (node, life, voters) = decode(rest).ok_or(UnreadableHello::Malformed)?;
+        let (node, life, voters, cluster) = decode(rest).ok_or(UnreadableHello::Malformed)?;
         Ok(Self {
             protocol_version,
             node,
             life,
             voters,
+            cluster,
         })
     }
 }
@@ -120,6 +123,7 @@ pub(super) mod tests {
             node: node(name),
             life: Life(7),
             voters: VotersDigest::of(&voters),
+            cluster: None,
         }
     }
 

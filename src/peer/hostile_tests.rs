@@ -220,7 +220,7 @@ async fn without_a_key_nothing_beyond_loopback_is_accepted() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (inbox, _events) = mpsc::channel(1);
         let error = if settings.listen.is_loopback() {
-            Links::start_at(settings, listener, pace(), inbox).unwrap_err()
+            Links::start_at(settings, Some(listener), pace(), inbox).unwrap_err()
         } else {
             Links::start(settings, inbox).await.unwrap_err()
         };
@@ -235,6 +235,6 @@ async fn settings_without_ourselves_among_the_voters_are_refused() {
     settings.voters.remove(&node("a"));
     let listener = ground.listeners.remove(&node("a")).unwrap();
     let (inbox, _events) = mpsc::channel(1);
-    let error = Links::start_at(settings, listener, pace(), inbox).unwrap_err();
+    let error = Links::start_at(settings, Some(listener), pace(), inbox).unwrap_err();
     assert!(matches!(error, LinkError::NotAVoter { .. }), "{error}");
 }

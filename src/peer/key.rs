@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use blake2::Blake2sMac256;
+use blake2::digest::Mac;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -88,6 +90,14 @@ impl ClusterKey {
             }
         }
         text
+    }
+
+    /// Another key, for one purpose only, from which this one cannot be told.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; Self::LENGTH]> {
+        let mut mac = <Blake2sMac256 as Mac>::new_from_slice(&self.0).expect("32 bytes are a key");
+        mac.update(purpose.as_bytes());
+        Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
     /// The key itself: for the handshake.

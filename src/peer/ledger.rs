@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tracing::{info, warn};
 
 use super::log_limiter::LogLimiter;
+use super::roll::Roll;
 use crate::model::{Life, NodeId, with_causes};
 
 macro_rules! drop_reasons {
@@ -113,6 +114,7 @@ pub struct LinkStatus {
 /// What all tasks of the links write down.
 #[derive(Debug)]
 pub(super) struct Ledger {
+    pub(super) roll: Arc<Roll>,
     pages: Mutex<Pages>,
 }
 
@@ -124,11 +126,12 @@ struct Pages {
 }
 
 impl Ledger {
-    pub(super) fn new<'a>(peers: impl IntoIterator<Item = &'a NodeId>) -> Self {
+    pub(super) fn new<'a>(peers: impl IntoIterator<Item = &'a NodeId>, roll: Roll) -> Self {
         let peers = peers
             .into_iter()
             .map(|peer| (peer.clone(), LinkStatus::default()));
         Self {
+            roll: Arc::new(roll),
             pages: Mutex::new(Pages {
                 peers: peers.collect(),
                 strangers: BTreeMap::new(),
@@ -232,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_drop_counts_under_the_peer_that_caused_it_or_else_under_strangers() {
-        let ledger = Ledger::new([&node("a"), &node("b")]);
+        let ledger = Ledger::new([&node("a"), &node("b")], Roll::default());
         let refused = SessionError::Refused(Refusal::UnknownNode { node: node("x") });
         for culprit in [Some("a"), Some("a"), Some("x"), None] {
             let culprit = culprit.map(node);
@@ -246,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_drops_is_counted_in_full_and_logged_once_a_minute() {
-        let ledger = Ledger::new([&node("a")]);
+        let ledger = Ledger::new([&node("a")], Roll::default());
         let start = Instant::now();
         let a = node("a");
         for (culprit, second, suppressed) in [
@@ -266,7 +269,7 @@ mod tests {
 
     #[test]
     fn the_last_error_tells_its_causes() {
-        let ledger = Ledger::new([&node("a")]);
+        let ledger = Ledger::new([&node("a")], Roll::default());
         let reason = DownReason::Invalid(SessionError::Forged);
         ledger.disconnected(&node("a"), &reason, Instant::now());
         assert_eq!(

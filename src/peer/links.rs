@@ -21,7 +21,8 @@ use super::key::ClusterKey;
 use super::ledger::{DropReason, Ledger, LinkStatus};
 use super::outbox::{NotSent, Outbox};
 use super::pace::Pace;
-use crate::model::{Endpoint, Life, NodeId};
+use super::roll::Roll;
+use crate::model::{ClusterId, Endpoint, Life, NodeId};
 
 /// What the links need to know.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct LinkSettings {
     pub node: NodeId,
     /// Our present life.
     pub life: Life,
+    /// Our cluster, where it is born.
+    pub cluster: Option<ClusterId>,
     /// All voters, ourselves included, and where they listen.
     pub voters: BTreeMap<NodeId, Endpoint>,
     /// Where we listen.
@@ -103,14 +106,18 @@ impl Links {
         inbox: mpsc::Sender<LinkEvent>,
     ) -> Result<Self, LinkError> {
         let pace = Pace::default();
-        let listener = listen(&settings, &pace).await?;
+        // A cluster of one is called by nobody.
+        let listener = match settings.voters.len() {
+            ..=1 => None,
+            _ => Some(listen(&settings, &pace).await?),
+        };
         Self::start_at(settings, listener, pace, inbox)
     }
 
-    /// Begins on a listener that is there already.
+    /// Begins on a listener that is there already, where somebody may call.
     pub(super) fn start_at(
         settings: LinkSettings,
-        listener: TcpListener,
+        listener: Option<TcpListener>,
         pace: Pace,
         inbox: mpsc::Sender<LinkEvent>,
     ) -> Result<Self, LinkError> {
@@ -120,8 +127,10 @@ impl Links {
                 node: settings.node,
             });
         }
-        if settings.key.is_none() {
-            check_loopback(&voters, &settings.listen, &listener)?;
+        if settings.key.is_none()
+            && let Some(listener) = &listener
+        {
+            check_loopback(&voters, &settings.listen, listener)?;
         }
         let names = voters.keys().chain([&settings.node]);
         let hello = Hello {
@@ -129,13 +138,14 @@ impl Links {
             node: settings.node.clone(),
             life: settings.life,
             voters: VotersDigest::of(names),
+            cluster: None,
         };
         let outboxes = voters
             .keys()
             .map(|peer| (peer.clone(), Arc::new(Outbox::new(peer.clone()))));
         let links = Self {
             outboxes: outboxes.collect(),
-            ledger: Arc::new(Ledger::new(voters.keys())),
+            ledger: Arc::new(Ledger::new(voters.keys(), Roll::new(settings.cluster))),
             pace: Arc::new(pace),
             stop: CancellationToken::new(),
             peers: JoinSet::new(),
@@ -150,12 +160,14 @@ impl Links {
         voters: BTreeMap<NodeId, Endpoint>,
         hello: Hello,
         key: Option<ClusterKey>,
-        listener: TcpListener,
+        listener: Option<TcpListener>,
         inbox: mpsc::Sender<LinkEvent>,
     ) -> Self {
+        let roll = Arc::clone(&self.ledger.roll);
         let admission = |expected| Admission {
             hello: hello.clone(),
             expected,
+            roll: Arc::clone(&roll),
         };
         let mut arrivals = BTreeMap::new();
         for (peer, endpoint) in &voters {
@@ -181,7 +193,9 @@ impl Links {
             pace: Arc::clone(&self.pace),
             arrivals,
         });
-        self.reception.spawn(reception.keep_accepting(listener));
+        if let Some(listener) = listener {
+            self.reception.spawn(reception.keep_accepting(listener));
+        }
         self
     }
 
@@ -217,6 +231,11 @@ impl Links {
             }
         }
         outcome
+    }
+
+    /// From now on this is our cluster, in every handshake.
+    pub fn belong(&self, cluster: ClusterId) {
+        self.ledger.roll.belong(cluster);
     }
 
     /// Each peer, as its link stands.

@@ -99,13 +99,12 @@ async fn a_large_payload_arrives_whole_and_a_larger_one_is_refused() {
 async fn a_peer_that_connects_anew_takes_the_place_of_its_older_connection() {
     let mut ground = ground(&["a", "b"]).await;
     let mut b = ground.start("b");
-    let mut admission = calling("a", "b", &["a", "b"]);
+    let admission = calling("a", "b", &["a", "b"]);
     let mut older = call(ground.address("b"), admission.clone()).await.unwrap();
     assert_eq!(b.event().await, up("a", 7));
-    admission.hello.life = Life(8);
     let mut newer = call(ground.address("b"), admission).await.unwrap();
     assert_eq!(b.event().await, down("a", DownReason::Replaced));
-    assert_eq!(b.event().await, up("a", 8));
+    assert_eq!(b.event().await, up("a", 7));
     read_to_end(&mut older.stream).await;
     newer.session.send(b"new").unwrap();
     newer
@@ -116,7 +115,32 @@ async fn a_peer_that_connects_anew_takes_the_place_of_its_older_connection() {
     let LinkEvent::Received { life, payload, .. } = b.event().await else {
         panic!("nothing was received");
     };
-    assert_eq!((life, &payload[..]), (Life(8), &b"new"[..]));
+    assert_eq!((life, &payload[..]), (Life(7), &b"new"[..]));
+}
+
+#[tokio::test]
+async fn a_second_process_of_one_name_is_refused_while_the_first_one_is_alive() {
+    let mut ground = ground(&["a", "b"]).await;
+    let mut b = ground.start("b");
+    let mut admission = calling("a", "b", &["a", "b"]);
+    let mut first = call(ground.address("b"), admission.clone()).await.unwrap();
+    assert_eq!(b.event().await, up("a", 7));
+    // What it says is heard; that it connected is not enough.
+    first.session.send(b"alive").unwrap();
+    let said = first.session.outgoing().to_vec();
+    first.stream.write_all(&said).await.unwrap();
+    assert!(matches!(b.event().await, LinkEvent::Received { .. }));
+    admission.hello.life = Life(8);
+    let failed = call(ground.address("b"), admission.clone()).await;
+    let refusal = super::SessionError::RefusedByPeer(super::Refusal::Twin { node: node("a") });
+    let super::handshake::HandshakeError::Session(error) = failed.unwrap_err().error else {
+        panic!("it was not refused");
+    };
+    assert_eq!(error, refusal);
+    drop(first);
+    assert_eq!(b.event().await, down("a", DownReason::Closed));
+    let _second = call(ground.address("b"), admission).await.unwrap();
+    assert_eq!(b.event().await, up("a", 8));
 }
 
 #[tokio::test]

@@ -4,19 +4,48 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::FRAME_LENGTH_MAX;
-use crate::consensus;
+use crate::consensus::{self, Announcement, Promise, Standing};
 use crate::decision::{Report, Request};
-use crate::model::LogIndex;
+use crate::model::{Incarnation, Life, LogIndex};
 
 /// One message. Its form belongs to the protocol version that the handshake agreed on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerMessage {
     /// Of the consensus engine.
-    Engine(consensus::Message),
+    Engine {
+        /// The sender's state directory.
+        incarnation: Incarnation,
+        /// What may be counted of what it says.
+        standing: Standing,
+        /// What it says.
+        message: consensus::Message,
+    },
     /// What the sender sees.
     Report(PeerReport),
     /// What an administrator wants of whoever leads.
     Request(Request),
+    /// What the sender says of its state directory.
+    Announce(Announcement),
+    /// The receiver has not announced its state directory.
+    Introduce,
+    /// The receiver's state directory may not speak for it.
+    Dismiss {
+        /// The directory.
+        incarnation: Incarnation,
+        /// The process that announced it.
+        life: Life,
+        /// Why.
+        why: Dismissal,
+    },
+}
+
+/// Why a state directory may not speak for its voter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dismissal {
+    /// It promised more than it knows: it is a restored backup, or a copy.
+    Outdated,
+    /// Another one has taken its place.
+    Superseded,
 }
 
 /// What a node sees, and how far a leader's log is committed.
@@ -26,6 +55,8 @@ pub struct PeerReport {
     pub report: Report,
     /// From a leader that may act: whoever has applied up to here is current.
     pub committed: Option<LogIndex>,
+    /// How far the sender's promises to anybody go.
+    pub promise: Promise,
 }
 
 /// Bytes that are no message.

@@ -24,6 +24,7 @@ mod message;
 mod noise;
 mod outbox;
 mod pace;
+mod roll;
 mod session;
 
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use hello::{Hello, PROTOCOL_VERSION, VotersDigest};
 pub use key::{ClusterKey, InvalidClusterKey, NoRandomness};
 pub use ledger::{Connected, DropReason, LinkStatus};
 pub use links::{LinkError, LinkSettings, Links};
-pub use message::{InvalidMessage, PeerMessage, PeerReport};
+pub use message::{Dismissal, InvalidMessage, PeerMessage, PeerReport};
 pub use outbox::NotSent;
+pub use roll::Roll;
 pub use session::{Session, SessionError, SessionEvent};

@@ -121,7 +121,7 @@ impl Session {
             .build_initiator()
             .map_err(|_| SessionError::NoRandomness)?;
         let mut outgoing = Vec::new();
-        write_handshake(&mut noise, &admission.hello.encode(), &mut outgoing)?;
+        write_handshake(&mut noise, &admission.hello().encode(), &mut outgoing)?;
         let state = State::AwaitingAnswer {
             noise: Box::new(noise),
         };
@@ -289,7 +289,7 @@ impl Session {
         let opening = read_handshake(&mut noise, message)?;
         match self.assess(&opening) {
             Ok(peer) => {
-                let answer = [&[ANSWER_HELLO][..], &self.admission.hello.encode()].concat();
+                let answer = [&[ANSWER_HELLO][..], &self.admission.hello().encode()].concat();
                 write_handshake(&mut noise, &answer, &mut self.outgoing)?;
                 let channel = into_channel(noise)?;
                 Ok(State::AwaitingProof { channel, peer })

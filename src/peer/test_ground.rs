@@ -69,6 +69,7 @@ impl Ground {
         LinkSettings {
             node: node(name),
             life: Life(1),
+            cluster: None,
             voters: self.voters.clone(),
             listen: self.voters[&node(name)].clone(),
             key: key(),
@@ -87,7 +88,7 @@ impl Ground {
     pub(super) fn start_with(&mut self, settings: LinkSettings, pace: Pace) -> Daemon {
         let listener = self.listeners.remove(&settings.node).unwrap();
         let (sender, inbox) = mpsc::channel(64);
-        let links = Links::start_at(settings, listener, pace, sender).unwrap();
+        let links = Links::start_at(settings, Some(listener), pace, sender).unwrap();
         Daemon { links, inbox }
     }
 }

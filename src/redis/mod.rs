@@ -5,10 +5,12 @@
 //! ```text
 //! ProbeOrder  ──► Instances::probe  ──► probe (a task each)  ──► connection ──► stream
 //! FollowOrder ──► Instances::follow ──► work (a task each)   ──► pool ──► connection ──► stream
+//! GuardOrder  ──► Instances::guard  ──► guard (a task each)  ──► pool ──► connection ──► stream
 //! ```
 
 mod connection;
 mod credentials;
+mod guard;
 pub mod info;
 mod limits;
 mod pool;
@@ -36,8 +38,12 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 pub use credentials::{Credentials, Secret};
+pub use guard::{GUARD_USER, GuardKey, Logins};
 
-use crate::decision::{FollowOrder, FollowOutcome, LinkId, ProbeCommand, ProbeEvent, ProbeOrder};
+use crate::decision::{
+    FollowOrder, FollowOutcome, GuardOrder, GuardOutcome, LinkId, ProbeCommand, ProbeEvent,
+    ProbeOrder,
+};
 use crate::model::{Endpoint, GroupName};
 use pool::InstancePool;
 use probe::{Link, Question, Request};
@@ -52,12 +58,15 @@ pub enum InstanceEvent {
     Probe(ProbeEvent),
     /// A [`FollowOrder`] is done, or failed.
     Followed(FollowOutcome),
+    /// A [`GuardOrder`] is done, or failed.
+    Guarded(GuardOutcome),
 }
 
 /// All connections to Redis instances. Dropped, it closes them all.
 #[derive(Debug)]
 pub struct Instances {
     credentials: BTreeMap<GroupName, Arc<Credentials>>,
+    logins: Arc<Logins>,
     events: UnboundedSender<InstanceEvent>,
     links: BTreeMap<(Endpoint, LinkId), Link>,
     pools: BTreeMap<(GroupName, Endpoint), PoolUse>,
@@ -80,10 +89,20 @@ impl Instances {
         let shared = |(group, credentials)| (group, Arc::new(credentials));
         Self {
             credentials: credentials.into_iter().map(shared).collect(),
+            logins: Arc::default(),
             events,
             links: BTreeMap::new(),
             pools: BTreeMap::new(),
             works: JoinSet::new(),
+        }
+    }
+
+    /// Gives replicas these logins, where the operator wants a guard.
+    #[must_use]
+    pub fn with_logins(self, logins: Logins) -> Self {
+        Self {
+            logins: Arc::new(logins),
+            ..self
         }
     }
 
@@ -114,13 +133,25 @@ impl Instances {
     /// Starts to carry out `order`; its outcome comes as [`InstanceEvent::Followed`] within 8 s.
     pub fn follow(&mut self, order: FollowOrder) {
         while self.works.try_join_next().is_some() {}
-        let pool = self.pool(&order);
-        let events = self.events.clone();
+        let pool = self.pool(&order.group, &order.endpoint);
+        let (events, logins) = (self.events.clone(), Arc::clone(&self.logins));
         self.works.spawn(async move {
-            let result = work::follow(&pool, &order).await;
+            let result = work::follow(&pool, &order, &logins).await;
             let outcome = FollowOutcome { order, result };
             // Nobody listens any more only while the daemon stops.
             let _ = events.send(InstanceEvent::Followed(outcome));
+        });
+    }
+
+    /// Starts to carry out `order`; its outcome comes as [`InstanceEvent::Guarded`] within 8 s.
+    pub fn guard(&mut self, order: GuardOrder) {
+        while self.works.try_join_next().is_some() {}
+        let pool = self.pool(&order.group, &order.endpoint);
+        let (events, logins) = (self.events.clone(), Arc::clone(&self.logins));
+        self.works.spawn(async move {
+            let result = guard::guard(&pool, &order, &logins).await;
+            let outcome = GuardOutcome { order, result };
+            let _ = events.send(InstanceEvent::Guarded(outcome));
         });
     }
 
@@ -145,12 +176,12 @@ impl Instances {
         }
     }
 
-    fn pool(&mut self, order: &FollowOrder) -> InstancePool {
+    fn pool(&mut self, group: &GroupName, endpoint: &Endpoint) -> InstancePool {
         self.tidy();
-        let credentials = self.credentials_of(&order.group);
-        let key = (order.group.clone(), order.endpoint.clone());
+        let credentials = self.credentials_of(group);
+        let key = (group.clone(), endpoint.clone());
         let entry = self.pools.entry(key).or_insert_with(|| PoolUse {
-            pool: InstancePool::new(order.endpoint.clone(), credentials),
+            pool: InstancePool::new(endpoint.clone(), credentials),
             last: Instant::now(),
         });
         entry.last = Instant::now();

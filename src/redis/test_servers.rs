@@ -109,6 +109,7 @@ impl Desk {
         match self.event().await {
             InstanceEvent::Probe(event) => event.report,
             InstanceEvent::Followed(outcome) => panic!("{outcome:?}"),
+            InstanceEvent::Guarded(outcome) => panic!("{outcome:?}"),
         }
     }
 

@@ -3,6 +3,7 @@
 use redis::{Pipeline, Value};
 use tracing::warn;
 
+use super::guard::{self, Logins};
 use super::info;
 use super::limits;
 use super::pool::{InstancePool, WorkConnection};
@@ -14,10 +15,15 @@ use crate::model::{Endpoint, RunId, WriteLimits};
 ///
 /// # Errors
 /// [`CommandFailure`]. After `TimedOut` and `Lost` it may have been done nevertheless.
-pub(super) async fn follow(pool: &InstancePool, order: &FollowOrder) -> Result<(), CommandFailure> {
+pub(super) async fn follow(
+    pool: &InstancePool,
+    order: &FollowOrder,
+    logins: &Logins,
+) -> Result<(), CommandFailure> {
     let mut connection = pool.get().await?;
     let is_fenced = look(&mut connection, order).await?;
     let restores = order.restores.filter(|_| is_fenced);
+    guard::prepare(&mut connection, order, logins).await?;
     if order.demotes {
         demote(&mut connection, order, restores).await
     } else {
@@ -37,13 +43,23 @@ async fn look(
     }
     let mut replies = connection.ask_all(&pipeline).await?.into_iter();
     let no_reply = || CommandFailure::Malformed("no reply".to_owned());
-    check_process(replies.next().ok_or_else(no_reply)?, order.run_id)?;
+    expect_process(replies.next().ok_or_else(no_reply)?, order.run_id)?;
     // Where they cannot be read, there can be no fence of ours either.
     let limits = replies.next().and_then(|reply| limits::read(&reply).ok());
     Ok(limits.is_some_and(WriteLimits::is_fence))
 }
 
-fn check_process(reply: Value, expected: RunId) -> Result<(), CommandFailure> {
+/// Makes sure that the process is the one that is meant.
+pub(super) async fn check_process(
+    connection: &mut WorkConnection,
+    expected: RunId,
+) -> Result<(), CommandFailure> {
+    let mut command = redis::cmd("INFO");
+    command.arg("server");
+    expect_process(connection.ask(&command).await?, expected)
+}
+
+fn expect_process(reply: Value, expected: RunId) -> Result<(), CommandFailure> {
     match info::parse_run_id(&expect_text(reply)?) {
         Ok(run_id) if run_id == expected => Ok(()),
         Ok(run_id) => Err(CommandFailure::OtherProcess(run_id)),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::pool::FRESH;
 use super::test_servers::*;
 use super::*;
-use crate::decision::CommandFailure;
+use crate::decision::{CommandFailure, Login};
 use crate::model::{Epoch, Role, RunId};
 
 const ELSEWHERE: &str = "127.0.0.1:9";
@@ -21,6 +21,7 @@ fn order(endpoint: &Endpoint, run_id: RunId, master: &str, demotes: bool) -> Fol
         master: master.parse().unwrap(),
         demotes,
         restores: None,
+        login: Login::Kept,
     }
 }
 
@@ -39,7 +40,7 @@ async fn outcome(desk: &mut Desk, order: FollowOrder) -> Result<(), CommandFailu
             assert_eq!(outcome.order, order);
             outcome.result
         }
-        InstanceEvent::Probe(event) => panic!("{event:?}"),
+        other @ (InstanceEvent::Probe(_) | InstanceEvent::Guarded(_)) => panic!("{other:?}"),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct GroupSettings {
     pub policy: GroupPolicy,
     /// What lets us into its instances.
     pub credentials: Credentials,
+    /// What its replicas show their master without a guard.
+    pub replica_login: Credentials,
 }
 
 /// What reading all groups came to.
@@ -118,11 +120,13 @@ impl GroupSettings {
         owners: &mut BTreeMap<Endpoint, String>,
     ) -> Option<Self> {
         let policy = read_policy(reader, label, voters, owners);
-        let credentials = read_credentials(reader, label);
-        let is_capable = reader.read_restricted(&keys::GUARD, label);
-        is_capable.then_some(Self {
+        let credentials = read_credentials(reader, label, &keys::USERNAME, &keys::PASSWORD_FILE);
+        let replica_login =
+            read_credentials(reader, label, &keys::MASTERUSER, &keys::MASTERAUTH_FILE);
+        Some(Self {
             policy: policy?,
             credentials: credentials?,
+            replica_login: replica_login?,
         })
     }
 }
@@ -159,6 +163,12 @@ fn read_policy(
         .read_or_default(&keys::FENCING, label)
         .map(|Level(fencing)| fencing);
     let isolation_after = read_isolation(reader, label, down_after);
+    let gone_loss_max = reader
+        .read_or_default(&keys::GONE_LOSS_MAX, label)
+        .map(|Size(size)| size.unwrap_or(u64::MAX));
+    let guard = reader
+        .read_or_default(&keys::GUARD, label)
+        .map(|Switch(on)| on);
     let failovers_max = reader
         .read_or_default(&keys::FAILOVERS_MAX, label)
         .map(|Count(count)| count);
@@ -177,6 +187,8 @@ fn read_policy(
         excluded: excluded?,
         fencing: fencing?,
         isolation_after: isolation_after?,
+        gone_loss_max: gone_loss_max?,
+        guard: guard?,
     })
 }
 
@@ -287,17 +299,21 @@ fn check_order(
     false
 }
 
-fn read_credentials(reader: &mut Reader, label: &str) -> Option<Credentials> {
-    let username = reader.read_or_told(&keys::USERNAME, label);
-    let password = read_password(reader, label);
+fn read_credentials(
+    reader: &mut Reader,
+    label: &str,
+    username: &'static Key,
+    password_file: &'static Key,
+) -> Option<Credentials> {
+    let username = reader.read_or_told(username, label);
+    let password = read_password(reader, label, password_file);
     Some(Credentials {
         username: username?.map(|Username(username)| username),
         password: password?,
     })
 }
 
-fn read_password(reader: &mut Reader, label: &str) -> Option<Option<Secret>> {
-    let key = &keys::PASSWORD_FILE;
+fn read_password(reader: &mut Reader, label: &str, key: &'static Key) -> Option<Option<Secret>> {
     match reader.read_or_told(key, label)? {
         Some(AbsolutePath(path)) => {
             // Moved out, so that no copy of it is left behind.

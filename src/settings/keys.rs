@@ -229,7 +229,13 @@ table! {
     FENCING = Group "FENCING" "off" "what stops an old master: `off` or `fast`".value("fast");
     ISOLATION_AFTER = Group "ISOLATION_AFTER" "1s" "a master cut off for so long is fenced by the node beside it"
         .told("down_after, 1s at least").within("1s", "10m");
-    GUARD = Group "GUARD" "off" "protection against emptied masters".value("off").only("off");
+    GUARD = Group "GUARD" "on" "whether only a master that was looked at feeds the replicas".value("off");
+    MASTERUSER = Group "MASTERUSER" "replica" "what its replicas have as masteruser, without the guard"
+        .told("none");
+    MASTERAUTH_FILE = Group "MASTERAUTH_FILE" "/etc/promoterd/features.masterauth"
+        "holds what its replicas have as masterauth, without the guard".told("none");
+    GONE_LOSS_MAX = Group "GONE_LOSS_MAX" "1MiB"
+        "a lost master is waited for where the best replica lacks more".value("1MiB");
     PARALLEL_SYNCS = Group "PARALLEL_SYNCS" "1" "replicas that are repointed at a time"
         .value("1").within("1", "64");
     LAG_MAX = Group "LAG_MAX" "10MiB" "a replica further behind is not promoted".value("none");

@@ -175,6 +175,12 @@ pub enum Problem {
         /// The instance.
         endpoint: Endpoint,
     },
+    /// The guard's passwords are made from the cluster key.
+    #[error(
+        "this needs a cluster key, from which the replicas' passwords are made: write one with \
+         `promoterd keygen` and name it in PROMOTERD_PEER_KEY_FILE on all nodes"
+    )]
+    GuardWithoutKey,
     /// No group at all.
     #[error("a voter needs a group to watch; for example {example}")]
     NoGroup {

@@ -93,6 +93,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
     let clients = client::read_clients(&mut reader, groups.names.as_ref());
     if let (Some(node), Some(groups)) = (&node, &groups.settings) {
         refuse_loopback_instances(&mut reader, node, groups);
+        refuse_guard_without_key(&mut reader, node, groups);
     }
     let remarks = reader.finish()?;
     let (Some(node), Some(groups), Some(clients)) = (node, groups.settings, clients) else {
@@ -115,6 +116,18 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
         warnings: remarks.warnings,
         effective: remarks.effective,
     })
+}
+
+/// What anybody can compute guards nothing.
+fn refuse_guard_without_key(
+    reader: &mut Reader,
+    node: &NodeSettings,
+    groups: &BTreeMap<GroupName, GroupSettings>,
+) {
+    let guarded = groups.iter().find(|(_, settings)| settings.policy.guard);
+    if let Some((group, _)) = guarded.filter(|_| node.peer_key.is_none()) {
+        reader.refuse(&keys::GUARD, group.as_str(), Problem::GuardWithoutKey);
+    }
 }
 
 /// On several hosts a loopback address is another server on each: every client would be sent to its own.

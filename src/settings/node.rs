@@ -169,10 +169,9 @@ impl Membership {
             Reading::Given(listen) => listen,
             Reading::Mistaken => return None,
             Reading::Absent => {
-                // Nobody calls, but the port stays the one that a second node would be told.
-                let listen = Endpoint::new("127.0.0.1", 7400).ok()?;
-                reader.settle(&keys::LISTEN, "", &listen);
-                listen
+                reader.settle(&keys::LISTEN, "", "none, since nobody calls");
+                // The address that status shows for this node.
+                Endpoint::new("127.0.0.1", 7400).ok()?
             }
         };
         let voters = BTreeMap::from([(node.clone(), listen.clone())]);

@@ -96,7 +96,7 @@ impl Gatekeeper {
     /// Tells who a caller is, if he may change anything.
     ///
     /// # Errors
-    /// [`NotAdmitted`], with what to do about it.
+    /// `NotAdmitted`, with what to do about it.
     pub async fn admit(&self, caller: Caller) -> Result<Admin, NotAdmitted> {
         let gatekeeper = self.clone();
         let unknown = |why: String| NotAdmitted::Unknown {

@@ -4,15 +4,15 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::schema::{
-    DownReport, FenceHolder, FenceReport, FileReport, GroupAnswer, GroupReport, InstanceReport,
-    PassedOver, SCHEMA, StatusReport, VoterReport,
+    DownReport, FenceHolder, FenceReport, FileReport, GroupAnswer, GroupReport, GuardReport,
+    InstanceReport, PassedOver, SCHEMA, StatusReport, VoterReport,
 };
 use super::schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
 use super::schema_pause::PauseReport;
 use super::source::{FileOverview, StatusSource, VoterOverview};
 use crate::decision::{
-    DownOverview, FailoverRecord, FenceOverview, GroupOverview, Ineligible, InstanceOverview,
-    Outcome, Step,
+    DownOverview, FailoverRecord, FenceOverview, GroupOverview, GuardOverview, Ineligible,
+    InstanceOverview, Outcome, Step,
 };
 use crate::model::Endpoint;
 
@@ -29,6 +29,9 @@ impl From<&StatusSource> for StatusReport {
             role: source.engine.role,
             leader: source.engine.leader.clone(),
             term: source.engine.term,
+            cluster: source.cluster.map(|cluster| cluster.to_string()),
+            incarnation: source.incarnation.to_string(),
+            waiting: source.waiting.clone(),
             voters: source.voters.iter().map(VoterReport::from).collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: milliseconds(source.uptime),
@@ -114,6 +117,8 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
         replicas: replicas.into_iter().map(InstanceReport::from).collect(),
         down: group.down.iter().map(DownReport::from).collect(),
         passed_over: group.passed_over.iter().map(PassedOver::from).collect(),
+        awaited: group.awaited.clone(),
+        guard: group.guard.as_ref().map(GuardReport::from),
         files: files
             .iter()
             .filter(|file| file.group == group.name)
@@ -126,6 +131,21 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
             .take(LAST_FAILOVERS_MAX)
             .map(FailoverReport::from)
             .collect(),
+    }
+}
+
+impl From<&GuardOverview> for GuardReport {
+    fn from(guard: &GuardOverview) -> Self {
+        let trouble = |(endpoint, reason): &(Endpoint, String)| PassedOver {
+            endpoint: endpoint.clone(),
+            reason: reason.clone(),
+        };
+        Self {
+            in_force: guard.admitted && guard.armed == guard.replicas,
+            armed: guard.armed,
+            replicas: guard.replicas,
+            troubles: guard.troubles.iter().map(trouble).collect(),
+        }
     }
 }
 

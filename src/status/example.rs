@@ -9,7 +9,8 @@ use crate::decision::{
     PauseRecord, PausedBy, Phase, Requester, ResumedBy, Step, StepName, WaitingFor,
 };
 use crate::model::{
-    Endpoint, Epoch, NodeId, ReplicationId, ReplicationOffset, RunId, Term, UnixTime,
+    ClusterId, Endpoint, Epoch, Incarnation, NodeId, ReplicationId, ReplicationOffset, RunId, Term,
+    UnixTime,
 };
 
 /// Half an hour after the failover of [`after_failover`] began.
@@ -70,6 +71,9 @@ pub fn healthy() -> StatusSource {
             leader: Some(node("b")),
             term: Term(7),
         },
+        cluster: Some(ClusterId(0x1f2e)),
+        incarnation: Incarnation(7),
+        waiting: None,
         voters: vec![
             voter("a", "10.0.0.1:7400"),
             voter("b", "10.0.0.2:7400"),
@@ -91,6 +95,8 @@ pub fn healthy() -> StatusSource {
             ],
             down: Vec::new(),
             passed_over: Vec::new(),
+            awaited: None,
+            guard: None,
             failovers: Vec::new(),
             pauses: Vec::new(),
             pause_left: None,

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::schema::{GroupReport, InstanceReport, StatusReport, VoterReport};
+use super::schema::{GroupReport, GuardReport, InstanceReport, StatusReport, VoterReport};
 use super::schema_history::{FailoverReport, OutcomeName};
 use super::schema_pause::PauseReport;
 use super::table::{Lean, Table};
@@ -135,7 +135,29 @@ fn write_group(group: &GroupReport, page: &mut String) {
             ),
         );
     }
+    if let Some(awaited) = &group.awaited {
+        line(page, &format!("  waiting for {awaited}"));
+    }
+    if let Some(guard) = &group.guard {
+        line(page, &describe_guard(guard));
+    }
     write_files(group, page);
+}
+
+fn describe_guard(guard: &GuardReport) -> String {
+    let GuardReport {
+        armed, replicas, ..
+    } = guard;
+    let state = if guard.in_force {
+        "in force"
+    } else {
+        "not in force"
+    };
+    let mut text = format!("  guard {state}: {armed} of {replicas} replicas");
+    for trouble in &guard.troubles {
+        text.push_str(&format!("; {} {}", trouble.endpoint, trouble.reason));
+    }
+    text
 }
 
 /// `PAUSED by root (uid 0) on a since …, until … (29 min left): new disks`.

@@ -27,6 +27,12 @@ pub struct StatusReport {
     pub leader: Option<NodeId>,
     /// The number of the last election.
     pub term: Term,
+    /// The id of the cluster; `null` before it is born.
+    pub cluster: Option<String>,
+    /// The id of the node's state directory: another one after it was emptied.
+    pub incarnation: String,
+    /// What the node waits for before it is a voter; `null` when it is one.
+    pub waiting: Option<String>,
     /// All voters, and this node's links to them.
     pub voters: Vec<VoterReport>,
     /// Version of the daemon.
@@ -92,6 +98,10 @@ pub struct GroupReport {
     pub down: Vec<DownReport>,
     /// Why nobody could be promoted at the last attempt (only the leader knows).
     pub passed_over: Vec<PassedOver>,
+    /// What a failover is put off for (only the leader knows).
+    pub awaited: Option<String>,
+    /// The guard against emptied masters, where it is wanted (only the leader knows).
+    pub guard: Option<GuardReport>,
     /// The files on the answering node's host.
     pub files: Vec<FileReport>,
     /// The last failovers, the newest first; all that are remembered are in `/v1/history`.
@@ -156,6 +166,19 @@ pub struct DownReport {
     pub cause: Option<Cause>,
     /// Age of the evidence in milliseconds.
     pub for_ms: u64,
+}
+
+/// How far the guard against emptied masters is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardReport {
+    /// Whether an emptied master could feed none of the replicas.
+    pub in_force: bool,
+    /// Replicas that only the present process of the master can feed.
+    pub armed: usize,
+    /// Replicas that answer and follow it.
+    pub replicas: usize,
+    /// What stands in the way.
+    pub troubles: Vec<PassedOver>,
 }
 
 /// An instance that may not be promoted.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::decision::{GroupOverview, Impossible, OperationId, Pause, Scope, Wish};
-use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term};
+use crate::model::{ClientName, ClusterId, Endpoint, Epoch, GroupName, Incarnation, NodeId, Term};
 
 /// What the status socket wants of the daemon's loop. A receiver that is gone is no matter: its
 /// client left, or lost patience.
@@ -72,6 +72,12 @@ pub struct StatusSource {
     pub node: NodeId,
     /// What the consensus engine says of itself.
     pub engine: EngineOverview,
+    /// The cluster that it belongs to; none before it is born.
+    pub cluster: Option<ClusterId>,
+    /// Its state directory.
+    pub incarnation: Incarnation,
+    /// What it waits for before it is a voter; none when it is one.
+    pub waiting: Option<String>,
     /// All voters, this node included if it is one, in the order of the settings.
     pub voters: Vec<VoterOverview>,
     /// All groups of the settings.

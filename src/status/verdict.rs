@@ -8,12 +8,16 @@ use crate::model::{Endpoint, Epoch};
 #[must_use]
 pub fn obstacles(report: &StatusReport) -> Vec<String> {
     let mut obstacles = Vec::new();
-    if report.leader.is_none() {
+    if let Some(waiting) = &report.waiting {
+        obstacles.push(format!("this node is no voter yet: {waiting}"));
+    }
+    let is_born = report.cluster.is_some();
+    if report.leader.is_none() && is_born {
         obstacles.push(
             "no leader: nothing is promoted until a majority of the voters can talk".to_owned(),
         );
     }
-    if !report.confirmed {
+    if !report.confirmed && is_born {
         obstacles.push(
             "no leader has confirmed this node's state yet: its files are not touched".to_owned(),
         );
@@ -49,6 +53,7 @@ pub fn problems(report: &StatusReport) -> Vec<String> {
     }
     for (group, _, _) in decided() {
         problems.extend(replica_problems(group));
+        problems.extend(guard_problems(group));
     }
     problems.extend(
         report
@@ -61,6 +66,19 @@ pub fn problems(report: &StatusReport) -> Vec<String> {
             }),
     );
     problems
+}
+
+fn guard_problems(group: &GroupReport) -> Vec<String> {
+    let troubles = group.guard.iter().flat_map(|guard| &guard.troubles);
+    troubles
+        .map(|trouble| {
+            let (name, endpoint) = (&group.name, &trouble.endpoint);
+            format!(
+                "group {name}: the guard is not in force: {endpoint} {}",
+                trouble.reason
+            )
+        })
+        .collect()
 }
 
 fn pause_problem(group: &GroupReport) -> Option<String> {
@@ -83,12 +101,13 @@ fn master_problem(group: &GroupReport, master: &Endpoint) -> Option<String> {
         ));
     }
     if phase == Phase::Down.as_str() {
-        let advice = if group.paused.is_some() {
-            "and nothing is done about it while the group is paused"
-        } else if group.passed_over.is_empty() {
-            "and nobody has been promoted yet"
-        } else {
-            "and nobody can be promoted"
+        let advice = match &group.awaited {
+            _ if group.paused.is_some() => {
+                "and nothing is done about it while the group is paused".to_owned()
+            }
+            Some(awaited) => format!("waiting for {awaited}"),
+            None if group.passed_over.is_empty() => "and nobody has been promoted yet".to_owned(),
+            None => "and nobody can be promoted".to_owned(),
         };
         return Some(format!("group {name}: master {master} is down, {advice}"));
     }

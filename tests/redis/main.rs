@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod belonging;
 mod cluster;
 mod comeback;
 mod crash;
@@ -17,6 +18,7 @@ mod daemon;
 mod demo;
 mod discovery;
 mod fence;
+mod guard;
 mod hang;
 mod hosts;
 mod keys;

@@ -79,6 +79,10 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    a_guarded_group_lets_its_replicas_in_anew_in_each_epoch
+    a_lost_master_that_has_more_is_waited_for_as_long_as_silence
+    a_master_that_loads_more_than_any_replica_has_is_waited_for
+    an_emptied_master_that_has_more_to_offer_no_longer_is_not_waited_for
     a_candidate_that_dies_is_not_waited_for
     a_candidate_that_restarted_empty_is_not_promoted
     a_crash_is_proven_by_the_node_beside_it
@@ -115,6 +119,7 @@ scenarios! {
     a_second_crash_before_the_replicas_followed
     nobody_can_be_promoted
     data_that_nobody_has_are_not_waited_for
+    what_is_left_is_gone_on_with_once_all_have_spoken
     the_old_master_returns
     the_first_start
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use promoterd::decision::{
-    Action, Entry, Evidence, FollowOrder, Happening, Identity, Ineligible, Opinion, ProbeCommand,
-    ProbeOrder, View,
+    Action, Entry, Evidence, FollowOrder, GuardOrder, GuardTask, Happening, Identity, Ineligible,
+    Login, Opinion, ProbeCommand, ProbeOrder, View,
 };
 use promoterd::model::Endpoint;
 
@@ -26,7 +26,22 @@ pub fn probe(order: &ProbeOrder) -> String {
 pub fn follow(order: &FollowOrder) -> String {
     let word = if order.demotes { "demote" } else { "repoint" };
     let (instance, master) = (order.endpoint.host(), order.master.host());
-    format!("{word} {instance} to {master}")
+    let login = match order.login {
+        Login::Kept => String::new(),
+        Login::Guard => format!(", showing epoch {}", order.epoch),
+        Login::Own => ", showing its own".to_owned(),
+    };
+    format!("{word} {instance} to {master}{login}")
+}
+
+pub fn guard(order: &GuardOrder) -> String {
+    let (instance, epoch) = (order.endpoint.host(), order.epoch);
+    match order.task {
+        GuardTask::Admit => format!("guard: {instance} admits epoch {epoch}"),
+        GuardTask::Arm => format!("guard: {instance} shows epoch {epoch}"),
+        GuardTask::Release => format!("guard: {instance} shows its own"),
+        GuardTask::Close => format!("guard: {instance} forgets its replicas' user"),
+    }
 }
 
 pub fn entry(entry: &Entry) -> String {
@@ -64,6 +79,7 @@ pub fn entry(entry: &Entry) -> String {
                 .collect();
             format!("Limits {}", limits.join("; "))
         }
+        Entry::Guarded { on, .. } => format!("Guarded {}", if *on { "on" } else { "off" }),
         Entry::Pause(pause) => format!("Pause{} by {}", span(pause.lasts), pause.by),
         Entry::Resume(resume) => format!("Resume by {}", resume.by),
     }
@@ -165,6 +181,11 @@ pub fn happening(happening: &Happening) -> Option<String> {
             "says nobody holds the fence of {}",
             instance.host()
         )),
+        Happening::GuardFailed { instance, why, .. } => Some(format!(
+            "says the guard fails at {}: {why}",
+            instance.host()
+        )),
+        Happening::PutOff { awaited, .. } => Some(format!("waits for {awaited}")),
         Happening::Slept { for_ms } => Some(format!("says it slept for {for_ms} ms")),
         Happening::LeaderChanged { .. }
         | Happening::PeerUp { .. }
@@ -176,6 +197,7 @@ pub fn happening(happening: &Happening) -> Option<String> {
         | Happening::MasterIdentified { .. }
         | Happening::LossKnown { .. }
         | Happening::Settled { .. }
+        | Happening::GuardSwitched { .. }
         | Happening::Paused { .. }
         | Happening::Resumed { .. }
         | Happening::FileRewritten { .. }
@@ -194,6 +216,7 @@ pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
             (shows_probes || is_change).then(|| probe(order))
         }
         Action::Follow(order) => Some(follow(order)),
+        Action::Guard(order) => Some(guard(order)),
         Action::Propose(proposed) => Some(format!("propose {}", entry(proposed))),
         Action::Report(report) => report.views.first().map(view),
         Action::Publish { epoch, master, .. } => {

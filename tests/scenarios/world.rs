@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use promoterd::decision::{
     Action, CommandFailure, ConnectFailure, Entry, Event, Fencing, FollowOrder, FollowOutcome,
-    GroupPolicy, LinkId, OperationId, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, Records,
-    Request, Requester, Supervisor, WallClock, Wish,
+    GroupPolicy, GuardOutcome, LinkId, OperationId, ProbeCommand, ProbeEvent, ProbeOrder,
+    ProbeReport, Records, Request, Requester, Supervisor, WallClock, Wish,
 };
 use promoterd::model::{Endpoint, GroupName, Life, PingReply, UnixTime, WriteLimits};
 
@@ -108,12 +108,13 @@ impl World {
             .map(|pair| pair.split_once(' ').unwrap())
             .collect();
         let names = header("nodes ")[0];
+        let is_guarded = lines.contains(&"guarded");
         let quorum = names.split(' ').count() / 2 + 1;
         let node = |name: &str| Node {
             name: name.to_owned(),
             supervisor: Supervisor::new(
                 name.parse().unwrap(),
-                [(group(), policy(quorum))].into(),
+                [(group(), policy(quorum, is_guarded))].into(),
                 Records::default(),
                 WallClock {
                     at: start,
@@ -270,6 +271,15 @@ impl World {
             Action::Follow(order) => {
                 assert!(is_leading, "only the leader repairs");
                 self.push(after, Occurrence::ArriveFollow(node, order));
+            }
+            Action::Guard(order) => {
+                assert!(is_leading, "only the leader guards");
+                let result = Ok(());
+                self.deliver(
+                    node,
+                    2 * ONE_WAY,
+                    Event::Guarded(GuardOutcome { order, result }),
+                );
             }
             Action::Propose(entry) => {
                 assert!(is_leading, "only the leader proposes");
@@ -730,7 +740,7 @@ fn group() -> GroupName {
     "features".parse().unwrap()
 }
 
-fn policy(quorum: usize) -> GroupPolicy {
+fn policy(quorum: usize, guard: bool) -> GroupPolicy {
     GroupPolicy {
         instances: ["a", "b", "c"].map(endpoint).into(),
         quorum,
@@ -746,5 +756,7 @@ fn policy(quorum: usize) -> GroupPolicy {
         excluded: BTreeSet::new(),
         fencing: Fencing::Fast,
         isolation_after: Duration::from_secs(1),
+        gone_loss_max: 1 << 20,
+        guard,
     }
 }

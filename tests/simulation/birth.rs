@@ -66,6 +66,7 @@ fn host(world: &World, node: usize) -> Host {
         applied: LogIndex(0),
         published: BTreeMap::new(),
         busy: (0, 0),
+        is_emptied: false,
         slow_disk_until: 0,
     }
 }
@@ -127,6 +128,9 @@ fn add_group(world: &mut World, group: usize) {
             denies: false,
             attempt: 0,
             stalled: Vec::new(),
+            knows: None,
+            shows: None,
+            emptied: false,
             configured: (place > 0).then_some(first),
             limits,
             configured_limits: limits,
@@ -188,5 +192,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
             Fencing::Fast
         },
         isolation_after: milliseconds(1000),
+        gone_loss_max: 1 << 20,
+        guard: world.random.below(2) == 0,
     }
 }

@@ -1,13 +1,14 @@
 //! A simulated disk: the real bytes of log and snapshot, and what a crash leaves of them.
 
-use promoterd::consensus::{Batch, Identity, Position, RecoverError, Recovered};
+use promoterd::consensus::{Batch, HardState, Identity, Position, RecoverError, Recovered, Seat};
 use promoterd::consensus::{begin, encode, encode_snapshot, recover};
-use promoterd::model::SplitMix;
+use promoterd::model::{Incarnation, SplitMix};
 
 /// The two files of one node.
 #[derive(Debug)]
 pub struct Disk {
     identity: Identity,
+    seat: Seat,
     log: Vec<u8>,
     snapshot: Option<Vec<u8>>,
     /// On its way: whatever of it is there after a crash is chance.
@@ -18,6 +19,7 @@ impl Disk {
     pub fn new(identity: Identity) -> Self {
         Self {
             identity,
+            seat: Seat::new(Incarnation(0)),
             log: Vec::new(),
             snapshot: None,
             writing: None,
@@ -44,8 +46,15 @@ impl Disk {
                 self.replace_snapshot(&replace);
                 self.replace_log(&replace);
             }
+            Some(Batch::Begin(seat)) => self.begin(seat),
             None => {}
         }
+    }
+
+    fn begin(&mut self, seat: Seat) {
+        self.seat = seat;
+        self.log = begin(&self.identity, &self.seat, Position::default());
+        encode(&mut self.log, Some(&HardState::default()), &[]);
     }
 
     /// Cuts the power: of what is being written, anything may have reached the disk.
@@ -69,7 +78,8 @@ impl Disk {
                     self.replace_log(&replace);
                 }
             }
-            None => {}
+            Some(Batch::Begin(seat)) if random.below(2) == 0 => self.begin(seat),
+            Some(Batch::Begin(_)) | None => {}
         }
     }
 
@@ -91,24 +101,32 @@ impl Disk {
         }
     }
 
-    /// Reads what is there, as a daemon does when it starts, and cuts off what is torn.
-    pub fn recover(&mut self) -> Result<Recovered, RecoverError> {
-        let recovered = recover(&self.identity, &self.log, self.snapshot.as_deref())?;
-        self.log.truncate(recovered.valid_length);
-        if self.log.is_empty() {
-            self.log = begin(&self.identity, Position::default());
+    /// Reads what is there, as a daemon does when it starts, counts the start, and cuts off what is
+    /// torn. A new directory bears `fresh`.
+    pub fn recover(&mut self, fresh: Incarnation) -> Result<Recovered, RecoverError> {
+        let mut recovered = recover(&self.identity, &self.log, self.snapshot.as_deref())?;
+        if recovered.seat.is_none() {
+            self.snapshot = None;
         }
-        // After a crash between the two renames the log still is the one before the snapshot: what
-        // is written behind it now would be lost, or refused, at the next start.
-        if let Some(snapshot) = &recovered.snapshot {
-            self.log = begin(&self.identity, snapshot.position);
-            encode(
-                &mut self.log,
-                Some(&recovered.hard_state),
-                &recovered.entries,
-            );
-        }
+        self.seat = recovered.start(fresh);
+        let base = recovered
+            .snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.position);
+        self.log = begin(&self.identity, &self.seat, base.unwrap_or_default());
+        encode(
+            &mut self.log,
+            Some(&recovered.hard_state),
+            &recovered.entries,
+        );
         Ok(recovered)
+    }
+
+    /// Somebody removes all files.
+    pub fn wipe(&mut self) {
+        self.log.clear();
+        self.snapshot = None;
+        self.writing = None;
     }
 
     fn replace_snapshot(&mut self, batch: &Batch) {
@@ -124,7 +142,7 @@ impl Disk {
             entries,
         } = batch
         {
-            self.log = begin(&self.identity, snapshot.position);
+            self.log = begin(&self.identity, &self.seat, snapshot.position);
             encode(&mut self.log, Some(hard_state), entries);
         }
     }

@@ -16,6 +16,7 @@ pub enum Fault {
     CrashNode,
     CrashLeader,
     CrashAllNodes,
+    EmptyNode,
     PauseNode,
     PauseLeader,
     SlowDisk,
@@ -32,16 +33,19 @@ pub enum Fault {
     DenyRoleChanges,
     Meddle,
     RenameHistory,
+    /// All daemons and all servers at once; they come back in any order, with, without and with old data.
+    RestartSite,
     /// Somebody pauses a group, or resumes it.
     Pause,
     /// When an epoch begins: its candidate or its leader is hit.
     Sabotage,
 }
 
-const ALL: [Fault; 21] = [
+const ALL: [Fault; 23] = [
     Fault::CrashNode,
     Fault::CrashLeader,
     Fault::CrashAllNodes,
+    Fault::EmptyNode,
     Fault::PauseNode,
     Fault::PauseLeader,
     Fault::SlowDisk,
@@ -58,6 +62,7 @@ const ALL: [Fault; 21] = [
     Fault::DenyRoleChanges,
     Fault::Meddle,
     Fault::RenameHistory,
+    Fault::RestartSite,
     Fault::Pause,
     Fault::Sabotage,
 ];
@@ -71,7 +76,7 @@ pub enum Undo {
     RestartServer(usize, Restart),
     Allow(usize),
     CrashServer(usize),
-    BounceServer(usize),
+    BounceServer(usize, Restart),
     HangServer(usize),
     CrashNode(usize),
     PauseNode(usize),
@@ -159,6 +164,7 @@ impl World {
             Fault::CrashNode => self.bounce_node(node),
             Fault::CrashLeader => self.bounce_node(self.leader().unwrap_or(node)),
             Fault::CrashAllNodes => (0..self.hosts.len()).for_each(|node| self.bounce_node(node)),
+            Fault::EmptyNode => self.empty_node(node),
             Fault::PauseNode => self.pause_node(node),
             Fault::PauseLeader => self.pause_node(self.leader().unwrap_or(node)),
             Fault::SlowDisk => {
@@ -194,8 +200,26 @@ impl World {
             }
             Fault::Meddle => self.meddle(server),
             Fault::RenameHistory => self.rename_history(master),
+            Fault::RestartSite => self.restart_site(),
             Fault::Pause => self.pause_or_resume(node),
             Fault::Sabotage => {}
+        }
+    }
+
+    /// Most instances have all that they had, as after a clean stop; a few have nothing, or old data.
+    fn restart_site(&mut self) {
+        for node in 0..self.hosts.len() {
+            self.bounce_node(node);
+        }
+        for server in 0..self.servers.len() {
+            self.crash_server(server);
+            let restart = match self.random.below(8) {
+                0 => Restart::Empty,
+                1 => Restart::Stale,
+                _ => Restart::Complete,
+            };
+            let span = self.span();
+            self.later(span, Happens::Undo(Undo::RestartServer(server, restart)));
         }
     }
 
@@ -396,7 +420,8 @@ impl World {
             1 => Undo::HangServer(candidate),
             2 => Undo::CrashNode(leader),
             3 => Undo::PauseNode(leader),
-            4 | 5 => Undo::BounceServer(candidate),
+            4 => Undo::BounceServer(candidate, Restart::Complete),
+            5 => Undo::BounceServer(candidate, Restart::Empty),
             _ => return,
         };
         *self.tally.faults.entry(Fault::Sabotage).or_default() += 1;
@@ -416,9 +441,9 @@ impl World {
             _ if self.plan.is_over => {}
             Undo::CrashServer(server) => self.crash_for_a_while(server),
             // Back before anybody could miss it, under another run id.
-            Undo::BounceServer(server) => {
+            Undo::BounceServer(server, restart) => {
                 self.crash_server(server);
-                self.restart_server(server, Restart::Complete);
+                self.restart_server(server, restart);
                 let life = self.servers[server].life;
                 self.later(
                     0,

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use promoterd::consensus::{Batch, EngineSettings, LogEntry};
-use promoterd::daemon::{Node, NodeAction, NodeEvent};
-use promoterd::decision::{Event, WallClock};
-use promoterd::model::{Endpoint, Epoch, GroupName, Life, LogIndex, NodeId, UnixTime};
-use promoterd::peer::PeerMessage;
+use promoterd::daemon::{Node, NodeAction, NodeEvent, Origin};
+use promoterd::decision::{Event, Happening, WallClock};
+use promoterd::model::{
+    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, UnixTime,
+};
+use promoterd::peer::{Dismissal, PeerMessage};
 
 use super::disk::Disk;
 use super::faults::Undo;
 use super::invariants::{Step, Violation};
 use super::pipes::Micros;
+use super::work::Work;
 use super::world::{Happens, World};
 
 /// Entries after which a simulated daemon compacts its log: a few, so that runs get there.
@@ -37,6 +40,8 @@ pub struct Host {
     pub published: BTreeMap<GroupName, (Epoch, Endpoint)>,
     /// Consecutive steps at one moment.
     pub busy: (Micros, u32),
+    /// Its state directory was emptied, and it has not rejoined since.
+    pub is_emptied: bool,
     /// Until then its disk is slow.
     pub slow_disk_until: Micros,
 }
@@ -59,6 +64,10 @@ impl Host {
                 self.log.clear();
                 entries
             }
+            Batch::Begin(_) => {
+                self.log.clear();
+                return;
+            }
         };
         let indexed = entries.iter().map(|entry| (entry.index, entry.clone()));
         self.log.extend(indexed);
@@ -79,8 +88,13 @@ impl World {
         let policies = policies.map(|group| (group.name.clone(), group.policy.clone()));
         let policies = policies.collect();
         let incarnation = Life(self.random.next());
+        let origin = Origin {
+            life: incarnation,
+            cluster: ClusterId(self.random.next()),
+        };
+        let fresh = Incarnation(self.random.next());
         let host = &mut self.hosts[node];
-        let recovered = match host.disk.recover() {
+        let recovered = match host.disk.recover(fresh) {
             Ok(recovered) => recovered,
             Err(error) => return self.fail(Violation::new("recovery", error.to_string())),
         };
@@ -98,7 +112,7 @@ impl World {
             .snapshot
             .as_ref()
             .map_or(LogIndex(0), |snapshot| snapshot.position.index);
-        let started = Node::new(host.settings.clone(), policies, recovered, wall);
+        let started = Node::new(host.settings.clone(), policies, recovered, origin, wall);
         match started {
             Ok(started) => host.node = Some(started.compacting_after(COMPACT_AFTER)),
             Err(error) => return self.fail(Violation::new("start", error.to_string())),
@@ -182,10 +196,40 @@ impl World {
         if let Err(violation) = super::invariants::check(self, &step) {
             return self.fail(violation);
         }
+        self.note_voter(node);
         for action in actions {
             self.carry_out(node, action);
         }
         self.arm(node);
+    }
+
+    /// An emptied daemon that has become a voter again may be told from the others no more.
+    fn note_voter(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        let is_voter = host
+            .node
+            .as_ref()
+            .is_some_and(|node| node.waiting().is_none());
+        if is_voter && std::mem::take(&mut host.is_emptied) {
+            self.tally.rejoined += 1;
+            self.note(|| format!("node {node} is a voter again"));
+        }
+    }
+
+    /// Somebody removes a daemon's state directory. What a majority holds must stay.
+    pub fn empty_node(&mut self, node: usize) {
+        let emptied = self.hosts.iter().enumerate();
+        let emptied = emptied.filter(|(other, host)| *other == node || host.is_emptied);
+        if emptied.count() > (self.hosts.len() - 1) / 2 {
+            return;
+        }
+        self.crash_node(node);
+        self.note(|| format!("node {node} loses its state directory"));
+        self.hosts[node].disk.wipe();
+        self.hosts[node].is_emptied = true;
+        self.tally.emptied += 1;
+        let lasts = 1_000 + self.random.below(400_000);
+        self.later(lasts, Happens::Start { node });
     }
 
     fn arm(&mut self, node: usize) {
@@ -202,7 +246,8 @@ impl World {
     fn carry_out(&mut self, node: usize, action: NodeAction) {
         match action {
             NodeAction::Probe(order) => self.probe(node, order),
-            NodeAction::Follow(order) => self.order_to_follow(node, order),
+            NodeAction::Follow(order) => self.order_work(node, Work::Follow(order)),
+            NodeAction::Guard(order) => self.order_work(node, Work::Guard(order)),
             NodeAction::Send(peer, message) => self.send(node, &peer, &message),
             NodeAction::Persist(batch) => self.persist(node, batch),
             NodeAction::Publish {
@@ -224,9 +269,33 @@ impl World {
             }
             NodeAction::Announce(happening) => {
                 self.tally.hear(&happening);
+                self.note_loss(&happening);
                 self.note(|| format!("node {node}: {happening:?}"));
             }
+            NodeAction::Belong(cluster) => {
+                self.note(|| format!("node {node} belongs to {cluster}"));
+            }
+            NodeAction::Leave(why) => self.leave(node, why),
         }
+    }
+
+    fn note_loss(&mut self, happening: &Happening) {
+        if let Happening::DataLost { master, .. } = happening
+            && let Some(index) = self.server_at(master)
+        {
+            let life = self.servers[index].life;
+            self.oracle.losses_accepted.insert((index, life));
+        }
+    }
+
+    /// Its disk is older than what others know of it: it starts again with an empty one.
+    fn leave(&mut self, node: usize, why: Dismissal) {
+        if why == Dismissal::Superseded {
+            return self.fail(Violation::new("seat", format!("node {node} is superseded")));
+        }
+        self.crash_node(node);
+        self.hosts[node].disk.wipe();
+        self.later(1_000, Happens::Start { node });
     }
 
     fn persist(&mut self, node: usize, batch: Batch) {

@@ -27,6 +27,7 @@ mod server;
 mod settled;
 mod tally;
 mod transcript;
+mod work;
 mod world;
 
 use std::env;
@@ -39,10 +40,9 @@ use tally::Tally;
 use transcript::Wanted;
 
 /// Schedules of an ordinary run of the tests.
-const SCHEDULES: u64 = 2_000;
-/// At most so many in a hundred may end in a state that only an operator can mend. Faults come every
-/// second or so, a quorum often lives too late, and then the last copy of the data may be gone.
-const UNSETTLED_PERCENT_MAX: u64 = 14;
+const SCHEDULES: u64 = 5_000;
+/// At most so many in a hundred may end in a state that only an operator can mend.
+const UNSETTLED_PERCENT_MAX: u64 = 1;
 
 fn variable(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;

@@ -102,7 +102,8 @@ impl World {
             .insert((one, other), Session { number, pipes });
         for (here, there) in [(one, other), (other, one)] {
             let peer = self.hosts[there].id.clone();
-            self.tell(here, NodeEvent::PeerUp(peer));
+            let life = self.hosts[there].incarnation;
+            self.tell(here, NodeEvent::PeerUp(peer, life));
         }
     }
 

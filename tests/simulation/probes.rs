@@ -4,17 +4,18 @@ use std::time::Instant;
 
 use promoterd::daemon::NodeEvent;
 use promoterd::decision::{
-    CommandFailure, ConnectFailure, Event, FollowOrder, FollowOutcome, LinkId, ProbeCommand,
-    ProbeEvent, ProbeOrder, ProbeReport,
+    CommandFailure, ConnectFailure, Event, FollowOrder, LinkId, Login, ProbeCommand, ProbeEvent,
+    ProbeOrder, ProbeReport,
 };
 use promoterd::model::{Epoch, PingReply, WriteLimits};
 
 use super::pipes::{PipeId, delay};
 use super::server::{Process, info};
+use super::work::Work;
 use super::world::{Happens, Item, World};
 
-/// Follow orders have connections of their own, numbered from here.
-const FOLLOW_FROM: u64 = 1 << 40;
+/// Work has connections of its own, numbered from here.
+const WORK_FROM: u64 = 1 << 40;
 
 /// One connection of one life of a daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +38,7 @@ pub struct Connection {
     is_watched: bool,
     /// Nobody answers any more, and a child of the dead process holds the socket.
     is_orphaned: bool,
-    follow: Option<FollowOrder>,
+    work: Option<Work>,
 }
 
 /// A command on its way to a server.
@@ -59,7 +60,7 @@ pub enum Order {
         sent_at: Instant,
         limits: WriteLimits,
     },
-    Follow,
+    Work,
 }
 
 /// An answer on its way to a daemon.
@@ -68,7 +69,7 @@ pub enum Reply {
     Report(ProbeReport),
     /// The connection did not come up, or ended.
     Ends(ProbeReport),
-    Followed(Result<(), CommandFailure>),
+    Worked(Result<(), CommandFailure>),
 }
 
 impl World {
@@ -113,7 +114,7 @@ impl World {
         }
     }
 
-    fn open(&mut self, id: ConnectionId, server: usize, follow: Option<FollowOrder>) {
+    fn open(&mut self, id: ConnectionId, server: usize, work: Option<Work>) {
         let host = self.servers[server].host;
         let connection = Connection {
             server,
@@ -123,7 +124,7 @@ impl World {
             is_open: true,
             is_watched: false,
             is_orphaned: false,
-            follow,
+            work,
         };
         self.connections.insert(id, connection);
     }
@@ -253,11 +254,11 @@ impl World {
                     result,
                 })
             }
-            Order::Follow => Reply::Followed(self.execute_follow(id, index)),
+            Order::Work => Reply::Worked(self.execute_work(id, index)),
         }
     }
 
-    fn may_change_role(&self, index: usize) -> Result<(), CommandFailure> {
+    pub fn may_change_role(&self, index: usize) -> Result<(), CommandFailure> {
         let server = &self.servers[index];
         if server.is_loading() {
             return Err(CommandFailure::Loading);
@@ -304,14 +305,28 @@ impl World {
         Ok(())
     }
 
-    fn execute_follow(&mut self, id: ConnectionId, index: usize) -> Result<(), CommandFailure> {
-        let order = self
-            .connections
-            .get(&id)
-            .and_then(|held| held.follow.clone());
-        let order = order.expect("a connection of its own");
-        if order.run_id != self.servers[index].run_id {
+    fn execute_work(&mut self, id: ConnectionId, index: usize) -> Result<(), CommandFailure> {
+        let work = self.connections.get(&id).and_then(|held| held.work.clone());
+        let work = work.expect("a connection of its own");
+        if work.run_id() != self.servers[index].run_id {
             return Err(CommandFailure::OtherProcess(self.servers[index].run_id));
+        }
+        match work {
+            Work::Follow(order) => self.execute_follow(id, index, &order),
+            Work::Guard(order) => self.execute_guard(index, &order),
+        }
+    }
+
+    fn execute_follow(
+        &mut self,
+        id: ConnectionId,
+        index: usize,
+        order: &FollowOrder,
+    ) -> Result<(), CommandFailure> {
+        match order.login {
+            Login::Kept => {}
+            Login::Guard => self.servers[index].shows = Some(order.epoch),
+            Login::Own => self.servers[index].shows = None,
         }
         self.may_change_role(index)?;
         let master = self.server_at(&order.master);
@@ -342,7 +357,7 @@ impl World {
         let life = self.servers[index].life;
         for id in self.connections_to(index, life) {
             let connection = &self.connections[&id];
-            if connection.follow.is_none() {
+            if connection.work.is_none() {
                 let down = connection.down;
                 let reply = Reply::Ends(ProbeReport::Closed("killed".to_owned()));
                 self.push(down, Item::Reply { id, reply });
@@ -369,8 +384,8 @@ impl World {
             let connection = self.connections.get_mut(&id).expect("listed just now");
             self.pipes.close(connection.up);
             let down = connection.down;
-            if connection.follow.is_some() {
-                let reply = Reply::Followed(Err(CommandFailure::Lost("reset".to_owned())));
+            if connection.work.is_some() {
+                let reply = Reply::Worked(Err(CommandFailure::Lost("reset".to_owned())));
                 self.push(down, Item::Reply { id, reply });
             } else if is_held {
                 connection.is_orphaned = true;
@@ -419,10 +434,10 @@ impl World {
                     report,
                 })
             }
-            Reply::Followed(result) => {
-                let order = connection.follow.clone().expect("a connection of its own");
+            Reply::Worked(result) => {
+                let work = connection.work.clone().expect("a connection of its own");
                 self.forget(id);
-                Event::Followed(FollowOutcome { order, result })
+                work.ended(result)
             }
         };
         if self.hosts[id.node].life == id.life {
@@ -436,7 +451,7 @@ impl World {
         };
         let host = self.servers[connection.server].host;
         let is_cut = !self.pipes.is_open_both_ways(id.node, host);
-        if connection.follow.is_some() || !connection.is_open {
+        if connection.work.is_some() || !connection.is_open {
             return;
         }
         let report = match connection.server_life {
@@ -450,45 +465,44 @@ impl World {
         self.disconnect(id);
     }
 
-    /// A follow order goes out, on a connection of its own or a pooled one.
-    pub fn order_to_follow(&mut self, node: usize, order: FollowOrder) {
-        let Some(server) = self.server_at(&order.endpoint) else {
+    /// Work goes out, on a connection of its own or a pooled one.
+    pub fn order_work(&mut self, node: usize, work: Work) {
+        let Some(server) = self.server_at(work.endpoint()) else {
             return;
         };
         self.connection_drawn += 1;
         let life = self.hosts[node].life;
-        let number = FOLLOW_FROM + self.connection_drawn;
+        let number = WORK_FROM + self.connection_drawn;
         let id = ConnectionId { node, life, number };
-        self.open(id, server, Some(order));
+        self.open(id, server, Some(work));
         let (host, process) = (self.servers[server].host, self.servers[server].process);
         let is_pooled = self.random.below(2) == 0;
         let can_connect = is_pooled || self.pipes.is_open_both_ways(node, host);
         let overdue = if can_connect { 3_000_000 } else { 1_000_000 };
-        self.later(overdue, Happens::FollowOverdue { id });
+        self.later(overdue, Happens::WorkOverdue { id });
         if process == Process::Gone {
             let down = self.connections[&id].down;
-            let reply = Reply::Followed(Err(CommandFailure::Lost("refused".to_owned())));
+            let reply = Reply::Worked(Err(CommandFailure::Lost("refused".to_owned())));
             self.push(down, Item::Reply { id, reply });
         } else if can_connect {
             let life = self.servers[server].life;
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.server_life = Some(life);
             }
-            self.send_order(id, Order::Follow);
+            self.send_order(id, Order::Work);
         }
     }
 
     /// Nobody waits any longer. What was sent may still be carried out.
-    pub fn on_follow_overdue(&mut self, id: ConnectionId) {
+    pub fn on_work_overdue(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else {
             return;
         };
         if !connection.is_open {
             return;
         }
-        let order = connection.follow.clone().expect("a connection of its own");
-        let result = Err(CommandFailure::TimedOut);
-        let event = NodeEvent::Core(Event::Followed(FollowOutcome { order, result }));
+        let work = connection.work.clone().expect("a connection of its own");
+        let event = NodeEvent::Core(work.ended(Err(CommandFailure::TimedOut)));
         self.disconnect(id);
         if self.hosts[id.node].life == id.life {
             self.tell(id.node, event);

@@ -2,6 +2,7 @@
 
 use promoterd::model::ReplicationOffset;
 
+use super::invariants::an_emptied_source_feeds_nobody;
 use super::server::{Copy, Part, Process, Upstream};
 use super::world::{Happens, Item, World};
 
@@ -91,7 +92,13 @@ impl World {
             && replica.is_running()
             && !replica.is_loading()
             && self.pipes.is_open_both_ways(source.host, replica.host);
-        if !is_ready {
+        let is_let_in = replica
+            .shows
+            .is_none_or(|epoch| source.knows == Some(epoch));
+        if is_ready && !is_let_in && source.emptied {
+            self.tally.turned_away += 1;
+        }
+        if !is_ready || !is_let_in {
             self.try_to_follow(index, RETRY);
             return;
         }
@@ -129,6 +136,7 @@ impl World {
                 id: history.id,
                 offset: history.offset,
                 has_keys,
+                emptied: self.servers[master].emptied,
             };
             self.servers[index].part = Part::Replica {
                 master,
@@ -137,6 +145,13 @@ impl World {
             let lasts = 10_000 + self.random.below(1_500_000);
             self.later(lasts, Happens::Copied { index, attempt });
             self.tally.full_copies += 1;
+            self.note_copy(index, master);
+        }
+    }
+
+    fn note_copy(&mut self, replica: usize, source: usize) {
+        if let Err(violation) = an_emptied_source_feeds_nobody::check(self, replica, source) {
+            self.fail(violation);
         }
     }
 
@@ -172,6 +187,7 @@ impl World {
                 server.history.continues = None;
                 server.backlog_from = copy.offset;
                 server.has_keys = copy.has_keys;
+                server.emptied = copy.emptied;
                 server.part = Part::Replica {
                     master,
                     upstream: Upstream::Up { pipe },
@@ -254,6 +270,7 @@ impl World {
             server.history.continues = None;
             server.backlog_from = copy.offset;
             server.has_keys = copy.has_keys;
+            server.emptied = copy.emptied;
         }
         server.attempt += 1;
         server.part = Part::Replica {

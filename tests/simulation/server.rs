@@ -1,7 +1,8 @@
 //! A simulated Redis server: its process, its role, and its replication history as Redis keeps it.
 
 use promoterd::model::{
-    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicaAck, ReplicationHistory,
+    AnnouncedReplica, Endpoint, Epoch, InstanceInfo, Loading, MasterLink, ReplicaAck,
+    ReplicationHistory,
     ReplicationId, ReplicationOffset, Role, RunId, SplitMix, WriteLimits,
 };
 
@@ -55,6 +56,8 @@ pub struct Copy {
     pub id: ReplicationId,
     pub offset: ReplicationOffset,
     pub has_keys: bool,
+    /// Its source had lost what it had.
+    pub emptied: bool,
 }
 
 /// Its part in its group.
@@ -89,6 +92,12 @@ pub struct Server {
     pub attempt: u64,
     /// What arrived while it hung.
     pub stalled: Vec<Item>,
+    /// The epoch whose replicas' user it knows: in memory only.
+    pub knows: Option<Epoch>,
+    /// The epoch whose password it shows its master: in memory only.
+    pub shows: Option<Epoch>,
+    /// It restarted without the data that it had, and has had none from anybody since.
+    pub emptied: bool,
     /// Whom its own configuration file has it follow.
     pub configured: Option<usize>,
     /// What it says of writing now, and by its own configuration file.
@@ -124,6 +133,16 @@ impl Server {
 
     pub fn is_fenced(&self) -> bool {
         self.limits.is_fence()
+    }
+
+    /// What it has, or is copying, is all that anybody is owed.
+    pub fn begin_anew(&mut self) {
+        self.emptied = false;
+        if let Part::Replica { upstream, .. } = &mut self.part
+            && let Upstream::Copying { copy, .. } | Upstream::Reading { copy, .. } = upstream
+        {
+            copy.emptied = false;
+        }
     }
 
     /// Whom it follows.
@@ -207,6 +226,9 @@ impl Server {
         self.attempt += 1;
         self.stalled.clear();
         self.limits = self.configured_limits;
+        self.knows = None;
+        self.shows = None;
+        self.emptied |= restart == Restart::Empty && self.has_keys;
         let was = self.history;
         let kept = match restart {
             Restart::Empty => None,

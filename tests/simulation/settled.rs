@@ -17,24 +17,39 @@ pub const EXCUSED_AFTER: u64 = 8_000_000;
 /// # Errors
 /// The first thing that is not as it should be.
 pub fn check(world: &World) -> Result<(), String> {
-    let leaders = world.hosts.iter().filter(|host| {
-        let status = host.node.as_ref().map(|node| node.engine_status());
-        status.is_some_and(|status| status.established)
+    check_leader(world)?;
+    let waiting = world.hosts.iter().filter_map(|host| {
+        let waiting = host.node.as_ref()?.waiting()?;
+        Some(format!("node {} waits: {waiting}", host.id))
     });
-    let leaders = leaders.count();
-    if leaders != 1 {
-        return Err(format!("{leaders} leaders"));
-    }
+    waiting.map(Err).next().unwrap_or(Ok(()))?;
     world
         .groups
         .iter()
         .try_for_each(|group| check_group(world, group))
 }
 
+fn check_leader(world: &World) -> Result<(), String> {
+    let leaders = world.hosts.iter().filter(|host| {
+        let status = host.node.as_ref().map(|node| node.engine_status());
+        status.is_some_and(|status| status.established)
+    });
+    match leaders.count() {
+        1 => Ok(()),
+        leaders => Err(format!("{leaders} leaders")),
+    }
+}
+
 fn check_group(world: &World, group: &SimulatedGroup) -> Result<(), String> {
+    let newest = world.oracle.newest_record(&group.name);
+    let record = newest.ok_or_else(|| format!("{} is not registered", group.name))?;
+    check_nodes(world, group, record)?;
+    check_servers(world, group, record)
+}
+
+/// All nodes hold the newest state, have told it to their clients, and nothing is under way.
+fn check_nodes(world: &World, group: &SimulatedGroup, record: &GroupRecord) -> Result<(), String> {
     let name = &group.name;
-    let newest = world.oracle.newest_record(name);
-    let record = newest.ok_or_else(|| format!("{name} is not registered"))?;
     if record.mandate().is_some() {
         return Err(format!("{name} has an open epoch"));
     }
@@ -53,7 +68,7 @@ fn check_group(world: &World, group: &SimulatedGroup) -> Result<(), String> {
             return Err(format!("node {node} has not published {wanted:?}"));
         }
     }
-    check_servers(world, group, record)
+    Ok(())
 }
 
 fn check_servers(
@@ -89,44 +104,54 @@ fn check_servers(
         assert_eq!(server.process, Process::Running, "all faults have ended");
         // One that is not listed, and died before its master was asked about it, nobody knows of.
         let is_known = record.members().contains(&server.endpoint);
-        if is_known && (server.follows() != Some(master) || !server.is_fed()) {
+        // What is not the group's is not touched.
+        let is_ours = is_known && !is_stranger(group, record, server);
+        if is_ours && (server.follows() != Some(master) || !server.is_fed()) {
             return Err(format!("server {index} does not follow server {master}"));
         }
     }
     Ok(())
 }
 
-/// Nobody is left that holds the logged history and may be promoted: what there is instead.
+/// Nobody that may be promoted holds the logged history: whether that is for the operator to mend.
 fn without_data<'a>(
     world: &World,
     record: &GroupRecord,
-    mut servers: impl Iterator<Item = &'a Server>,
+    mut servers: impl Iterator<Item = &'a Server> + Clone,
 ) -> Option<String> {
     let master = world.server_at(&record.master().endpoint);
-    let has_its_data = |index: usize| record.master().shares(&world.servers[index].history);
-    if master.is_some_and(|index| has_its_data(index) && world.servers[index].is_writable()) {
-        // It is kept by an epoch that names it.
+    let has_its_data = |server: &Server| record.master().shares(&server.history);
+    if master.is_some_and(|index| has_its_data(&world.servers[index])) {
+        // It is kept, or promoted anew.
         return None;
     }
     let restarted = master.is_some_and(|index| world.servers[index].is_writable());
-    let followed = servers
-        .all(|server| server.endpoint == record.master().endpoint || server.follows() == master);
-    let reason = match (restarted, followed) {
-        // Nothing is left to wait for: the group goes on with what there is.
-        (true, true) => return None,
-        (true, false) => "the master restarted, and nobody has its data",
-        (false, _) => "the master is none any more, and nobody has its data",
-    };
-    Some(reason.to_owned())
+    let is_kept = |server: &Server| server.shows.is_some() && server.has_keys;
+    if restarted && servers.clone().any(is_kept) {
+        return Some("the guard keeps keys that are not known to be the group's".to_owned());
+    }
+    // Else the group goes on with the best of what is left.
+    servers
+        .any(has_its_data)
+        .then(|| "only a replica that may not be promoted has the data".to_owned())
 }
 
-/// Why this cluster need not settle, if there is such a reason; each is a state in which only an
-/// operator can know what is right.
+/// Why this cluster need not settle, if there is such a reason, and all but the servers concerned is
+/// as it should be; each is a state in which only an operator can know what is right.
 pub fn excuse(world: &World) -> Option<String> {
-    world
-        .groups
-        .iter()
-        .find_map(|group| excuse_group(world, group))
+    check_leader(world).ok()?;
+    let mut excuse = None;
+    for group in &world.groups {
+        if check_group(world, group).is_ok() {
+            continue;
+        }
+        let why = excuse_group(world, group)?;
+        if let Some(record) = world.oracle.newest_record(&group.name) {
+            check_nodes(world, group, record).ok()?;
+        }
+        excuse.get_or_insert(why);
+    }
+    excuse
 }
 
 fn excuse_group(world: &World, group: &SimulatedGroup) -> Option<String> {
@@ -148,20 +173,20 @@ fn excuse_group(world: &World, group: &SimulatedGroup) -> Option<String> {
             && server.priority > 0
             && record.master().shares(&server.history)
     });
-    if !lives && !eligible {
-        return without_data(world, record, servers());
+    if lives || eligible {
+        return None;
     }
-    let is_known = |server: &Server| {
-        let continues = server.history.continues.map(|(id, _)| id);
-        let ids = [Some(server.history.id), continues];
-        ids.iter().flatten().any(|id| record.knows_history(id))
-    };
-    let stranger = servers().any(|server| {
-        let listed = group.policy.instances.contains(&server.endpoint);
-        server.is_master()
-            && server.endpoint != record.master().endpoint
-            && !is_known(server)
-            && (server.has_keys || !listed)
-    });
-    stranger.then(|| "a stranger: a master with data of its own, or not listed".to_owned())
+    without_data(world, record, servers())
+}
+
+/// A master with data of its own, or one that is not listed.
+fn is_stranger(group: &SimulatedGroup, record: &GroupRecord, server: &Server) -> bool {
+    let continues = server.history.continues.map(|(id, _)| id);
+    let ids = [Some(server.history.id), continues];
+    let is_known = ids.iter().flatten().any(|id| record.knows_history(id));
+    let is_listed = group.policy.instances.contains(&server.endpoint);
+    server.is_master()
+        && server.endpoint != record.master().endpoint
+        && !is_known
+        && (server.has_keys || !is_listed)
 }

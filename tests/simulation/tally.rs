@@ -19,6 +19,8 @@ pub struct Tally {
     /// Epochs that kept a master that was given up, or that restarted with a part of the data.
     pub kept: u64,
     pub restored: u64,
+    /// Groups that went on with what was left, since nobody had their latest data any more.
+    pub salvaged: u64,
     /// Open epochs that another leader, or another life of it, carried on.
     pub resumed: u64,
     pub promotions: u64,
@@ -33,7 +35,16 @@ pub struct Tally {
     pub partial_copies: u64,
     pub full_copies: u64,
     pub losses_known: u64,
+    /// Tasks of the guard that were carried out.
+    pub guarded: u64,
+    /// Replicas that could not reach a master which did not know them.
+    pub turned_away: u64,
+    /// Replicas without the guard that copied an emptied instance over their data.
+    pub emptied_copies: u64,
     pub slept: u64,
+    /// State directories that were removed, and voters that rejoined with a new one.
+    pub emptied: u64,
+    pub rejoined: u64,
     /// Pauses that began, that somebody ended, and whose time was over.
     pub pauses: u64,
     pub resumes: u64,
@@ -53,6 +64,8 @@ impl Tally {
     pub fn hear(&mut self, happening: &Happening) {
         if matches!(happening, Happening::LossKnown { .. }) {
             self.losses_known += 1;
+        } else if matches!(happening, Happening::DataLost { .. }) {
+            self.salvaged += 1;
         } else if matches!(happening, Happening::Slept { .. }) {
             self.slept += 1;
         }
@@ -67,6 +80,7 @@ impl Tally {
         self.aborted += other.aborted;
         self.kept += other.kept;
         self.restored += other.restored;
+        self.salvaged += other.salvaged;
         self.resumed += other.resumed;
         self.promotions += other.promotions;
         self.demotions += other.demotions;
@@ -79,7 +93,12 @@ impl Tally {
         self.partial_copies += other.partial_copies;
         self.full_copies += other.full_copies;
         self.losses_known += other.losses_known;
+        self.guarded += other.guarded;
+        self.turned_away += other.turned_away;
+        self.emptied_copies += other.emptied_copies;
         self.slept += other.slept;
+        self.emptied += other.emptied;
+        self.rejoined += other.rejoined;
         self.pauses += other.pauses;
         self.resumes += other.resumes;
         self.expiries += other.expiries;
@@ -106,6 +125,7 @@ impl Tally {
             (self.done, "a failover that was done"),
             (self.aborted, "an epoch that was aborted"),
             (self.kept, "a master that was given up for nothing and kept"),
+            (self.salvaged, "a group that went on with what was left"),
             (self.restored, "a restarted master that was kept"),
             (self.resumed, "an open epoch that another leader carried on"),
             (self.demotions, "an old master that was demoted"),
@@ -121,7 +141,17 @@ impl Tally {
             (self.partial_copies, "a replica that went on without a copy"),
             (self.full_copies, "a replica that took a full copy"),
             (self.losses_known, "a loss that became known"),
+            (self.guarded, "a guard"),
+            (
+                self.turned_away,
+                "a replica that a guard kept from an emptied master",
+            ),
+            (
+                self.emptied_copies,
+                "a replica without a guard that copied the emptiness",
+            ),
             (self.slept, "a node that noticed that it had slept"),
+            (self.rejoined, "a voter that lost its state and rejoined"),
             (self.pauses, "a pause"),
             (self.resumes, "a pause that somebody ended"),
             (self.expiries, "a pause whose time was over"),
@@ -139,11 +169,12 @@ impl Tally {
         println!("faults {:?}", self.faults);
         println!("epochs begun, by cause: {:?}", self.begun);
         println!(
-            "done {}, aborted {}, kept {}, restored {}, resumed {}, promotions {}, demotions {}, losses known {}",
+            "done {}, aborted {}, kept {}, restored {}, salvaged {}, resumed {}, promotions {}, demotions {}, losses known {}",
             self.done,
             self.aborted,
             self.kept,
             self.restored,
+            self.salvaged,
             self.resumed,
             self.promotions,
             self.demotions,
@@ -156,6 +187,11 @@ impl Tally {
         println!(
             "torn tails {}, snapshots {}, installed {}, slept {}",
             self.torn_tails, self.snapshots, self.installs, self.slept
+        );
+        println!("emptied {}, rejoined {}", self.emptied, self.rejoined);
+        println!(
+            "guard: {} tasks, {} emptied masters fed nobody; without it {} copies of emptiness",
+            self.guarded, self.turned_away, self.emptied_copies
         );
         println!(
             "pauses {}, ended {}, expired {}, begins void {}, operations answered {}",

@@ -61,8 +61,8 @@ pub enum Happens {
     Connects { id: ConnectionId },
     /// A connection is given up, if its path is still cut.
     ConnectionOverdue { id: ConnectionId },
-    /// A follow order is given up by whoever waits for it.
-    FollowOverdue { id: ConnectionId },
+    /// Work is given up by whoever waits for it.
+    WorkOverdue { id: ConnectionId },
     /// A replica tries to reach its master.
     Follow { index: usize, attempt: u64 },
     /// A full copy goes on.
@@ -131,7 +131,8 @@ pub struct World {
     pub now: Micros,
     base: Instant,
     pub random: SplitMix,
-    queue: BTreeMap<(Micros, u64), Happens>,
+    /// In boxes: it is moving them about that costs.
+    queue: BTreeMap<(Micros, u64), Box<Happens>>,
     sequence: u64,
     pub hosts: Vec<Host>,
     pub host_count: usize,
@@ -194,7 +195,7 @@ impl World {
     pub fn at(&mut self, when: Micros, happens: Happens) {
         self.sequence += 1;
         self.queue
-            .insert((when.max(self.now), self.sequence), happens);
+            .insert((when.max(self.now), self.sequence), Box::new(happens));
     }
 
     pub fn later(&mut self, delay: Micros, happens: Happens) {
@@ -234,7 +235,7 @@ impl World {
             self.now = at;
             self.tally.steps += 1;
             self.transcript.mix(at ^ (sequence << 32));
-            self.step(happens);
+            self.step(*happens);
         }
     }
 
@@ -275,7 +276,7 @@ impl World {
             }
             Happens::Connects { id } => self.on_connects(id),
             Happens::ConnectionOverdue { id } => self.on_connection_overdue(id),
-            Happens::FollowOverdue { id } => self.on_follow_overdue(id),
+            Happens::WorkOverdue { id } => self.on_work_overdue(id),
             Happens::Follow { index, attempt } => self.attempt_to_follow(index, attempt),
             Happens::Copied { index, attempt } => self.on_copied(index, attempt),
             Happens::StreamOverdue { index, attempt } => self.on_stream_overdue(index, attempt),

@@ -14,16 +14,18 @@ use super::discovery::WaitingFor;
 use super::event::{Action, Deadline, DeadlineReason};
 use super::failover::{Failover, Timeline};
 use super::fencing::{FenceCause, Fences, Isolation};
+use super::guard::{Guard, GuardOutcome};
 use super::happening::Happening;
 use super::health::{Cause, Health};
 use super::instance_event::{FollowOutcome, ProbeEvent, ProbeOrder, ProbeReport};
+use super::lead::Awaited;
 use super::policy::{EARLY, GroupPolicy};
 use super::record::{Change, FailoverRecord, GroupRecord};
 use super::repair::Repair;
 use super::settling::Settling;
 use super::view::{HeldView, View};
 use super::watch::{LinkIds, Orders, Pace, Watch};
-use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId, RunId};
+use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId, ReplicationOffset, RunId};
 
 /// One group as one node sees it.
 #[derive(Debug)]
@@ -39,21 +41,31 @@ pub struct Group {
     /// When the logged identity of the master was last applied: what was asked before tells
     /// nothing of it.
     pub(super) identity_since: Instant,
+    /// Whether this node acts.
+    pub(super) is_leading: bool,
     /// When this node began to lead, if it does.
     pub(super) leading_since: Instant,
     pub(super) cooldown_until: Option<Instant>,
     pub(super) wrong_role_since: Option<Instant>,
     pub(super) failover: Failover,
     pub(super) repair: Repair,
+    pub(super) guard: Guard,
     pub(super) settling: Option<Settling>,
     pub(super) fences: Fences,
     pub(super) isolation: Isolation,
+    /// Since when everybody says that the group's latest data are nowhere.
+    pub(super) hopeless_since: Option<Instant>,
     /// Why nobody can be promoted, as last told: told once for each reason.
     pub(super) nobody_told: Option<Vec<(Endpoint, Discriminant<Ineligible>)>>,
     pub(super) bookkeeping: Bookkeeping,
     /// The leader proposes nothing before this moment.
     pub(super) proposals_from: Instant,
     pub(super) waiting: Option<WaitingFor>,
+    /// What a failover was put off for, and people told of.
+    pub(super) awaited: Option<Awaited>,
+    pub(super) watching_since: Instant,
+    /// How far the process was seen that is, or was, the logged master.
+    pub(super) master_seen: Option<(RunId, ReplicationOffset)>,
     pub(super) files_epoch: Option<Epoch>,
     /// When the time of the pause that stands is over.
     pub(super) pause_over_at: Option<Instant>,
@@ -70,6 +82,7 @@ pub(super) struct Bookkeeping {
     pub(super) identity: bool,
     pub(super) returned: bool,
     pub(super) limits: bool,
+    pub(super) guard: bool,
     pub(super) pause: bool,
     pub(super) resume: bool,
 }
@@ -117,18 +130,24 @@ impl Group {
             aliases: BTreeMap::new(),
             views: BTreeMap::new(),
             identity_since: now,
+            is_leading: false,
             leading_since: now,
             cooldown_until: None,
             wrong_role_since: None,
             failover: Failover::watching(),
             repair: Repair::default(),
+            guard: Guard::default(),
             settling: None,
             fences: Fences::default(),
             isolation: Isolation::new(now),
+            hopeless_since: None,
             nobody_told: None,
             bookkeeping: Bookkeeping::default(),
             proposals_from: now,
             waiting: None,
+            awaited: None,
+            watching_since: now,
+            master_seen: None,
             files_epoch: None,
             pause_over_at: None,
             last_told: None,
@@ -187,6 +206,7 @@ impl Group {
             self.find_aliases(record, actions);
             self.watch_role(record, now);
             self.watch_acks(record);
+            self.see_master(record);
         }
     }
 
@@ -249,6 +269,17 @@ impl Group {
         self.ask_info(&order.endpoint.clone(), now, actions);
     }
 
+    /// Something was done to an instance for the guard, or not.
+    pub fn on_guarded(&mut self, outcome: &GuardOutcome, actions: &mut Vec<Action>) {
+        if let Some(why) = self.guard.on_outcome(outcome) {
+            actions.push(Action::Announce(Happening::GuardFailed {
+                group: self.name.clone(),
+                instance: outcome.order.endpoint.clone(),
+                why,
+            }));
+        }
+    }
+
     /// The committed state changed.
     pub fn on_change(
         &mut self,
@@ -262,7 +293,10 @@ impl Group {
                 self.identity_since = now;
                 self.wrong_role_since = None;
                 self.repair.reset();
+                self.guard.reset();
                 self.waiting = None;
+                self.awaited = None;
+                self.see_master(Some(record));
                 self.bookkeeping = Bookkeeping::default();
                 let is_kept = |last: &FailoverRecord| last.begin.reinstates();
                 if change == Change::Done && !record.failovers().back().is_some_and(is_kept) {
@@ -281,6 +315,7 @@ impl Group {
             }
             Change::History => self.bookkeeping.returned = false,
             Change::Limits => self.bookkeeping.limits = false,
+            Change::Guard => self.bookkeeping.guard = false,
             Change::Paused => self.bookkeeping.pause = false,
             Change::Resumed => {
                 self.bookkeeping.resume = false;

@@ -6,7 +6,7 @@ use crate::decision::health::{Cause, Health};
 use crate::decision::record::GroupRecord;
 use crate::decision::view::{HeldView, Opinion, View};
 use crate::decision::watch::Watch;
-use crate::model::{Life, NodeId, ReplicationOffset, Role};
+use crate::model::{InstanceInfo, Life, NodeId, ReplicationOffset, Role};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -39,7 +39,7 @@ impl Group {
         if let Some(sample) = watch.sample()
             && sample.asked_at >= self.identity_since
             && sample.info.run_id != master.run_id
-            && !self.is_continued(record, &sample.info)
+            && !self.is_continued(record, &sample.info, now)
         {
             return Health::Down {
                 cause: Cause::Restarted,
@@ -63,23 +63,19 @@ impl Group {
     }
 
     /// Whether a restarted master still has all that the group has: it goes on with the logged
-    /// history, and no replica is ahead of it.
+    /// history, and no other instance is ahead of it, nor may be.
     pub(in crate::decision) fn is_continued(
         &self,
         record: &GroupRecord,
-        info: &crate::model::InstanceInfo,
+        info: &InstanceInfo,
+        now: Instant,
     ) -> bool {
-        let most = self
-            .watches
-            .values()
-            .filter(|watch| *watch.endpoint() != record.master().endpoint)
-            .filter_map(|watch| watch.sample())
-            .filter_map(|sample| record.master().reach(&sample.info.history))
-            .max();
+        let most = self.best_reach(record);
         record
             .master()
             .reach(&info.history)
             .is_some_and(|reach| most.is_none_or(|most| reach >= most))
+            && self.unheard(record, now).is_empty()
     }
 
     /// Fresh views of all voters, our own included.
@@ -135,8 +131,19 @@ impl Group {
     /// The last offset seen of the master.
     #[must_use]
     pub fn master_offset(&self, record: &GroupRecord) -> Option<ReplicationOffset> {
-        let sample = self.watches.get(&record.master().endpoint)?.sample()?;
-        (sample.info.run_id == record.master().run_id).then_some(sample.info.history.offset)
+        let (run_id, offset) = self.master_seen?;
+        (run_id == record.master().run_id).then_some(offset)
+    }
+
+    /// Remembers how far the logged master was seen: another process may answer there next.
+    pub(super) fn see_master(&mut self, record: Option<&GroupRecord>) {
+        let Some(master) = record.map(GroupRecord::master) else {
+            return;
+        };
+        let sample = self.watches.get(&master.endpoint).and_then(Watch::sample);
+        if let Some(sample) = sample.filter(|sample| sample.info.run_id == master.run_id) {
+            self.master_seen = Some((master.run_id, sample.info.history.offset));
+        }
     }
 
     /// This node's view for its peers, and whether it is worth a message at once.

@@ -10,6 +10,7 @@ use crate::decision::group::Group;
 use crate::decision::happening::Happening;
 use crate::decision::policy::GroupPolicy;
 use crate::decision::record::GroupRecord;
+use crate::decision::watch::Watch;
 use crate::model::{Endpoint, UnixTime};
 use std::time::Instant;
 
@@ -26,6 +27,7 @@ impl Group {
         let verdict = self.verdict(record, now);
         if verdict == Verdict::NotDown {
             self.nobody_told = None;
+            self.awaited = None;
             if !record.is_vacant() {
                 return Failover::watching();
             }
@@ -51,7 +53,7 @@ impl Group {
         }
         let mut timeline = Timeline::new(since);
         timeline.note(StepName::Agreed, now);
-        if self.nobody_told.is_none() {
+        if self.nobody_told.is_none() && self.awaited.is_none() {
             actions.push(Action::Announce(Happening::ObjectivelyDown {
                 group: self.name.clone(),
                 epoch: record.epoch(),
@@ -125,8 +127,10 @@ impl Group {
             offset: self.master_offset(record),
         };
         let found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
-        let last_resort = || self.last_resort(record, &found.passed_over, now);
-        let Some(candidate) = found.chosen.clone().or_else(last_resort) else {
+        let chosen = found.chosen.clone();
+        let chosen = chosen.or_else(|| self.last_resort(record, &found.passed_over, now));
+        let chosen = chosen.or_else(|| self.salvage(record, now, actions));
+        let Some(candidate) = chosen else {
             self.tell_nobody_eligible(&found.passed_over, actions);
             let rest_until = Some(now + REST_WITHOUT_CANDIDATE);
             return Failover::Watching {
@@ -135,6 +139,14 @@ impl Group {
             };
         };
         self.nobody_told = None;
+        let since = timeline.started_at();
+        if let Some(until) = self.put_off(record, &evidence, since, &candidate, now, actions) {
+            return Failover::Watching {
+                rest_until: Some(until),
+                passed_over: found.passed_over,
+            };
+        }
+        self.awaited = None;
         timeline.note(StepName::Chosen, now);
         let epoch = record.last_begun().next();
         let begin = Begin {
@@ -210,6 +222,13 @@ impl Group {
         let Some(seen) = self.master_offset(record) else {
             return 0;
         };
+        let sample = self
+            .watches
+            .get(&candidate.endpoint)
+            .and_then(Watch::sample);
+        let reach = sample.and_then(|sample| record.master().reach(&sample.info.history));
+        // What is left of an earlier history is nothing of this one.
+        let Some(_) = reach else { return seen.0 };
         let unseen = self
             .watches
             .get(&record.master().endpoint)

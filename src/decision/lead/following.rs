@@ -37,7 +37,9 @@ impl Group {
             return;
         }
         let same_life = sample.info.run_id == master.run_id;
-        let is_continued = same_life || self.is_continued(record, &sample.info);
+        let is_continued = same_life
+            || self.is_continued(record, &sample.info, now)
+            || self.is_smaller_loss(record, &sample.info);
         let identity = Identity::of(master.endpoint.clone(), &sample.info);
         if !self.bookkeeping.identity
             && identity != *master
@@ -89,10 +91,11 @@ impl Group {
             return;
         }
         self.look_at_rogues(record, now, actions);
+        let login = self.keep_guarding(record, now, actions);
         let mut repair = std::mem::take(&mut self.repair);
         let mut standings = self.standings(record, now);
         standings.retain(|_, (standing, watch)| !self.is_outdated(*standing, watch));
-        let mut orders = repair.poll(&self.name, record, &self.policy, &standings, now);
+        let mut orders = repair.poll(&self.name, record, &self.policy, &standings, login, now);
         let returned = self.find_loss(record, &standings);
         self.repair = repair;
         for order in &mut orders {

@@ -2,9 +2,12 @@
 
 mod choosing;
 mod following;
+mod guarding;
 mod pausing;
 mod promoting;
 mod reinstating;
+mod salvaging;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +21,8 @@ use super::record::{Change, GroupRecord};
 use super::settling::Settling;
 use crate::model::UnixTime;
 
+pub(super) use waiting::Awaited;
+
 /// Time before a choice that found nobody is made again.
 const REST_WITHOUT_CANDIDATE: Duration = Duration::from_millis(200);
 /// Time before anything is proposed again after the engine refused a proposal.
@@ -30,11 +35,14 @@ impl Group {
             .filter(|_| leading)
             .and_then(|record| Failover::resume(record, self.policy.promote_timeout, now))
             .unwrap_or_else(Failover::watching);
+        self.is_leading = leading;
         self.leading_since = now;
         self.nobody_told = None;
         self.repair.reset();
+        self.guard.reset();
         self.bookkeeping = super::group::Bookkeeping::default();
         self.settling = None;
+        self.hopeless_since = None;
         if !leading {
             self.waiting = None;
         }
@@ -74,6 +82,7 @@ impl Group {
             | Change::Members
             | Change::History
             | Change::Limits
+            | Change::Guard
             | Change::Paused
             | Change::Resumed => {}
         }
@@ -93,6 +102,10 @@ impl Group {
             }
             (_, Entry::Identify { .. }) => {
                 self.bookkeeping.identity = false;
+                false
+            }
+            (_, Entry::Guarded { .. }) => {
+                self.bookkeeping.guard = false;
                 false
             }
             (_, Entry::Returned { .. }) => {

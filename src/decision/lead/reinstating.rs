@@ -42,7 +42,7 @@ impl Group {
             group: self.name.clone(),
             epoch,
             from: master.clone(),
-            candidate: candidate(&master.endpoint, info),
+            candidate: Candidate::of(&master.endpoint, info),
             // Nobody holds it down now: why it was given up.
             evidence: Evidence::clone(&last.begin.evidence),
             passed_over: Vec::new(),
@@ -53,8 +53,8 @@ impl Group {
         Some(Failover::Beginning { epoch, timeline })
     }
 
-    /// The restarted master, when nobody else may take its place and its file has at least a part of
-    /// the group's data.
+    /// The master that restarted or was turned to another one, when nobody else may take its place and
+    /// it still has at least a part of the group's data.
     ///
     /// One that does not answer may have more, and is waited for as long as anything is.
     pub(super) fn last_resort(
@@ -65,7 +65,10 @@ impl Group {
     ) -> Option<Candidate> {
         let master = record.master();
         let info = self.master_info(record)?;
-        let is_restarted = info.run_id != master.run_id && master.shares(&info.history);
+        // Somebody else's command, or its own file, may have made a replica of it.
+        let is_master = matches!(info.role, Role::Master { .. });
+        let is_other = info.run_id != master.run_id || !is_master;
+        let has_data = master.shares(&info.history) && info.loading == Loading::No;
         let is_up = self.watches.get(&master.endpoint).is_some_and(|watch| {
             watch.open_link().is_some() && watch.health(&self.policy, None, now) == Health::Up
         });
@@ -74,8 +77,8 @@ impl Group {
                 .iter()
                 .all(|(other, reason)| !self.may_have_more(other, reason, now));
         let is_excluded = self.policy.excluded.contains(&master.endpoint);
-        (is_restarted && is_up && is_settled && !is_excluded && may_be_kept(info))
-            .then(|| candidate(&master.endpoint, info))
+        (is_other && has_data && is_up && is_settled && !is_excluded)
+            .then(|| Candidate::of(&master.endpoint, info))
     }
 
     /// Whether an instance that was passed over might be promoted yet.
@@ -109,7 +112,7 @@ impl Group {
         let most = self.watches.values().filter_map(reach).max();
         let own = self.watches.get(&kept.endpoint).and_then(reach);
         most.unwrap_or(ReplicationOffset(0))
-            .ahead_of(own.unwrap_or(kept.offset))
+            .ahead_of(own.unwrap_or(ReplicationOffset(0)))
     }
 
     /// What the instance at the master's endpoint last said, since the logged master is known.
@@ -121,13 +124,4 @@ impl Group {
 
 fn may_be_kept(info: &InstanceInfo) -> bool {
     matches!(info.role, Role::Master { .. }) && info.loading == Loading::No
-}
-
-fn candidate(endpoint: &Endpoint, info: &InstanceInfo) -> Candidate {
-    Candidate {
-        endpoint: endpoint.clone(),
-        run_id: info.run_id,
-        replication_id: info.history.id,
-        offset: info.history.offset,
-    }
 }

@@ -200,6 +200,10 @@ fn kept(info: Option<crate::model::InstanceInfo>, entries: Vec<Entry>) -> Option
         None => watch_refused("a", now),
     };
     group.watches.insert(endpoint("a"), watch);
+    for (name, life) in [("b", 2), ("c", 3)] {
+        let watch = watch_reading(name, replica_info(life, 1, 900, "a"), now);
+        group.watches.insert(endpoint(name), watch);
+    }
     let records = records(entries);
     let record = records.get(&group_name()).unwrap();
     let mut actions = Vec::new();

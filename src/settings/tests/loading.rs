@@ -65,9 +65,12 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         excluded: BTreeSet::new(),
         fencing: Fencing::Fast,
         isolation_after: Duration::from_secs(1),
+        gone_loss_max: 1 << 20,
+        guard: false,
     };
     assert_eq!(group.policy, policy);
     assert_eq!(group.credentials, Credentials::default());
+    assert_eq!(group.replica_login, Credentials::default());
 
     let (name, client) = settings.clients.first_key_value().unwrap();
     assert_eq!((settings.clients.len(), name.as_str()), (1, "api"));

@@ -50,6 +50,7 @@ fn every_example_is_a_value_that_its_key_accepts() {
                 Problem::Unreadable { .. }
                     | Problem::KeyNeeded { .. }
                     | Problem::LoopbackInstance { .. }
+                    | Problem::GuardWithoutKey
                     | Problem::NoSuchGroup { .. }
                     | Problem::NotAlone
             );

@@ -1,5 +1,6 @@
 //! What must hold after every step, one promise a file.
 
+pub mod an_emptied_source_feeds_nobody;
 mod bounded_work;
 mod epochs_only_grow;
 mod files_never_go_back;
@@ -7,6 +8,7 @@ mod mandate_before_promotion;
 mod one_log;
 mod one_promotion_an_epoch;
 mod only_the_leader_acts;
+mod only_the_seated_count;
 mod pauses_hold;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +16,7 @@ use std::fmt;
 
 use promoterd::daemon::NodeAction;
 use promoterd::decision::{Begin, GroupRecord, OperationId, Records};
-use promoterd::model::{Endpoint, Epoch, GroupName, RunId};
+use promoterd::model::{ClusterId, Endpoint, Epoch, GroupName, Incarnation, RunId};
 
 use super::world::World;
 use one_log::CommittedLog;
@@ -50,6 +52,10 @@ pub struct Step<'a> {
 #[derive(Debug, Default)]
 pub struct Oracle {
     committed: CommittedLog,
+    /// The state directories that a committed entry let in.
+    let_in: BTreeSet<Incarnation>,
+    /// The state directories that were there when the cluster was born, and its id.
+    born: Option<(ClusterId, BTreeSet<Incarnation>)>,
     /// Every epoch that began, as committed.
     mandates: BTreeMap<(GroupName, Epoch), Begin>,
     /// Every master that was committed, by epoch.
@@ -60,6 +66,8 @@ pub struct Oracle {
     epochs: BTreeMap<(usize, GroupName), (Epoch, Epoch)>,
     /// Which nodes carried an epoch on that another one began.
     resumed: BTreeMap<(GroupName, Epoch), usize>,
+    /// Lives of servers whose loss a leader said is for good.
+    pub losses_accepted: BTreeSet<(usize, u64)>,
     /// The groups whose pause stands, by the log, and the operation that began it.
     pauses: BTreeMap<GroupName, Option<OperationId>>,
     /// The operations that are committed.
@@ -104,6 +112,7 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
     epochs_only_grow::check(world, step.node)?;
     mandate_before_promotion::check(world, step)?;
     only_the_leader_acts::check(world, step)?;
+    only_the_seated_count::check(world, step)?;
     files_never_go_back::check(world, step)?;
     pauses_hold::check(world, step)?;
     bounded_work::check(world, step)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use promoterd::consensus::LogEntry;
+use promoterd::consensus::{LogEntry, Rejoin};
 use promoterd::decision::{Begin, Entry, GroupRecord, Outcome, Records, ResumedBy};
 use promoterd::model::LogIndex;
 
@@ -90,7 +90,7 @@ fn commit(
     let oracle = &mut world.oracle;
     let mut state = oracle.committed.newest().cloned().unwrap_or_default();
     let mut began = None;
-    if !entry.payload.is_empty() {
+    if !entry.payload.is_empty() && Rejoin::decode(&entry.payload).is_none() {
         let decoded = Entry::decode(&entry.payload);
         let decoded = decoded.map_err(|error| Violation::new(PROMISE, error.to_string()))?;
         let group = decoded.group().clone();
@@ -113,6 +113,9 @@ fn commit(
         if fits {
             count(world, &decoded);
         }
+    }
+    if let Some(rejoin) = Rejoin::decode(&entry.payload) {
+        world.oracle.let_in.insert(rejoin.incarnation);
     }
     let committed = &mut world.oracle.committed;
     committed.entries.insert(index, entry);
@@ -151,11 +154,19 @@ fn count(world: &mut World, entry: &Entry) {
         Entry::Done { .. } => world.tally.done += 1,
         Entry::Abort { .. } => world.tally.aborted += 1,
         Entry::Limits { .. } => world.tally.limits_logged += 1,
-        Entry::Register { .. }
-        | Entry::Members { .. }
+        // What its instances have when it is registered is what a group has.
+        Entry::Register { members, .. } => {
+            for member in members {
+                if let Some(index) = world.server_at(member) {
+                    world.servers[index].begin_anew();
+                }
+            }
+        }
+        Entry::Members { .. }
         | Entry::Identify { .. }
         | Entry::Settled { .. }
-        | Entry::Returned { .. } => {}
+        | Entry::Returned { .. }
+        | Entry::Guarded { .. } => {}
         Entry::Pause(_) => world.tally.pauses += 1,
         Entry::Resume(resume) => match resume.by {
             ResumedBy::Admin { .. } | ResumedBy::Replaced => world.tally.resumes += 1,

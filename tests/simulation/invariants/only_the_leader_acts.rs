@@ -11,10 +11,12 @@ const PROMISE: &str = "only an established leader acts";
 pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
     let acts = |action: &&NodeAction| match action {
         NodeAction::Probe(probe) => matches!(probe.command, ProbeCommand::Promote(_)),
-        NodeAction::Follow(_) => true,
+        NodeAction::Follow(_) | NodeAction::Guard(_) => true,
         NodeAction::Send(..)
         | NodeAction::Persist(_)
         | NodeAction::Publish { .. }
+        | NodeAction::Belong(_)
+        | NodeAction::Leave(_)
         | NodeAction::Announce(_)
         | NodeAction::Answer(_) => false,
     };

@@ -52,7 +52,8 @@ pub fn check_entry(oracle: &mut Oracle, entry: &Entry, fits: bool) -> Result<(),
         | Entry::Abort { .. }
         | Entry::Settled { .. }
         | Entry::Returned { .. }
-        | Entry::Limits { .. } => {}
+        | Entry::Limits { .. }
+        | Entry::Guarded { .. } => {}
     }
     Ok(())
 }
@@ -74,10 +75,20 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
         before && standing.contains(group)
     };
     for action in step.actions {
-        if let NodeAction::Follow(order) = action
-            && stood(&order.group)
-        {
-            let what = format!("node {} orders {order:?}", step.node);
+        let group = match action {
+            NodeAction::Follow(order) => &order.group,
+            NodeAction::Guard(order) => &order.group,
+            NodeAction::Probe(_)
+            | NodeAction::Send(..)
+            | NodeAction::Persist(_)
+            | NodeAction::Publish { .. }
+            | NodeAction::Announce(_)
+            | NodeAction::Answer(_)
+            | NodeAction::Belong(_)
+            | NodeAction::Leave(_) => continue,
+        };
+        if stood(group) {
+            let what = format!("node {} orders {action:?}", step.node);
             return Err(Violation::new(PROMISE, what));
         }
     }

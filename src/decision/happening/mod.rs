@@ -1,16 +1,18 @@
 //! What a person on call would want to hear of, as it happens: the event stream and the log.
 
-use std::fmt;
+mod words;
 
 use serde::{Deserialize, Serialize};
 use tracing::{debug, error, info, warn};
 
-use super::choice::Ineligible;
-use super::discovery::WaitingFor;
-use super::entry::{AbortReason, Candidate, Evidence, Identity, Step};
-use super::fencing::FenceCause;
-use super::health::Cause;
-use super::request::Reason;
+use words::Reasons;
+
+use crate::decision::choice::Ineligible;
+use crate::decision::discovery::WaitingFor;
+use crate::decision::entry::{AbortReason, Candidate, Evidence, Identity, Step};
+use crate::decision::fencing::FenceCause;
+use crate::decision::health::Cause;
+use crate::decision::request::Reason;
 use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term, UnixTime};
 
 /// A change of state, as one node sees it.
@@ -138,6 +140,16 @@ pub enum Happening {
     },
     /// The master restarted without the group's data, and they are nowhere any more.
     DataLost { group: GroupName, master: Endpoint },
+    /// The guard is wanted from now on, or no longer.
+    GuardSwitched { group: GroupName, on: bool },
+    /// The guard is not in force for one instance.
+    GuardFailed {
+        group: GroupName,
+        instance: Endpoint,
+        why: String,
+    },
+    /// A failover waits for somebody who may have more data.
+    PutOff { group: GroupName, awaited: String },
     /// The old master is back: what the new one never got.
     LossKnown {
         group: GroupName,
@@ -317,6 +329,15 @@ impl Happening {
                     outside of this group) is not touched: list it here, empty it, or take it off \
                     this address");
             }
+            Self::GuardSwitched { group, on } => info!(%group, on, "guard switched"),
+            Self::GuardFailed {
+                group,
+                instance,
+                why,
+            } => {
+                warn!(%group, %instance, "the guard is not in force: {why}");
+            }
+            Self::PutOff { group, awaited } => warn!(%group, awaited, "failover put off"),
             Self::LossKnown {
                 group,
                 epoch,
@@ -357,156 +378,6 @@ impl Happening {
             Self::Slept { for_ms } => {
                 debug!(for_ms, "did not run for a while, evidence starts anew")
             }
-        }
-    }
-}
-
-struct Reasons<'a>(&'a [(Endpoint, Ineligible)]);
-
-impl fmt::Display for Reasons<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return formatter.write_str("none");
-        }
-        for (position, (endpoint, reason)) in self.0.iter().enumerate() {
-            let comma = if position == 0 { "" } else { "; " };
-            write!(formatter, "{comma}{endpoint}: {reason}")?;
-        }
-        Ok(())
-    }
-}
-
-/// One line for people who watch.
-impl fmt::Display for Happening {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LeaderChanged {
-                leader: Some(leader),
-                term,
-            } => {
-                write!(formatter, "{leader} leads in term {term}")
-            }
-            Self::LeaderChanged { leader: None, term } => {
-                write!(formatter, "no leader in term {term}")
-            }
-            Self::PeerUp { peer } => write!(formatter, "peer {peer} connected"),
-            Self::PeerDown { peer, reason } => write!(formatter, "peer {peer} lost: {reason}"),
-            Self::Waiting { reason, .. } => write!(formatter, "not registered: {reason}"),
-            Self::Registered { group, master } => {
-                write!(formatter, "group {group} registered, master {master}")
-            }
-            Self::SubjectivelyDown {
-                instance, cause, ..
-            } => {
-                write!(formatter, "{instance} subjectively down: {cause}")
-            }
-            Self::AnswersAgain { instance, .. } => write!(formatter, "{instance} answers again"),
-            Self::ObjectivelyDown {
-                master, evidence, ..
-            } => {
-                write!(formatter, "{master} objectively down, {evidence}")
-            }
-            Self::NobodyEligible { passed_over, .. } => {
-                write!(
-                    formatter,
-                    "nobody can be promoted: {}",
-                    Reasons(passed_over)
-                )
-            }
-            Self::Begun {
-                epoch,
-                candidate,
-                reinstates: true,
-                ..
-            } => {
-                write!(
-                    formatter,
-                    "epoch {epoch} begins: keep {} as the master",
-                    candidate.endpoint
-                )
-            }
-            Self::Begun {
-                epoch,
-                candidate,
-                reinstates: false,
-                ..
-            } => {
-                write!(
-                    formatter,
-                    "epoch {epoch} begins: promote {}",
-                    candidate.endpoint
-                )
-            }
-            Self::Promoted { epoch, master, .. } => {
-                write!(formatter, "{master} is a master (epoch {epoch})")
-            }
-            Self::Done { epoch, master, .. } => {
-                write!(formatter, "epoch {epoch} done: the master is {master}")
-            }
-            Self::Aborted { epoch, why, .. } => write!(formatter, "epoch {epoch} aborted: {why}"),
-            Self::MasterIdentified { master, .. } => {
-                write!(formatter, "history of {} logged", master.endpoint)
-            }
-            Self::Followed {
-                instance,
-                master,
-                demoted: true,
-                ..
-            } => {
-                write!(formatter, "{instance} demoted, follows {master}")
-            }
-            Self::Followed {
-                instance,
-                master,
-                demoted: false,
-                ..
-            } => {
-                write!(formatter, "{instance} follows {master}")
-            }
-            Self::FollowFailed { instance, why, .. } => {
-                write!(formatter, "{instance} does not follow: {why}")
-            }
-            Self::DataLost { master, .. } => write!(
-                formatter,
-                "{master} restarted without the data, which nobody has any more"
-            ),
-            Self::Fenced {
-                instance, cause, ..
-            } => write!(formatter, "{instance} fenced: {cause}"),
-            Self::Unfenced { instance, .. } => write!(formatter, "{instance} fenced no longer"),
-            Self::FenceFailed {
-                instance,
-                lifts,
-                why,
-                ..
-            } => {
-                let what = if *lifts { "lifted" } else { "set" };
-                write!(formatter, "fence of {instance} not {what}: {why}")
-            }
-            Self::FenceUnowned { instance, .. } => {
-                write!(formatter, "{instance} is fenced, and nobody holds that")
-            }
-            Self::Stranger { instance, .. } => {
-                write!(formatter, "{instance} is a stranger, not touched")
-            }
-            Self::LossKnown { lost_bytes, .. } => {
-                write!(
-                    formatter,
-                    "the old master is back, {lost_bytes} bytes were not replicated"
-                )
-            }
-            Self::Settled { epoch, .. } => write!(formatter, "epoch {epoch} settled"),
-            Self::Paused { by, .. } => write!(formatter, "paused by {by}"),
-            Self::Resumed { by, .. } => write!(formatter, "resumed by {by}"),
-            Self::FileRewritten {
-                client, took_us, ..
-            } => {
-                write!(formatter, "file of {client} rewritten in {took_us} µs")
-            }
-            Self::FileFailed { client, error, .. } => {
-                write!(formatter, "file of {client} not rewritten: {error}")
-            }
-            Self::Slept { for_ms } => write!(formatter, "did not run for {for_ms} ms"),
         }
     }
 }

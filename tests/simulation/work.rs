@@ -1,0 +1,58 @@
+//! Work on servers beside the probes: making them follow, and guarding them.
+
+use promoterd::decision::{
+    CommandFailure, Event, FollowOrder, FollowOutcome, GuardOrder, GuardOutcome, GuardTask,
+};
+use promoterd::model::{Endpoint, RunId};
+
+use super::world::World;
+
+/// What is done on a connection of its own.
+#[derive(Debug, Clone)]
+pub enum Work {
+    Follow(FollowOrder),
+    Guard(GuardOrder),
+}
+
+impl Work {
+    pub fn endpoint(&self) -> &Endpoint {
+        match self {
+            Self::Follow(order) => &order.endpoint,
+            Self::Guard(order) => &order.endpoint,
+        }
+    }
+
+    pub fn run_id(&self) -> RunId {
+        match self {
+            Self::Follow(order) => order.run_id,
+            Self::Guard(order) => order.run_id,
+        }
+    }
+
+    pub fn ended(self, result: Result<(), CommandFailure>) -> Event {
+        match self {
+            Self::Follow(order) => Event::Followed(FollowOutcome { order, result }),
+            Self::Guard(order) => Event::Guarded(GuardOutcome { order, result }),
+        }
+    }
+}
+
+impl World {
+    pub fn execute_guard(
+        &mut self,
+        index: usize,
+        order: &GuardOrder,
+    ) -> Result<(), CommandFailure> {
+        self.may_change_role(index)?;
+        self.tally.guarded += 1;
+        let server = &mut self.servers[index];
+        match order.task {
+            GuardTask::Admit => server.knows = Some(order.epoch),
+            GuardTask::Arm => server.shows = Some(order.epoch),
+            GuardTask::Release => server.shows = None,
+            GuardTask::Close => server.knows = None,
+        }
+        self.note(|| format!("server {index}: {:?} of epoch {}", order.task, order.epoch));
+        Ok(())
+    }
+}
