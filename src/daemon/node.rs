@@ -146,7 +146,7 @@ impl Node {
             recovered.promise(),
             origin.cluster,
         );
-        let peers = settings
+        let peers: BTreeSet<NodeId> = settings
             .voters
             .iter()
             .filter(|voter| **voter != node)
@@ -158,7 +158,7 @@ impl Node {
         engine.install_seats(seats);
         Ok(Self {
             supervisor: Supervisor::new(node.clone(), policies, records, wall)
-                .among(BTreeSet::clone(&peers)),
+                .among(peers.clone()),
             told_standing: engine.standing(),
             engine,
             life: origin.life,
