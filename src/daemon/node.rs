@@ -157,8 +157,7 @@ impl Node {
             state.unwrap_or_else(|| (engine.seats().clone(), Records::default()));
         engine.install_seats(seats);
         Ok(Self {
-            supervisor: Supervisor::new(node.clone(), policies, records, wall)
-                .among(peers.clone()),
+            supervisor: Supervisor::new(node.clone(), policies, records, wall).among(peers.clone()),
             told_standing: engine.standing(),
             engine,
             life: origin.life,

@@ -344,7 +344,9 @@ fn parse_replica(line: &str, time_us: Option<u64>) -> Option<AnnouncedReplica> {
         online: part(line, "state")? == "online",
         offset: ReplicationOffset(part(line, "offset")?.parse().ok()?),
         ack: ReplicaAck::read(
-            part(line, "lag").and_then(|lag| lag.parse().ok()).unwrap_or(0),
+            part(line, "lag")
+                .and_then(|lag| lag.parse().ok())
+                .unwrap_or(0),
             time_us,
         ),
     })

@@ -153,8 +153,7 @@ fn check_cut(words: &[&str]) {
     assert!(loser <= LOSER_MAX, "{loser:?}");
     assert!(one_again <= ONE_AGAIN_MAX, "{one_again:?}");
     for server in &cluster.servers {
-        let (_, limit): (String, String) =
-            server.must(&["CONFIG", "GET", "min-replicas-to-write"]);
+        let (_, limit): (String, String) = server.must(&["CONFIG", "GET", "min-replicas-to-write"]);
         assert_eq!(limit, "0", "{} is still fenced", server.endpoint);
     }
 }
@@ -196,7 +195,10 @@ fn flap(period: Duration) {
         cluster.check(u64::try_from(count).unwrap() + 1)
     });
     let failovers = cluster.failovers();
-    eprintln!("links that flap every {period:?}: {} failovers", failovers.len());
+    eprintln!(
+        "links that flap every {period:?}: {} failovers",
+        failovers.len()
+    );
     assert!(failovers.len() <= 1, "{failovers:?}");
 }
 

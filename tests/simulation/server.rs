@@ -2,8 +2,7 @@
 
 use promoterd::model::{
     AnnouncedReplica, Endpoint, Epoch, InstanceInfo, Loading, MasterLink, ReplicaAck,
-    ReplicationHistory,
-    ReplicationId, ReplicationOffset, Role, RunId, SplitMix, WriteLimits,
+    ReplicationHistory, ReplicationId, ReplicationOffset, Role, RunId, SplitMix, WriteLimits,
 };
 
 use super::pipes::{Micros, PipeId};
@@ -315,7 +314,10 @@ pub fn info(servers: &[Server], index: usize, now: Micros) -> InstanceInfo {
                     endpoint: replica.endpoint.clone(),
                     online: true,
                     offset: replica.history.offset,
-                    ack: ReplicaAck::read(now / 1_000_000 - replica.acked_at / 1_000_000, Some(now)),
+                    ack: ReplicaAck::read(
+                        now / 1_000_000 - replica.acked_at / 1_000_000,
+                        Some(now),
+                    ),
                 })
                 .collect(),
         },

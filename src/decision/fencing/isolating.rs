@@ -7,11 +7,13 @@ use crate::decision::policy::{Fencing, GroupPolicy};
 use crate::decision::record::GroupRecord;
 use crate::decision::watch::Watch;
 use crate::model::{Endpoint, ReplicaAck, ReplicationOffset, Role};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Replicas acknowledge once a second: one that has not for so long is not heard any more.
-const UNHEARD_AFTER: Duration = Duration::from_millis(1250);
+const UNHEARD_AFTER: Duration = Duration::from_millis(1200);
+/// Readings of the master's offset that are kept: more than are made while a replica is waited for.
+const OFFSETS_MAX: usize = 64;
 /// The master is looked at closely when the majority of voters has been quiet for longer than it ever
 /// is while all is well.
 const CLOSER_LOOK_AFTER: Duration = Duration::from_millis(650);
@@ -25,6 +27,8 @@ pub struct Isolation {
     /// A leader confirmed that this node's state is current.
     confirmed: Option<Instant>,
     acks: BTreeMap<Endpoint, Ack>,
+    /// How far the master was, the oldest reading first.
+    offsets: VecDeque<(Instant, ReplicationOffset)>,
     /// Since when the master hears its replicas again, without a majority of voters.
     replicas_since: Option<Instant>,
     /// It was fenced since this isolation began: once, whoever lifts that.
@@ -48,6 +52,7 @@ impl Isolation {
             majority_heard: now,
             confirmed: None,
             acks: BTreeMap::new(),
+            offsets: VecDeque::new(),
             replicas_since: None,
             is_fenced: false,
         }
@@ -64,13 +69,25 @@ impl Isolation {
         for ack in self.acks.values_mut() {
             ack.at = now;
         }
+        self.offsets.clear();
+    }
+
+    fn forget(&mut self) {
+        self.acks.clear();
+        self.offsets.clear();
     }
 
     /// Takes in what the master said of its replicas when it was asked at `asked_at`.
-    fn observe(&mut self, asked_at: Instant, role: &Role) {
+    fn observe(&mut self, asked_at: Instant, offset: ReplicationOffset, role: &Role) {
         let Role::Master { replicas } = role else {
             return;
         };
+        if self.offsets.back().is_none_or(|(at, _)| *at < asked_at) {
+            if self.offsets.len() == OFFSETS_MAX {
+                self.offsets.pop_front();
+            }
+            self.offsets.push_back((asked_at, offset));
+        }
         let before = std::mem::take(&mut self.acks);
         for replica in replicas.iter().filter(|replica| replica.online) {
             let (said, offset) = (replica.ack, replica.offset);
@@ -87,8 +104,20 @@ impl Isolation {
         }
     }
 
+    /// A replica can be heard and not hear, where the network drops one way only: then what it
+    /// acknowledges stays what it had. So the moment counts from which the master was ahead of that.
     fn heard_lately(&self, now: Instant) -> usize {
-        let is_heard = |ack: &&Ack| now.saturating_duration_since(ack.at) < UNHEARD_AFTER;
+        let left_behind = |ack: &Ack| {
+            let ahead = self
+                .offsets
+                .iter()
+                .find(|(_, offset)| *offset > ack.offset)?;
+            Some(ahead.0)
+        };
+        let is_heard = |ack: &&Ack| {
+            let at = left_behind(ack).map_or(ack.at, |at| at.min(ack.at));
+            now.saturating_duration_since(at) < UNHEARD_AFTER
+        };
         self.acks.values().filter(is_heard).count()
     }
 }
@@ -113,14 +142,15 @@ impl Group {
     /// Notes what a reading of the master's `INFO` says of its replicas.
     pub(in crate::decision) fn watch_acks(&mut self, record: Option<&GroupRecord>) {
         let Some(watch) = record.and_then(|record| self.master_beside(record)) else {
-            self.isolation.acks.clear();
+            self.isolation.forget();
             return;
         };
-        if let Some((asked_at, role)) = watch
+        if let Some((asked_at, info)) = watch
             .sample()
-            .map(|sample| (sample.asked_at, sample.info.role.clone()))
+            .map(|sample| (sample.asked_at, sample.info.clone()))
         {
-            self.isolation.observe(asked_at, &role);
+            let offset = info.history.offset;
+            self.isolation.observe(asked_at, offset, &info.role);
         }
     }
 
@@ -184,7 +214,10 @@ impl Group {
         }
         let held = self.fences.held.get(&instance);
         let is_over = held.is_some_and(|held| self.is_isolation_over(held, now));
-        let is_seen = self.watches.get(&instance).is_some_and(Watch::is_seen_fenced);
+        let is_seen = self
+            .watches
+            .get(&instance)
+            .is_some_and(Watch::is_seen_fenced);
         if is_over && is_seen && !record.is_vacant() && self.fences.may_try(&instance, now) {
             // Were they lost again, it would be another isolation.
             self.isolation.is_fenced = self.isolation.replicas_since.is_none();
@@ -197,9 +230,9 @@ impl Group {
     fn is_isolation_over(&self, held: &Fence, now: Instant) -> bool {
         let isolation = &self.isolation;
         let is_confirmed = isolation.confirmed.is_some_and(|at| at > held.since);
-        let are_replicas_back = isolation
-            .replicas_since
-            .is_some_and(|since| now.saturating_duration_since(since) >= self.policy.isolation_after);
+        let are_replicas_back = isolation.replicas_since.is_some_and(|since| {
+            now.saturating_duration_since(since) >= self.policy.isolation_after
+        });
         held.cause == FenceCause::Isolated && (is_confirmed || are_replicas_back)
     }
 

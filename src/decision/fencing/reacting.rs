@@ -159,7 +159,12 @@ impl Group {
         is_it && (is_outlived || is_well)
     }
 
-    pub(super) fn lift(&mut self, instance: &Endpoint, record: &GroupRecord, actions: &mut Vec<Action>) {
+    pub(super) fn lift(
+        &mut self,
+        instance: &Endpoint,
+        record: &GroupRecord,
+        actions: &mut Vec<Action>,
+    ) {
         let limits = self.limits_to_restore(record, instance);
         let mut orders = Orders::new();
         if let Some(watch) = self.watches.get_mut(instance) {
