@@ -146,7 +146,7 @@ impl Node {
             recovered.promise(),
             origin.cluster,
         );
-        let peers = settings
+        let peers: BTreeSet<NodeId> = settings
             .voters
             .iter()
             .filter(|voter| **voter != node)
@@ -157,7 +157,7 @@ impl Node {
             state.unwrap_or_else(|| (engine.seats().clone(), Records::default()));
         engine.install_seats(seats);
         Ok(Self {
-            supervisor: Supervisor::new(node.clone(), policies, records, wall),
+            supervisor: Supervisor::new(node.clone(), policies, records, wall).among(peers.clone()),
             told_standing: engine.standing(),
             engine,
             life: origin.life,
@@ -419,7 +419,9 @@ impl Node {
             || self
                 .confirm_at
                 .is_some_and(|committed| status.applied >= committed);
-        if confirmed && !self.supervisor.is_confirmed() {
+        if confirmed && self.supervisor.awaits_confirmation() {
+            // What a leader said before anything more happened confirms nothing of it.
+            self.confirm_at = None;
             turn.pending
                 .extend(self.supervisor.handle(Event::Confirmed, turn.now));
         }

@@ -3,7 +3,7 @@
 use super::super::ground_tests::*;
 use super::super::{ConnectFailure, LinkIds, Pace, ProbeReport};
 use super::*;
-use crate::model::{AnnouncedReplica, ReplicationOffset};
+use crate::model::{AnnouncedReplica, ReplicaAck, ReplicationOffset};
 
 /// What comes of it, in words: the master and all members, or what is waited for.
 fn discovered(all: Vec<Watch>, aliases: &[(&str, &str)], now: Instant) -> String {
@@ -27,6 +27,7 @@ fn announcing(info: InstanceInfo, names: &[&str]) -> InstanceInfo {
             endpoint: endpoint(name),
             online: true,
             offset: ReplicationOffset(1),
+            ack: ReplicaAck::default(),
         })
         .collect();
     InstanceInfo {

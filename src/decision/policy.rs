@@ -72,6 +72,8 @@ impl GroupPolicy {
     pub const LIMITS_INTERVAL: Duration = Duration::from_secs(5);
     /// The same, of an instance that is fenced: nobody says when that ends.
     pub const LIMITS_INTERVAL_FENCED: Duration = Duration::from_secs(1);
+    /// Time between two readings of `INFO` of a master beside this node: it goes along with the pings.
+    pub const INFO_INTERVAL_BESIDE: Duration = Duration::from_millis(200);
     /// Shortest time after which a master can be known to be cut off: replicas acknowledge once a second.
     pub const ISOLATION_MIN: Duration = Duration::from_secs(1);
     /// Most instances that a group remembers.

@@ -30,6 +30,10 @@ pub struct Supervisor {
     expected: Option<Deadline>,
     wall: WallClock,
     desk: Desk,
+    /// When each other voter was last heard.
+    heard: BTreeMap<NodeId, Instant>,
+    /// When a leader last confirmed that the state is current.
+    confirmed_at: Option<Instant>,
 }
 
 /// What the wall clock said at one moment, and from there on a clock that nobody sets.
@@ -81,8 +85,43 @@ impl Supervisor {
             report_due: now,
             expected: None,
             wall,
+            heard: BTreeMap::new(),
+            confirmed_at: None,
             desk: Desk::default(),
         }
+    }
+
+    /// Names the other voters: without them this node is a majority by itself.
+    #[must_use]
+    pub fn among(mut self, peers: impl IntoIterator<Item = NodeId>) -> Self {
+        let started = self.wall.at;
+        self.heard = peers.into_iter().map(|peer| (peer, started)).collect();
+        self
+    }
+
+    /// Something came from another voter, whatever it was.
+    pub fn hear(&mut self, peer: &NodeId, now: Instant) {
+        if let Some(heard) = self.heard.get_mut(peer) {
+            *heard = now;
+        }
+    }
+
+    /// Whether it matters to this node that a leader confirms its state once more.
+    #[must_use]
+    pub fn awaits_confirmation(&self) -> bool {
+        !self.confirmed || self.groups.values().any(Group::awaits_confirmation)
+    }
+
+    /// When a majority of voters, this node included, was last heard.
+    fn majority_heard(&self, now: Instant) -> Instant {
+        let voters = self.heard.len() + 1;
+        let others_needed = voters / 2;
+        let mut heard: Vec<Instant> = self.heard.values().copied().collect();
+        heard.sort_unstable_by(|one, other| other.cmp(one));
+        others_needed
+            .checked_sub(1)
+            .and_then(|last| heard.get(last).copied())
+            .unwrap_or(now)
     }
 
     /// Takes in one event at `now` and returns what to do about it, in order.
@@ -131,7 +170,10 @@ impl Supervisor {
                 }
             }
             Event::Committed(entry) => self.commit(entry, now, &mut actions),
-            Event::Confirmed => self.confirm(&mut actions),
+            Event::Confirmed => {
+                self.confirmed_at = Some(now);
+                self.confirm(&mut actions);
+            }
             Event::FilesRewritten { group, epoch } => {
                 if let Some(group) = self.groups.get_mut(&group) {
                     group.files_epoch = Some(epoch);
@@ -253,6 +295,7 @@ impl Supervisor {
             }
         }
         if slept {
+            self.heard.values_mut().for_each(|heard| *heard = now);
             let for_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
             actions.push(Action::Announce(Happening::Slept { for_ms }));
         }
@@ -293,8 +336,10 @@ impl Supervisor {
 
     fn react(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let wall = self.wall.read(now);
+        let (majority_heard, confirmed_at) = (self.majority_heard(now), self.confirmed_at);
         for (name, group) in &mut self.groups {
             let record = self.records.get(name);
+            group.isolation.hear(majority_heard, confirmed_at);
             group.poll(record, &mut self.links, now, actions);
             if self.leading {
                 group.lead(record, wall, now, actions);

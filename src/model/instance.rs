@@ -1,6 +1,7 @@
 //! What a Redis instance says about itself, once parsed.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,32 @@ pub struct AnnouncedReplica {
     pub online: bool,
     /// `offset`, as last acknowledged by the replica.
     pub offset: ReplicationOffset,
+    /// When that was.
+    pub ack: ReplicaAck,
+}
+
+/// `lag` of a `slaveN` line: replicas acknowledge once a second, and Redis counts whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReplicaAck {
+    /// The second of the server's clock in which it came, where the server tells the time.
+    pub second: Option<u64>,
+    /// It is at least so old.
+    pub age_min: Duration,
+}
+
+impl ReplicaAck {
+    /// What `lag` seconds mean when the server's clock says `time_us` microseconds.
+    #[must_use]
+    pub fn read(lag: u64, time_us: Option<u64>) -> Self {
+        let second = time_us.map(|time| (time / 1_000_000).saturating_sub(lag));
+        // It came at the end of its second at the latest.
+        let within_us = time_us.map_or(0, |time| time % 1_000_000);
+        let whole = lag.checked_sub(1).map(Duration::from_secs);
+        let age_min = whole.map_or(Duration::ZERO, |whole| {
+            whole + Duration::from_micros(within_us)
+        });
+        Self { second, age_min }
+    }
 }
 
 /// `master_link_status` of a replica and what qualifies it.

@@ -11,8 +11,8 @@ mod random;
 pub use causes::with_causes;
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use instance::{
-    AnnouncedReplica, InstanceInfo, Loading, MasterLink, PingReply, ReplicationHistory, Role,
-    WriteLimits,
+    AnnouncedReplica, InstanceInfo, Loading, MasterLink, PingReply, ReplicaAck, ReplicationHistory,
+    Role, WriteLimits,
 };
 pub use membership::{ClusterId, Incarnation};
 pub use name::{ClientName, GroupName, InvalidName, NodeId};

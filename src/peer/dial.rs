@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use thiserror::Error;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::select;
@@ -50,6 +51,16 @@ enum DialError {
     },
 }
 
+impl DialError {
+    /// Nothing came back for as long as a connection may take.
+    fn is_silence(&self) -> bool {
+        match self {
+            Self::Connect { source, .. } => source.kind() == io::ErrorKind::TimedOut,
+            Self::Resolve { .. } | Self::NotLoopback { .. } | Self::Handshake { .. } => false,
+        }
+    }
+}
+
 impl Dropped for DialError {
     fn drop_reason(&self) -> DropReason {
         match self {
@@ -80,6 +91,8 @@ impl Dialer {
                 dialed = self.dial() => dialed,
                 () = stop.cancelled() => return,
             };
+            // That took its time already, and a network that works again is worth noticing.
+            let was_silent = dialed.as_ref().is_err_and(DialError::is_silence);
             match dialed {
                 Ok(established) => {
                     let since = Instant::now();
@@ -95,7 +108,10 @@ impl Dialer {
                     self.link.ledger.dropped(peer, None, &error, now);
                 }
             }
-            let delay = backoff.delay(fastrand::f64(), &self.link.pace);
+            let delay = match was_silent {
+                true => self.link.pace.retry_delay_min,
+                false => backoff.delay(fastrand::f64(), &self.link.pace),
+            };
             select! {
                 () = sleep(delay) => {}
                 () = stop.cancelled() => return,
@@ -136,7 +152,7 @@ impl Dialer {
     async fn connect_to(&self, address: SocketAddr) -> Result<(TcpStream, SocketAddr), DialError> {
         check_reach(self.key.as_ref(), address)?;
         let connect = async {
-            let stream = TcpStream::connect(address).await?;
+            let stream = connect_eagerly(address, self.link.pace.another_attempt_after).await?;
             stream.set_nodelay(true)?;
             Ok((stream, address))
         };
@@ -144,6 +160,22 @@ impl Dialer {
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map_err(|source| DialError::Connect { address, source })
+    }
+}
+
+/// The kernel repeats an unanswered attempt only after a second: a network that works again would not be
+/// noticed before. So another attempt is made beside it, and the first one that succeeds counts.
+async fn connect_eagerly(address: SocketAddr, again_after: Duration) -> io::Result<TcpStream> {
+    let mut attempts = FuturesUnordered::from_iter([TcpStream::connect(address)]);
+    loop {
+        select! {
+            biased;
+            Some(ended) = attempts.next() => match ended {
+                Err(_) if !attempts.is_empty() => {}
+                ended => return ended,
+            },
+            () = sleep(again_after) => attempts.push(TcpStream::connect(address)),
+        }
     }
 }
 

@@ -9,6 +9,8 @@ pub(super) struct Pace {
     pub(super) resolve_within: Duration,
     /// For a TCP connection to one address.
     pub(super) connect_within: Duration,
+    /// An attempt to connect that was not answered for so long gets another one beside it.
+    pub(super) another_attempt_after: Duration,
     /// For a whole handshake, on either side.
     pub(super) handshake_within: Duration,
     /// Silence of our own after which we show a sign of life.
@@ -34,6 +36,7 @@ impl Default for Pace {
         Self {
             resolve_within: Duration::from_secs(1),
             connect_within: Duration::from_secs(1),
+            another_attempt_after: Duration::from_millis(250),
             handshake_within: Duration::from_secs(1),
             keep_alive_after: Duration::from_millis(500),
             silent_after: Duration::from_secs(2),

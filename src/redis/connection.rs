@@ -6,10 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, RedisError};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::credentials::Credentials;
 use super::reply::clean;
@@ -19,6 +20,9 @@ use crate::model::Endpoint;
 
 /// The time for all of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// An attempt that was not answered for so long may be lost.
+const ANOTHER_ATTEMPT_AFTER: Duration = Duration::from_millis(250);
 
 /// The most addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
@@ -89,13 +93,29 @@ async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ConnectFailure>
 }
 
 async fn reach_address(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+    let stream = connect_eagerly(address).await?;
     // Where nobody listens on a port of the ephemeral range, the kernel may connect us to ourselves.
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// The kernel repeats an unanswered attempt only after a second: a network that works again would not be
+/// noticed before. So another attempt is made beside it, and the first one that succeeds counts.
+async fn connect_eagerly(address: SocketAddr) -> io::Result<TcpStream> {
+    let mut attempts = FuturesUnordered::from_iter([TcpStream::connect(address)]);
+    loop {
+        tokio::select! {
+            biased;
+            Some(ended) = attempts.next() => match ended {
+                Err(_) if !attempts.is_empty() => {}
+                ended => return ended,
+            },
+            () = sleep(ANOTHER_ATTEMPT_AFTER) => attempts.push(TcpStream::connect(address)),
+        }
+    }
 }
 
 fn read_connect_error(error: &io::Error) -> ConnectFailure {

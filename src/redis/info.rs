@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::reply::clean;
 use crate::model::{
-    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicationHistory,
+    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicaAck, ReplicationHistory,
     ReplicationId, ReplicationOffset, Role, RunId,
 };
 
@@ -169,6 +169,7 @@ macro_rules! fields {
 
 fields! {
     run_id = "run_id",
+    server_time = "server_time_usec",
     process_id = "process_id",
     redis_version = "redis_version",
     valkey_version = "valkey_version",
@@ -234,12 +235,14 @@ impl<'a> Fields<'a> {
     }
 
     fn role(&self) -> Result<Role, InfoError> {
+        // It only makes what lags say more exact.
+        let time_us = self.server_time.value.and_then(|time| time.parse().ok());
         match self.role.text()? {
             "master" => Ok(Role::Master {
                 replicas: self
                     .replicas
                     .iter()
-                    .filter_map(|line| parse_replica(line))
+                    .filter_map(|line| parse_replica(line, time_us))
                     .collect(),
             }),
             "slave" => Ok(Role::Replica {
@@ -330,7 +333,7 @@ fn part<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// A replica's address is its own choice, so one that makes no sense must not hide the others.
-fn parse_replica(line: &str) -> Option<AnnouncedReplica> {
+fn parse_replica(line: &str, time_us: Option<u64>) -> Option<AnnouncedReplica> {
     // The second connection of a replica that Redis 8 is copying to; its first one is listed too.
     if part(line, "type") == Some("rdb-channel") {
         return None;
@@ -340,6 +343,12 @@ fn parse_replica(line: &str) -> Option<AnnouncedReplica> {
         endpoint,
         online: part(line, "state")? == "online",
         offset: ReplicationOffset(part(line, "offset")?.parse().ok()?),
+        ack: ReplicaAck::read(
+            part(line, "lag")
+                .and_then(|lag| lag.parse().ok())
+                .unwrap_or(0),
+            time_us,
+        ),
     })
 }
 

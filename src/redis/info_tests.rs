@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
 
 const REDIS_7_MASTER: &str = include_str!("../../tests/data/info/redis-7.0.15-master.txt");
@@ -60,10 +62,10 @@ fn replicas(text: &str) -> Vec<AnnouncedReplica> {
 
 #[test]
 fn a_master_of_each_server_is_read() {
-    for (text, version, port, offset) in [
-        (REDIS_7_MASTER, "redis 7.0.15", 27812, 50),
-        (REDIS_8_MASTER, "redis 8.2.3", 27814, 50),
-        (VALKEY_MASTER, "valkey 9.1.2", 27816, 64),
+    for (text, version, port, offset, second) in [
+        (REDIS_7_MASTER, "redis 7.0.15", 27812, 50, 1_795_256_123),
+        (REDIS_8_MASTER, "redis 8.2.3", 27814, 50, 1_795_256_128),
+        (VALKEY_MASTER, "valkey 9.1.2", 27816, 64, 1_795_256_134),
     ] {
         let info = parse_text(text).unwrap();
         assert_eq!(info.version, version);
@@ -76,6 +78,10 @@ fn a_master_of_each_server_is_read() {
             endpoint: endpoint(&format!("redis-b.internal:{port}")),
             online: true,
             offset: ReplicationOffset(offset),
+            ack: ReplicaAck {
+                second: Some(second),
+                age_min: Duration::ZERO,
+            },
         };
         assert_eq!(
             info.role,
@@ -197,6 +203,7 @@ fn replicas_are_read_by_what_they_announce() {
         endpoint: endpoint(text),
         online,
         offset: ReplicationOffset(offset),
+        ack: ReplicaAck::read(0, Some(1_795_256_123_586_137)),
     };
     let expected = [
         replica("[fd77::2]:6379", true, 7),

@@ -15,6 +15,8 @@ use crate::server::{Kind, Server};
 
 /// The names of the daemons.
 pub const NODES: [&str; 3] = ["a", "b", "c"];
+/// Those of a larger cluster.
+const MORE_NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// A cluster of three servers and three daemons; the first server is the master at first.
 pub struct Cluster {
@@ -31,21 +33,31 @@ pub struct Cluster {
 impl Cluster {
     /// Servers and daemons of which none is started.
     pub fn prepare(kind: Kind) -> Self {
-        Self::prepare_in(None, kind)
+        Self::prepare_in(None, kind, &NODES)
     }
 
     /// The same with one server and one daemon on each of three hosts, which share a key.
     pub fn prepare_on_hosts() -> Self {
-        let mut cluster = Self::prepare_in(Some(Lab::start(NODES.len())), Kind::Redis7);
+        Self::with_key(&NODES)
+    }
+
+    /// The same on five hosts.
+    pub fn prepare_on_five_hosts() -> Self {
+        Self::with_key(&MORE_NODES)
+    }
+
+    fn with_key(nodes: &[&str]) -> Self {
+        let lab = Some(Lab::start(nodes.len()));
+        let mut cluster = Self::prepare_in(lab, Kind::Redis7, nodes);
         let key = cluster.new_key("key");
         cluster.set("PEER_KEY_FILE", &key);
         cluster
     }
 
-    fn prepare_in(lab: Option<Lab>, kind: Kind) -> Self {
+    fn prepare_in(lab: Option<Lab>, kind: Kind, nodes: &[&str]) -> Self {
         let turn = Turn::take();
         let directory = TempDir::new().unwrap();
-        let hosts: Vec<Option<Host>> = (1..=NODES.len())
+        let hosts: Vec<Option<Host>> = (1..=nodes.len())
             .map(|number| lab.as_ref().map(|lab| lab.host(number)))
             .collect();
         let place = |host: &Option<Host>, port| match host {
@@ -57,12 +69,12 @@ impl Cluster {
             .map(|host| Server::new(kind, place(host, 6379), directory.path(), host.clone()))
             .collect();
         let master = &servers[0].endpoint;
-        let daemons = NODES
+        let daemons = nodes
             .iter()
             .zip(&hosts)
             .map(|(name, host)| Daemon::new(name, directory.path(), master, host.clone()))
             .collect();
-        let peers = NODES.iter().zip(&hosts);
+        let peers = nodes.iter().zip(&hosts);
         let peers: Vec<String> = peers
             .map(|(name, host)| format!("{name}={}", place(host, 7400)))
             .collect();

@@ -23,6 +23,7 @@ mod hang;
 mod hosts;
 mod keys;
 mod observer;
+mod partition;
 mod pausing;
 mod process;
 mod restarts;

@@ -2,7 +2,7 @@
 
 use promoterd::decision::CommandFailure;
 use promoterd::model::{
-    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicationHistory,
+    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicaAck, ReplicationHistory,
     ReplicationId, ReplicationOffset, Role, RunId, WriteLimits,
 };
 
@@ -163,6 +163,7 @@ impl Instance {
                 endpoint: endpoint(&replica.name),
                 online: true,
                 offset: ReplicationOffset(replica.offset),
+                ack: ReplicaAck::default(),
             });
         Role::Master {
             replicas: replicas.collect(),

@@ -97,6 +97,7 @@ scenarios! {
     a_given_up_master_that_is_well_again_is_kept
     a_lost_answer_to_a_promotion_is_looked_up
     a_master_that_answers_one_node_is_no_crash
+    a_master_that_is_cut_off_is_fenced_and_let_go_when_its_epoch_stands
     a_master_that_rejects_a_quorum_is_lost_in_time
     a_master_that_turned_replica_is_replaced
     a_master_that_writes_after_an_old_restart_stays_lost

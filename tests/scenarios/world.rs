@@ -120,6 +120,12 @@ impl World {
                     at: start,
                     time: UnixTime(0),
                 },
+            )
+            .among(
+                names
+                    .split(' ')
+                    .filter(|other| *other != name)
+                    .map(|other| other.parse().unwrap()),
             ),
             beside: beside.get(name).map(|name| (*name).to_owned()),
             is_paused: false,
@@ -237,6 +243,10 @@ impl World {
         if self.nodes[node].is_paused {
             self.nodes[node].missed.push(event);
             return;
+        }
+        if let Event::PeerReported { peer, .. } = &event {
+            let peer = peer.clone();
+            self.nodes[node].supervisor.hear(&peer, now);
         }
         for action in self.nodes[node].supervisor.handle(event, now) {
             self.carry_out(node, action);

@@ -134,9 +134,12 @@ fn add_group(world: &mut World, group: usize) {
             configured: (place > 0).then_some(first),
             limits,
             configured_limits: limits,
+            acked_at: 0,
         };
         world.servers.push(server);
         world.try_to_follow(index, 1_000);
+        let phase = world.random.below(1_000_000);
+        world.later(phase, Happens::Acknowledges { index });
     }
     let servers: Vec<usize> = (first..first + size).collect();
     let policy = policy(world, &servers);

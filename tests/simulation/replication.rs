@@ -285,6 +285,20 @@ impl World {
         self.try_to_follow(index, delay);
     }
 
+    /// Once a second (`replicationCron`).
+    pub fn on_acknowledges(&mut self, index: usize) {
+        self.later(1_000_000, Happens::Acknowledges { index });
+        let server = &self.servers[index];
+        let Some(master) = server.follows().filter(|_| server.is_fed()) else {
+            return;
+        };
+        let (from, to) = (server.host, self.servers[master].host);
+        let both_run = server.is_running() && self.servers[master].is_running();
+        if both_run && self.pipes.is_open_both_ways(from, to) {
+            self.servers[index].acked_at = self.now;
+        }
+    }
+
     /// A client writes.
     pub fn write(&mut self, index: usize) {
         let bytes = 1 + self.random.below(2_000);

@@ -1,8 +1,8 @@
 //! A simulated Redis server: its process, its role, and its replication history as Redis keeps it.
 
 use promoterd::model::{
-    AnnouncedReplica, Endpoint, Epoch, InstanceInfo, Loading, MasterLink, ReplicationHistory,
-    ReplicationId, ReplicationOffset, Role, RunId, SplitMix, WriteLimits,
+    AnnouncedReplica, Endpoint, Epoch, InstanceInfo, Loading, MasterLink, ReplicaAck,
+    ReplicationHistory, ReplicationId, ReplicationOffset, Role, RunId, SplitMix, WriteLimits,
 };
 
 use super::pipes::{Micros, PipeId};
@@ -102,6 +102,8 @@ pub struct Server {
     /// What it says of writing now, and by its own configuration file.
     pub limits: WriteLimits,
     pub configured_limits: WriteLimits,
+    /// When its master last had an acknowledgement of it.
+    pub acked_at: Micros,
 }
 
 impl Server {
@@ -312,6 +314,10 @@ pub fn info(servers: &[Server], index: usize, now: Micros) -> InstanceInfo {
                     endpoint: replica.endpoint.clone(),
                     online: true,
                     offset: replica.history.offset,
+                    ack: ReplicaAck::read(
+                        now / 1_000_000 - replica.acked_at / 1_000_000,
+                        Some(now),
+                    ),
                 })
                 .collect(),
         },

@@ -71,6 +71,8 @@ pub enum Happens {
     StreamOverdue { index: usize, attempt: u64 },
     /// A server has read its file.
     Read { index: usize, life: u64 },
+    /// A replica tells its master how far it is.
+    Acknowledges { index: usize },
     /// A client of a group writes.
     ClientWrites { group: usize },
     /// The next fault.
@@ -279,6 +281,7 @@ impl World {
             Happens::Copied { index, attempt } => self.on_copied(index, attempt),
             Happens::StreamOverdue { index, attempt } => self.on_stream_overdue(index, attempt),
             Happens::Read { index, life } => self.on_read(index, life),
+            Happens::Acknowledges { index } => self.on_acknowledges(index),
             Happens::ClientWrites { group } => self.on_client_writes(group),
             Happens::Fault => self.on_fault(),
             Happens::Undo(undo) => self.undo(undo),

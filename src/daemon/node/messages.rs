@@ -16,6 +16,7 @@ impl Node {
         message: PeerMessage,
         turn: &mut Turn,
     ) {
+        self.supervisor.hear(&peer, turn.now);
         match message {
             PeerMessage::Engine {
                 incarnation,

@@ -6,6 +6,7 @@
 //! any leader can put it back.
 
 mod claims;
+mod isolating;
 mod reacting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Epoch, NodeId, RunId, WriteLimits};
+
+pub use isolating::Isolation;
 
 /// Time before a fence that was refused, or could not be lifted, is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -29,12 +32,15 @@ pub enum FenceCause {
     Replaced,
     /// It claims to be a master of the group, and is not ours.
     Rogue,
+    /// Its node has lost the majority of voters, and it has lost its replicas.
+    Isolated,
 }
 
 impl fmt::Display for FenceCause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
             Self::Replaced => "it was replaced",
+            Self::Isolated => "it is cut off from most voters and replicas",
             Self::Rogue => "it claims to be a master and is not ours",
         })
     }

@@ -40,6 +40,7 @@ impl Group {
         for (instance, cause) in due {
             self.fence(&instance, cause, record, now, actions);
         }
+        self.keep_isolated(record, now, actions);
         let lifted: Vec<Endpoint> = self
             .watches
             .values()
@@ -88,7 +89,7 @@ impl Group {
             .then_some(FenceCause::Rogue)
     }
 
-    fn fence(
+    pub(super) fn fence(
         &mut self,
         instance: &Endpoint,
         cause: FenceCause,
@@ -158,7 +159,12 @@ impl Group {
         is_it && (is_outlived || is_well)
     }
 
-    fn lift(&mut self, instance: &Endpoint, record: &GroupRecord, actions: &mut Vec<Action>) {
+    pub(super) fn lift(
+        &mut self,
+        instance: &Endpoint,
+        record: &GroupRecord,
+        actions: &mut Vec<Action>,
+    ) {
         let limits = self.limits_to_restore(record, instance);
         let mut orders = Orders::new();
         if let Some(watch) = self.watches.get_mut(instance) {

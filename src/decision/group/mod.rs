@@ -13,7 +13,7 @@ use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::event::{Action, Deadline, DeadlineReason};
 use super::failover::{Failover, Timeline};
-use super::fencing::{FenceCause, Fences};
+use super::fencing::{FenceCause, Fences, Isolation};
 use super::guard::{Guard, GuardOutcome};
 use super::happening::Happening;
 use super::health::{Cause, Health};
@@ -53,6 +53,7 @@ pub struct Group {
     pub(super) guard: Guard,
     pub(super) settling: Option<Settling>,
     pub(super) fences: Fences,
+    pub(super) isolation: Isolation,
     /// Since when everybody says that the group's latest data are nowhere.
     pub(super) hopeless_since: Option<Instant>,
     /// Why nobody can be promoted, as last told: told once for each reason.
@@ -143,6 +144,7 @@ impl Group {
             guard: Guard::default(),
             settling: None,
             fences: Fences::default(),
+            isolation: Isolation::new(now),
             hopeless_since: None,
             nobody_told: None,
             bookkeeping: Bookkeeping::default(),
@@ -212,6 +214,7 @@ impl Group {
         if read_info {
             self.find_aliases(record, actions);
             self.watch_role(record, now);
+            self.watch_acks(record);
             self.see_master(record);
         }
     }
@@ -336,6 +339,7 @@ impl Group {
         for watch in self.watches.values_mut() {
             watch.forgive(now);
         }
+        self.isolation.forgive(now);
         self.views.clear();
         self.wrong_role_since = None;
         // What the candidate said before may be long past, and another node may lead since.
@@ -354,9 +358,15 @@ impl Group {
     ) {
         self.watch_members(record, now);
         let pace = self.pace(record, now);
+        let beside = self.master_info_interval(record, now);
+        let master = record.map(|record| record.master().endpoint.clone());
         let mut sent = Vec::new();
         for (endpoint, watch) in &mut self.watches {
             let mut orders = Orders::new();
+            let pace = match (&master, beside) {
+                (Some(master), Some(interval)) if master == endpoint => pace.at_most(interval),
+                (Some(_) | None, _) => pace,
+            };
             watch.poll(&self.policy, pace, now, ids, &mut orders);
             if !orders.is_empty() {
                 sent.push((endpoint.clone(), orders));
@@ -435,10 +445,17 @@ impl Group {
     #[must_use]
     pub fn next_deadline(&self, record: Option<&GroupRecord>, now: Instant) -> Option<Deadline> {
         let pace = self.pace(record, now);
+        let beside = self.master_info_interval(record, now);
         let probe = self
             .watches
             .values()
-            .filter_map(|watch| watch.next_deadline(&self.policy, pace, now))
+            .filter_map(|watch| {
+                let is_master =
+                    record.is_some_and(|record| record.master().endpoint == *watch.endpoint());
+                let beside = beside.filter(|_| is_master);
+                let pace = beside.map_or(pace, |interval| pace.at_most(interval));
+                watch.next_deadline(&self.policy, pace, now)
+            })
             .min();
         let veto = record.and_then(|record| match self.verdict(record, now) {
             Verdict::Vetoed { until, .. } => until,

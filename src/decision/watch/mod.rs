@@ -122,6 +122,16 @@ pub struct Pace {
     pub info_interval: Duration,
 }
 
+impl Pace {
+    /// The same, or faster.
+    #[must_use]
+    pub fn at_most(self, interval: Duration) -> Self {
+        Self {
+            info_interval: self.info_interval.min(interval),
+        }
+    }
+}
+
 /// Orders for the probe of this instance.
 pub type Orders = Vec<(LinkId, ProbeCommand)>;
 

@@ -1,0 +1,249 @@
+//! The isolation of a master: its node has lost the majority of voters, and it has lost its replicas.
+
+use super::{Fence, FenceCause};
+use crate::decision::event::Action;
+use crate::decision::group::Group;
+use crate::decision::policy::{Fencing, GroupPolicy};
+use crate::decision::record::GroupRecord;
+use crate::decision::watch::Watch;
+use crate::model::{Endpoint, ReplicaAck, ReplicationOffset, Role};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Replicas acknowledge once a second: one that has not for so long is not heard any more.
+const UNHEARD_AFTER: Duration = Duration::from_millis(1200);
+/// Readings of the master's offset that are kept: more than are made while a replica is waited for.
+const OFFSETS_MAX: usize = 64;
+/// The master is looked at closely when the majority of voters has been quiet for longer than it ever
+/// is while all is well.
+const CLOSER_LOOK_AFTER: Duration = Duration::from_millis(650);
+/// What the instance said before this tells nothing of now.
+const FRESH_FOR: Duration = Duration::from_millis(500);
+
+/// When a master last heard its replicas, and the majority of voters was last heard here.
+#[derive(Debug)]
+pub struct Isolation {
+    majority_heard: Instant,
+    /// A leader confirmed that this node's state is current.
+    confirmed: Option<Instant>,
+    acks: BTreeMap<Endpoint, Ack>,
+    /// How far the master was, the oldest reading first.
+    offsets: VecDeque<(Instant, ReplicationOffset)>,
+    /// Since when the master hears its replicas again, without a majority of voters.
+    replicas_since: Option<Instant>,
+    /// It was fenced since this isolation began: once, whoever lifts that.
+    is_fenced: bool,
+}
+
+/// The latest acknowledgement of one replica.
+#[derive(Debug, Clone, Copy)]
+struct Ack {
+    said: ReplicaAck,
+    offset: ReplicationOffset,
+    /// It came at this moment, or before.
+    at: Instant,
+}
+
+impl Isolation {
+    /// Starts as if all had just been heard.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            majority_heard: now,
+            confirmed: None,
+            acks: BTreeMap::new(),
+            offsets: VecDeque::new(),
+            replicas_since: None,
+            is_fenced: false,
+        }
+    }
+
+    /// What is known of the voters.
+    pub fn hear(&mut self, majority_heard: Instant, confirmed: Option<Instant>) {
+        self.majority_heard = majority_heard;
+        self.confirmed = confirmed;
+    }
+
+    /// This node slept until `now`.
+    pub fn forgive(&mut self, now: Instant) {
+        for ack in self.acks.values_mut() {
+            ack.at = now;
+        }
+        self.offsets.clear();
+    }
+
+    fn forget(&mut self) {
+        self.acks.clear();
+        self.offsets.clear();
+    }
+
+    /// Takes in what the master said of its replicas when it was asked at `asked_at`.
+    fn observe(&mut self, asked_at: Instant, offset: ReplicationOffset, role: &Role) {
+        let Role::Master { replicas } = role else {
+            return;
+        };
+        if self.offsets.back().is_none_or(|(at, _)| *at < asked_at) {
+            if self.offsets.len() == OFFSETS_MAX {
+                self.offsets.pop_front();
+            }
+            self.offsets.push_back((asked_at, offset));
+        }
+        let before = std::mem::take(&mut self.acks);
+        for replica in replicas.iter().filter(|replica| replica.online) {
+            let (said, offset) = (replica.ack, replica.offset);
+            let latest = asked_at.checked_sub(said.age_min).unwrap_or(asked_at);
+            let at = match before.get(&replica.endpoint) {
+                // The same one as before: it came before that reading too.
+                Some(ack) if ack.said.second == said.second && ack.offset == offset => {
+                    ack.at.min(latest)
+                }
+                Some(_) | None => latest,
+            };
+            let ack = Ack { said, offset, at };
+            self.acks.insert(replica.endpoint.clone(), ack);
+        }
+    }
+
+    /// A replica can be heard and not hear, where the network drops one way only: then what it
+    /// acknowledges stays what it had. So the moment counts from which the master was ahead of that.
+    fn heard_lately(&self, now: Instant) -> usize {
+        let left_behind = |ack: &Ack| {
+            let ahead = self
+                .offsets
+                .iter()
+                .find(|(_, offset)| *offset > ack.offset)?;
+            Some(ahead.0)
+        };
+        let is_heard = |ack: &&Ack| {
+            let at = left_behind(ack).map_or(ack.at, |at| at.min(ack.at));
+            now.saturating_duration_since(at) < UNHEARD_AFTER
+        };
+        self.acks.values().filter(is_heard).count()
+    }
+}
+
+impl Group {
+    /// The master, where it runs beside this node, is known by this connection, and may be fenced.
+    fn master_beside(&self, record: &GroupRecord) -> Option<&Watch> {
+        let master = record.master();
+        let watch = self.watches.get(&master.endpoint)?;
+        let is_it = watch
+            .current_sample()
+            .is_some_and(|sample| sample.info.run_id == master.run_id);
+        let is_free = record.mandate().is_none() && record.pause().is_none();
+        (self.policy.fencing == Fencing::Fast
+            && is_free
+            && is_it
+            && watch.is_beside()
+            && watch.says_master())
+        .then_some(watch)
+    }
+
+    /// Notes what a reading of the master's `INFO` says of its replicas.
+    pub(in crate::decision) fn watch_acks(&mut self, record: Option<&GroupRecord>) {
+        let Some(watch) = record.and_then(|record| self.master_beside(record)) else {
+            self.isolation.forget();
+            return;
+        };
+        if let Some((asked_at, info)) = watch
+            .sample()
+            .map(|sample| (sample.asked_at, sample.info.clone()))
+        {
+            let offset = info.history.offset;
+            self.isolation.observe(asked_at, offset, &info.role);
+        }
+    }
+
+    /// How often the master beside this node is read, so that a cut is seen in time: with each ping, and
+    /// more often when the voters are quiet.
+    pub(in crate::decision) fn master_info_interval(
+        &self,
+        record: Option<&GroupRecord>,
+        now: Instant,
+    ) -> Option<Duration> {
+        record.and_then(|record| self.master_beside(record))?;
+        let quiet_for = now.saturating_duration_since(self.isolation.majority_heard);
+        Some(if quiet_for > CLOSER_LOOK_AFTER {
+            GroupPolicy::INFO_INTERVAL_SETTLING
+        } else {
+            GroupPolicy::INFO_INTERVAL_BESIDE
+        })
+    }
+
+    /// Whether more than half of the group's replicas are not heard by the master any more.
+    fn has_lost_replicas(&self, record: &GroupRecord, now: Instant) -> bool {
+        let members = record.members().iter().map(|member| self.real(member));
+        let members: std::collections::BTreeSet<Endpoint> = members.collect();
+        let total = members.len().saturating_sub(1);
+        let lost = total.saturating_sub(self.isolation.heard_lately(now));
+        lost * 2 > total
+    }
+
+    /// Fences a master that is cut off, and lifts that when it no longer is and its epoch stands.
+    pub(super) fn keep_isolated(
+        &mut self,
+        record: &GroupRecord,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(watch) = self.master_beside(record) else {
+            self.isolation.is_fenced = false;
+            self.isolation.replicas_since = None;
+            return;
+        };
+        let asked_at = watch.sample().map(|sample| sample.asked_at);
+        let is_fresh = asked_at.is_some_and(|at| now.saturating_duration_since(at) < FRESH_FOR);
+        let instance = watch.endpoint().clone();
+        let quiet_for = now.saturating_duration_since(self.isolation.majority_heard);
+        let is_alone = quiet_for >= self.policy.isolation_after;
+        let has_lost = self.has_lost_replicas(record, now);
+        self.isolation.replicas_since = match self.isolation.replicas_since {
+            _ if has_lost => None,
+            since => since.or(Some(now)),
+        };
+        if !is_alone {
+            self.isolation.is_fenced = false;
+        }
+        let is_due = match self.fences.held.get(&instance) {
+            Some(held) => held.cause == FenceCause::Isolated && !held.is_up,
+            None => !self.isolation.is_fenced,
+        };
+        if is_alone && has_lost && is_fresh && is_due {
+            self.isolation.is_fenced = true;
+            self.fence(&instance, FenceCause::Isolated, record, now, actions);
+        }
+        let held = self.fences.held.get(&instance);
+        let is_over = held.is_some_and(|held| self.is_isolation_over(held, now));
+        let is_seen = self
+            .watches
+            .get(&instance)
+            .is_some_and(Watch::is_seen_fenced);
+        if is_over && is_seen && !record.is_vacant() && self.fences.may_try(&instance, now) {
+            // Were they lost again, it would be another isolation.
+            self.isolation.is_fenced = self.isolation.replicas_since.is_none();
+            self.lift(&instance, record, actions);
+        }
+    }
+
+    /// The majority is back and says that the epoch stands; or the replicas are, for good, and the other
+    /// daemons are merely down.
+    fn is_isolation_over(&self, held: &Fence, now: Instant) -> bool {
+        let isolation = &self.isolation;
+        let is_confirmed = isolation.confirmed.is_some_and(|at| at > held.since);
+        let are_replicas_back = isolation.replicas_since.is_some_and(|since| {
+            now.saturating_duration_since(since) >= self.policy.isolation_after
+        });
+        held.cause == FenceCause::Isolated && (is_confirmed || are_replicas_back)
+    }
+
+    /// Whether it matters to this node that a leader confirms its state anew.
+    #[must_use]
+    pub fn awaits_confirmation(&self) -> bool {
+        let mut held = self.fences.held.values();
+        held.any(|held| held.cause == FenceCause::Isolated)
+    }
+}
+
+#[cfg(test)]
+#[path = "isolating_tests.rs"]
+mod tests;
