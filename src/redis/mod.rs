@@ -10,6 +10,7 @@
 mod connection;
 mod credentials;
 pub mod info;
+mod names;
 mod pool;
 mod probe;
 mod process;
@@ -35,6 +36,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 pub use credentials::{Credentials, Secret};
+pub use names::{CommandNames, RENAMABLE};
 
 use crate::decision::{FollowOrder, FollowOutcome, LinkId, ProbeCommand, ProbeEvent, ProbeOrder};
 use crate::model::{Endpoint, GroupName};

@@ -4,6 +4,7 @@ use redis::{Pipeline, Value};
 use tracing::warn;
 
 use super::info;
+use super::names::CommandNames;
 use super::pool::{InstancePool, WorkConnection};
 use super::reply::{expect_ok, expect_text, is_queued, read_error};
 use crate::decision::{CommandFailure, FollowOrder};
@@ -15,19 +16,21 @@ use crate::model::{Endpoint, RunId};
 /// [`CommandFailure`]. After `TimedOut` and `Lost` it may have been done nevertheless.
 pub(super) async fn follow(pool: &InstancePool, order: &FollowOrder) -> Result<(), CommandFailure> {
     let mut connection = pool.get().await?;
-    check_process(&mut connection, order.run_id).await?;
+    let names = pool.names();
+    check_process(&mut connection, names, order.run_id).await?;
     if order.demotes {
-        demote(&mut connection, order).await
+        demote(&mut connection, names, order).await
     } else {
-        repoint(&mut connection, &order.master).await
+        repoint(&mut connection, names, &order.master).await
     }
 }
 
 async fn check_process(
     connection: &mut WorkConnection,
+    names: &CommandNames,
     expected: RunId,
 ) -> Result<(), CommandFailure> {
-    let mut command = redis::cmd("INFO");
+    let mut command = names.command("INFO");
     command.arg("server");
     let text = expect_text(connection.ask(&command).await?)?;
     match info::parse_run_id(&text) {
@@ -37,24 +40,29 @@ async fn check_process(
     }
 }
 
-fn add_replicaof(pipeline: &mut Pipeline, master: &Endpoint) {
+fn add_replicaof(pipeline: &mut Pipeline, names: &CommandNames, master: &Endpoint) {
     pipeline
-        .cmd("REPLICAOF")
+        .cmd(names.of("REPLICAOF"))
         .arg(master.host())
         .arg(master.port());
 }
 
-async fn repoint(connection: &mut WorkConnection, master: &Endpoint) -> Result<(), CommandFailure> {
+async fn repoint(
+    connection: &mut WorkConnection,
+    names: &CommandNames,
+    master: &Endpoint,
+) -> Result<(), CommandFailure> {
     let mut pipeline = Pipeline::with_capacity(1);
-    add_replicaof(&mut pipeline, master);
+    add_replicaof(&mut pipeline, names, master);
     expect_ok(last(&connection.ask_all(&pipeline).await?)?)
 }
 
 async fn demote(
     connection: &mut WorkConnection,
+    names: &CommandNames,
     order: &FollowOrder,
 ) -> Result<(), CommandFailure> {
-    let replies = connection.ask_all(&demotion(&order.master)).await?;
+    let replies = connection.ask_all(&demotion(names, &order.master)).await?;
     match read_demotion(&replies)? {
         Demotion::Complete => Ok(()),
         Demotion::ClientsRemain(reason) => {
@@ -62,7 +70,7 @@ async fn demote(
             Ok(())
         }
         Demotion::Aborted(reason) => {
-            demote_alone(connection, &order.master).await?;
+            demote_alone(connection, names, &order.master).await?;
             warn_of_clients(order, &reason);
             Ok(())
         }
@@ -76,12 +84,16 @@ fn warn_of_clients(order: &FollowOrder, reason: &str) {
     );
 }
 
-fn demotion(master: &Endpoint) -> Pipeline {
+fn demotion(names: &CommandNames, master: &Endpoint) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(5);
     pipeline.cmd("MULTI");
-    add_replicaof(&mut pipeline, master);
+    add_replicaof(&mut pipeline, names, master);
     for kind in ["normal", "pubsub"] {
-        pipeline.cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind);
+        pipeline
+            .cmd(names.of("CLIENT"))
+            .arg("KILL")
+            .arg("TYPE")
+            .arg(kind);
     }
     pipeline.cmd("EXEC");
     pipeline
@@ -90,11 +102,12 @@ fn demotion(master: &Endpoint) -> Pipeline {
 /// The demotion without its company. A transaction that could not even be ended is dropped first.
 async fn demote_alone(
     connection: &mut WorkConnection,
+    names: &CommandNames,
     master: &Endpoint,
 ) -> Result<(), CommandFailure> {
     let mut pipeline = Pipeline::with_capacity(2);
     pipeline.cmd("DISCARD");
-    add_replicaof(&mut pipeline, master);
+    add_replicaof(&mut pipeline, names, master);
     expect_ok(last(&connection.ask_all(&pipeline).await?)?)
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::keys::{self, Key, Scope};
 use super::mistakes::Problem;
 use super::node::read_secret;
-use super::parse::{AbsolutePath, Address, Count, List, Size, Span, Switch, Username};
+use super::parse::{AbsolutePath, Address, Count, List, Renamed, Size, Span, Switch, Username};
 use super::reader::{Reader, Reading, example};
 use super::source::Origin;
 use crate::decision::GroupPolicy;
 use crate::model::{Endpoint, GroupName};
-use crate::redis::{Credentials, Secret};
+use crate::redis::{CommandNames, Credentials, Secret};
 
 /// Most groups that one daemon watches.
 const GROUPS_MAX: usize = 64;
@@ -277,10 +277,22 @@ fn check_order(
 fn read_credentials(reader: &mut Reader, label: &str) -> Option<Credentials> {
     let username = reader.read_or_told(&keys::USERNAME, label);
     let password = read_password(reader, label);
+    let names = read_command_names(reader, label);
     Some(Credentials {
         username: username?.map(|Username(username)| username),
         password: password?,
+        names: names?,
     })
+}
+
+fn read_command_names(reader: &mut Reader, label: &str) -> Option<CommandNames> {
+    let key = &keys::COMMANDS;
+    let listed: Option<List<Renamed>> = reader.read_or_told(key, label)?;
+    let List(listed) = listed.unwrap_or(List(Vec::new()));
+    let commands = listed.iter().map(|renamed| renamed.command.clone());
+    let is_right = reader.demand_once(key, label, commands);
+    let pairs = listed.into_iter().map(|it| (it.command, it.name));
+    is_right.then(|| CommandNames::new(pairs.collect()))
 }
 
 fn read_password(reader: &mut Reader, label: &str) -> Option<Option<Secret>> {

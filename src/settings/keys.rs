@@ -226,6 +226,8 @@ table! {
         "how long a replica whose link moves delays `silent`".value("10s").within("0s", "1h");
     USERNAME = Group "USERNAME" "promoterd" "for Redis".told("none");
     PASSWORD_FILE = Group "PASSWORD_FILE" "/etc/promoterd/features.password" "for Redis".told("none");
+    COMMANDS = Group "COMMANDS" "REPLICAOF=x7f2,CONFIG=k0p9"
+        "what renamed commands are called on its servers".list().told("none");
     FENCING = Group "FENCING" "off" "what stops an old master".value("off").only("off");
     GUARD = Group "GUARD" "off" "protection against emptied masters".value("off").only("off");
     PARALLEL_SYNCS = Group "PARALLEL_SYNCS" "1" "replicas that are repointed at a time"

@@ -22,6 +22,7 @@ mod keys;
 mod observer;
 mod pausing;
 mod process;
+mod renamed;
 mod restarts;
 mod server;
 mod settings;

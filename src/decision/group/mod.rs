@@ -206,9 +206,9 @@ impl Group {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        self.repair.on_outcome(outcome);
+        let is_news = self.repair.on_outcome(outcome);
         let order = &outcome.order;
-        actions.push(Action::Announce(match &outcome.result {
+        let happening = match &outcome.result {
             Ok(()) => Happening::Followed {
                 group: self.name.clone(),
                 instance: order.endpoint.clone(),
@@ -218,9 +218,12 @@ impl Group {
             Err(failure) => Happening::FollowFailed {
                 group: self.name.clone(),
                 instance: order.endpoint.clone(),
-                why: failure.to_string(),
+                why: failure.advise(),
             },
-        }));
+        };
+        if is_news {
+            actions.push(Action::Announce(happening));
+        }
         self.ask_info(&order.endpoint.clone(), now, actions);
     }
 
