@@ -308,7 +308,7 @@ pub enum AbortReason {
     #[error("the candidate is not what it was when it was chosen: {0}")]
     CandidateChanged(String),
     /// It answered with an error.
-    #[error("the candidate could not be promoted: {0}")]
+    #[error("the candidate could not be promoted: {}", .0.advise())]
     Refused(CommandFailure),
     /// It was not done within `promote_timeout`.
     #[error("the candidate was not promoted within {} ms", .0.as_millis())]

@@ -196,6 +196,36 @@ pub enum CommandFailure {
     WrongRole(String),
 }
 
+impl CommandFailure {
+    /// What an operator can do about it, where it does not pass by itself.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Denied(_) => Some("allow it to the user that promoterd logs in as"),
+            Self::Refused(said) if said.to_lowercase().contains("unknown command") => {
+                Some("if the server renames it, say so in COMMANDS of this group")
+            }
+            Self::Refused(_)
+            | Self::Loading
+            | Self::Busy
+            | Self::Malformed(_)
+            | Self::TimedOut
+            | Self::Lost(_)
+            | Self::OtherProcess(_)
+            | Self::WrongRole(_) => None,
+        }
+    }
+
+    /// What failed, and what to do about it.
+    #[must_use]
+    pub fn advise(&self) -> String {
+        match self.advice() {
+            Some(advice) => format!("{self}: {advice}"),
+            None => self.to_string(),
+        }
+    }
+}
+
 /// Make an instance follow a master: repoint a replica, or demote a master.
 ///
 /// Whoever carries it out first reads the run id on the same connection and sends nothing if it

@@ -259,9 +259,12 @@ impl Group {
                 Role::Replica { .. } => "replica",
             }),
             offset,
-            lag_bytes: offset
-                .zip(master_offset)
+            // Offsets compare within one history only.
+            lag_bytes: record
+                .zip(info)
                 .filter(|_| !is_master)
+                .and_then(|(record, info)| record.master().reach(&info.history))
+                .zip(master_offset)
                 .map(|(own, master)| master.ahead_of(own)),
             priority: info.map(|info| info.priority),
             read_ago: watch

@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::entry::Identity;
-use super::instance_event::{FollowOrder, FollowOutcome, Login};
+use super::instance_event::{CommandFailure, FollowOrder, FollowOutcome, Login};
 use super::policy::GroupPolicy;
 use super::record::GroupRecord;
 use super::watch::Watch;
 use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, MasterLink, Role};
 
-/// Time before an order that failed, or had no effect, is given again.
+/// Time before an order that failed, or had no effect, is given again: doubled with each failure that
+/// does not pass by itself.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// The orders that are on their way, and when each instance was last given one.
 #[derive(Debug, Default)]
@@ -27,6 +29,15 @@ struct Given {
     at: Instant,
     done: bool,
     error: Option<String>,
+    /// How often it failed in a row.
+    failures: u32,
+}
+
+impl Given {
+    fn may_be_repeated_at(&self) -> Instant {
+        let wait = RETRY_AFTER.saturating_mul(1 << self.failures.saturating_sub(1).min(10));
+        self.at + wait.min(RETRY_AFTER_MAX)
+    }
 }
 
 /// How an instance stands to the group's master.
@@ -141,20 +152,22 @@ impl Repair {
             let due = self
                 .given
                 .get(endpoint)
-                .is_none_or(|given| given.done && (sample.asked_at > given.at + RETRY_AFTER));
+                .is_none_or(|given| given.done && sample.asked_at > given.may_be_repeated_at());
             if !due {
                 continue;
             }
             if !demotes {
                 free -= 1;
             }
+            let before = self.given.remove(endpoint);
             self.given.insert(
                 endpoint.clone(),
                 Given {
                     epoch: record.epoch(),
                     at: now,
                     done: false,
-                    error: None,
+                    failures: before.as_ref().map_or(0, |before| before.failures),
+                    error: before.and_then(|before| before.error),
                 },
             );
             orders.push(FollowOrder {
@@ -184,8 +197,8 @@ impl Repair {
         }
     }
 
-    /// An order was carried out, or not.
-    pub fn on_outcome(&mut self, outcome: &FollowOutcome) {
+    /// An order was carried out, or not. Whether that is news.
+    pub fn on_outcome(&mut self, outcome: &FollowOutcome) -> bool {
         let order = &outcome.order;
         if let Some(given) = self
             .given
@@ -193,8 +206,17 @@ impl Repair {
             .filter(|given| given.epoch == order.epoch)
         {
             given.done = true;
-            given.error = outcome.result.as_ref().err().map(ToString::to_string);
+            let error = outcome.result.as_ref().err().map(CommandFailure::advise);
+            let lasts = |failure: &CommandFailure| failure.advice().is_some();
+            given.failures = match &outcome.result {
+                Err(failure) if lasts(failure) => given.failures.saturating_add(1),
+                Err(_) | Ok(()) => 0,
+            };
+            let is_news = error.is_none() || given.error != error;
+            given.error = error;
+            return is_news;
         }
+        true
     }
 
     /// Forgets what was given: another leader, or another master.

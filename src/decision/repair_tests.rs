@@ -231,11 +231,12 @@ impl Bench {
             .collect()
     }
 
-    fn finish(&mut self, order: &FollowOrder, result: Result<(), CommandFailure>) {
+    /// Whether the outcome is news.
+    fn finish(&mut self, order: &FollowOrder, result: Result<(), CommandFailure>) -> bool {
         self.repair.on_outcome(&FollowOutcome {
             order: order.clone(),
             result,
-        });
+        })
     }
 }
 
@@ -310,11 +311,43 @@ fn an_order_is_given_again_when_it_is_done_and_had_no_effect_for_a_while() {
     bench.finish(&order, Err(denied));
     assert_eq!(
         bench.repair.error(&endpoint("c")),
-        Some("access denied: NOPERM")
+        Some("access denied: NOPERM: allow it to the user that promoterd logs in as")
     );
     assert_eq!(bench.names(&astray, 511), Vec::<String>::new());
-    assert_eq!(bench.names(&astray, 512), ["c"]);
+    let order = bench.poll(&astray, 512).remove(0);
+    // It stands until it is known to be otherwise.
+    assert!(bench.repair.error(&endpoint("c")).is_some());
+    bench.finish(&order, Ok(()));
     assert_eq!(bench.repair.error(&endpoint("c")), None);
+}
+
+#[test]
+fn what_does_not_pass_by_itself_is_tried_less_and_less_and_told_once() {
+    let denied = CommandFailure::Denied("NOPERM".to_owned());
+    let unknown = CommandFailure::Refused("ERR unknown command 'REPLICAOF'".to_owned());
+    let astray = [("c", Standing::Astray)];
+    let cases = [
+        (denied, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]),
+        (unknown, [500, 1000, 2000, 4000, 8000, 10_000, 10_000]),
+        (CommandFailure::Loading, [500; 7]),
+    ];
+    for (failure, waits) in cases {
+        let mut bench = Bench::new(1);
+        let mut at = 10;
+        for (round, wait) in waits.into_iter().enumerate() {
+            let order = bench.poll(&astray, at).remove(0);
+            assert_eq!(
+                bench.finish(&order, Err(failure.clone())),
+                round == 0,
+                "{}",
+                failure
+            );
+            assert_eq!(bench.names(&astray, at + wait + 1), Vec::<String>::new());
+            at += wait + 2;
+        }
+        let order = bench.poll(&astray, at).remove(0);
+        assert!(bench.finish(&order, Ok(())), "success is news");
+    }
 }
 
 #[test]

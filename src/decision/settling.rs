@@ -62,7 +62,9 @@ impl Settling {
             self.files = true;
             self.timeline.note(StepName::FilesRewritten, now);
         }
-        let follow = |standing: &Standing| *standing == Standing::Follows;
+        // Nobody waits for what is not touched.
+        let follow =
+            |standing: &Standing| matches!(standing, Standing::Follows | Standing::Stranger);
         if !self.replicas
             && !standings.is_empty()
             && standings.values().all(|(standing, _)| follow(standing))

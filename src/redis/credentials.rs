@@ -5,6 +5,8 @@ use std::fmt;
 use redis::{ProtocolVersion, RedisConnectionInfo};
 use zeroize::Zeroizing;
 
+use super::names::CommandNames;
+
 /// A password. It is wiped when dropped, and `Debug` shows `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
@@ -29,13 +31,15 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The user and password for the instances of one group.
+/// The user and password for the instances of one group, and how to speak to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Credentials {
     /// The ACL user; none stands for the default one. Of no effect without a password.
     pub username: Option<String>,
     /// The password; without one nothing is sent.
     pub password: Option<Secret>,
+    /// What the commands are called there.
+    pub names: CommandNames,
 }
 
 impl Credentials {
@@ -64,6 +68,7 @@ mod tests {
         let credentials = Credentials {
             username: Some("watcher".to_owned()),
             password: Some(Secret::new("open sesame".to_owned())),
+            ..Credentials::default()
         };
         let shown = format!("{credentials:?} {:?}", credentials.handshake());
         assert!(

@@ -13,6 +13,7 @@ use tracing::debug;
 use zeroize::Zeroizing;
 
 use super::credentials::{Credentials, Secret};
+use super::names::CommandNames;
 use super::pool::{InstancePool, WorkConnection};
 use super::reply::{expect_ok, read_error};
 use super::work::check_process;
@@ -100,18 +101,19 @@ pub(super) async fn guard(
     logins: &Logins,
 ) -> Result<(), CommandFailure> {
     let mut connection = pool.get().await?;
-    check_process(&mut connection, order.run_id).await?;
+    let names = pool.names();
+    check_process(&mut connection, names, order.run_id).await?;
     match order.task {
         GuardTask::Admit => {
             let shown = logins.of_epoch(&order.group, order.epoch)?;
-            admit(&mut connection, &shown).await
+            admit(&mut connection, names, &shown).await
         }
         GuardTask::Arm => {
             let shown = logins.of_epoch(&order.group, order.epoch)?;
-            arm(&mut connection, &shown, &logins.own(&order.group)).await
+            arm(&mut connection, names, &shown, &logins.own(&order.group)).await
         }
-        GuardTask::Release => release(&mut connection, &logins.own(&order.group)).await,
-        GuardTask::Close => close(&mut connection).await,
+        GuardTask::Release => release(&mut connection, names, &logins.own(&order.group)).await,
+        GuardTask::Close => close(&mut connection, names).await,
     }
 }
 
@@ -119,6 +121,7 @@ pub(super) async fn guard(
 /// given is found and told of by the tasks that follow, and keeps nobody from following.
 pub(super) async fn prepare(
     connection: &mut WorkConnection,
+    names: &CommandNames,
     order: &FollowOrder,
     logins: &Logins,
 ) -> Result<(), CommandFailure> {
@@ -126,10 +129,10 @@ pub(super) async fn prepare(
     let result = match order.login {
         Login::Kept => Ok(()),
         Login::Guard => match logins.of_epoch(&order.group, order.epoch) {
-            Ok(shown) => arm(connection, &shown, &own).await,
+            Ok(shown) => arm(connection, names, &shown, &own).await,
             Err(failure) => Err(failure),
         },
-        Login::Own => release(connection, &own).await,
+        Login::Own => release(connection, names, &own).await,
     };
     match result {
         Err(failure @ (CommandFailure::Lost(_) | CommandFailure::TimedOut)) => Err(failure),
@@ -141,8 +144,12 @@ pub(super) async fn prepare(
     }
 }
 
-async fn admit(connection: &mut WorkConnection, shown: &Shown) -> Result<(), CommandFailure> {
-    let mut command = redis::cmd("ACL");
+async fn admit(
+    connection: &mut WorkConnection,
+    names: &CommandNames,
+    shown: &Shown,
+) -> Result<(), CommandFailure> {
+    let mut command = names.command("ACL");
     command
         .arg("SETUSER")
         .arg(&shown.user)
@@ -153,8 +160,11 @@ async fn admit(connection: &mut WorkConnection, shown: &Shown) -> Result<(), Com
     expect_ok(&connection.ask(&command).await?)
 }
 
-async fn close(connection: &mut WorkConnection) -> Result<(), CommandFailure> {
-    let mut command = redis::cmd("ACL");
+async fn close(
+    connection: &mut WorkConnection,
+    names: &CommandNames,
+) -> Result<(), CommandFailure> {
+    let mut command = names.command("ACL");
     command.arg("DELUSER").arg(GUARD_USER);
     refuse_error(&connection.ask(&command).await?)
 }
@@ -168,10 +178,11 @@ fn refuse_error(reply: &Value) -> Result<(), CommandFailure> {
 
 async fn arm(
     connection: &mut WorkConnection,
+    names: &CommandNames,
     shown: &Shown,
     own: &Shown,
 ) -> Result<(), CommandFailure> {
-    let found = read_shown(connection).await?;
+    let found = read_shown(connection, names).await?;
     if found == *shown {
         return Ok(());
     }
@@ -182,20 +193,27 @@ async fn arm(
                 .to_owned(),
         ));
     }
-    show(connection, shown).await
+    show(connection, names, shown).await
 }
 
-async fn release(connection: &mut WorkConnection, own: &Shown) -> Result<(), CommandFailure> {
-    if read_shown(connection).await?.user != GUARD_USER {
+async fn release(
+    connection: &mut WorkConnection,
+    names: &CommandNames,
+    own: &Shown,
+) -> Result<(), CommandFailure> {
+    if read_shown(connection, names).await?.user != GUARD_USER {
         return Ok(());
     }
-    show(connection, own).await
+    show(connection, names, own).await
 }
 
-async fn read_shown(connection: &mut WorkConnection) -> Result<Shown, CommandFailure> {
+async fn read_shown(
+    connection: &mut WorkConnection,
+    names: &CommandNames,
+) -> Result<Shown, CommandFailure> {
     let mut pipeline = Pipeline::with_capacity(2);
     for name in ["masteruser", "masterauth"] {
-        pipeline.cmd("CONFIG").arg("GET").arg(name);
+        pipeline.cmd(names.of("CONFIG")).arg("GET").arg(name);
     }
     let replies = connection.ask_all(&pipeline).await?;
     let [user, password] = replies.as_slice() else {
@@ -222,14 +240,22 @@ fn read_setting(reply: &Value) -> Result<String, CommandFailure> {
 }
 
 /// Both at once: one without the other lets nobody in.
-async fn show(connection: &mut WorkConnection, shown: &Shown) -> Result<(), CommandFailure> {
+async fn show(
+    connection: &mut WorkConnection,
+    names: &CommandNames,
+    shown: &Shown,
+) -> Result<(), CommandFailure> {
     let mut pipeline = Pipeline::with_capacity(4);
     pipeline.cmd("MULTI");
     for (name, value) in [
         ("masteruser", shown.user.as_str()),
         ("masterauth", shown.password.expose()),
     ] {
-        pipeline.cmd("CONFIG").arg("SET").arg(name).arg(value);
+        pipeline
+            .cmd(names.of("CONFIG"))
+            .arg("SET")
+            .arg(name)
+            .arg(value);
     }
     pipeline.cmd("EXEC");
     let replies = connection.ask_all(&pipeline).await?;

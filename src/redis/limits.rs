@@ -2,6 +2,7 @@
 
 use redis::{Cmd, Pipeline, Value};
 
+use super::names::CommandNames;
 use super::reply::{describe, expect_ok, read_error};
 use crate::decision::CommandFailure;
 use crate::model::WriteLimits;
@@ -12,20 +13,24 @@ const LAG_MAX: &str = "min-replicas-max-lag";
 const BOTH: &str = "min-replicas-*";
 
 /// `CONFIG GET` of both.
-pub(super) fn get() -> Cmd {
-    let mut command = redis::cmd("CONFIG");
+pub(super) fn get(names: &CommandNames) -> Cmd {
+    let mut command = names.command("CONFIG");
     command.arg("GET").arg(BOTH);
     command
 }
 
 /// `CONFIG SET` of both, one after the other: Redis 6 takes one at a time. The fence is up after the
 /// first one, or the second where lags were not looked at before.
-pub(super) fn add_set(pipeline: &mut Pipeline, limits: WriteLimits) {
+pub(super) fn add_set(pipeline: &mut Pipeline, names: &CommandNames, limits: WriteLimits) {
     for (name, value) in [
         (REPLICAS_MIN, limits.replicas_min),
         (LAG_MAX, limits.lag_max_s),
     ] {
-        pipeline.cmd("CONFIG").arg("SET").arg(name).arg(value);
+        pipeline
+            .cmd(names.of("CONFIG"))
+            .arg("SET")
+            .arg(name)
+            .arg(value);
     }
 }
 

@@ -13,6 +13,7 @@ mod credentials;
 mod guard;
 pub mod info;
 mod limits;
+mod names;
 mod pool;
 mod probe;
 mod process;
@@ -39,6 +40,7 @@ use tracing::debug;
 
 pub use credentials::{Credentials, Secret};
 pub use guard::{GUARD_USER, GuardKey, Logins};
+pub use names::{CommandNames, RENAMABLE};
 
 use crate::decision::{
     FollowOrder, FollowOutcome, GuardOrder, GuardOutcome, LinkId, ProbeCommand, ProbeEvent,

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, connect};
 use super::credentials::Credentials;
+use super::names::CommandNames;
 use super::reply::read_fault;
 use super::stream::Meter;
 use crate::decision::{CommandFailure, ConnectFailure};
@@ -34,6 +35,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(300);
 #[derive(Debug, Clone)]
 pub(super) struct InstancePool {
     pool: Pool<Manager>,
+    credentials: Arc<Credentials>,
     failures: broadcast::Sender<ConnectFailure>,
 }
 
@@ -52,9 +54,18 @@ impl InstancePool {
             .error_sink(Box::new(FailureSink(failures.clone())))
             .build_unchecked(Manager {
                 endpoint,
-                credentials,
+                credentials: Arc::clone(&credentials),
             });
-        Self { pool, failures }
+        Self {
+            pool,
+            credentials,
+            failures,
+        }
+    }
+
+    /// What the commands are called there.
+    pub(super) fn names(&self) -> &CommandNames {
+        &self.credentials.names
     }
 
     /// A connection that works.
@@ -143,7 +154,7 @@ impl ManageConnection for Manager {
             return Ok(());
         }
         // Any reply will do, -LOADING and -BUSY too.
-        let ping = redis::cmd("PING");
+        let ping = self.credentials.names.command("PING");
         match timeout(CHECK_TIMEOUT, connection.ask(&ping)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(ManageError::Invalid),

@@ -18,6 +18,7 @@ use super::connection::{Connection, closing_reason, connect};
 use super::credentials::Credentials;
 use super::info;
 use super::limits;
+use super::names::CommandNames;
 use super::process::ProcessWatch;
 use super::reply::{clean, expect_text, read_ping, read_promotion, read_subscribers};
 use crate::decision::{CommandFailure, LinkId, ProbeEvent, ProbeReport, PromoteOrder};
@@ -122,12 +123,13 @@ async fn run(
         Ok(connection) => connection,
         Err(failure) => return reporter.report(ProbeReport::ConnectFailed(failure)),
     };
+    let names = credentials.names.clone();
     drop(credentials);
     reporter.report(ProbeReport::Connected {
         same_host: connection.same_host,
     });
     let mut watch = None;
-    let reason = serve(&reporter, connection, &mut requests, &mut watch).await;
+    let reason = serve(&reporter, connection, &names, &mut requests, &mut watch).await;
     drop(requests);
     reporter.report(ProbeReport::Closed(reason));
     if watch.is_some() {
@@ -140,6 +142,7 @@ async fn run(
 async fn serve(
     reporter: &Reporter,
     connection: Connection,
+    names: &CommandNames,
     requests: &mut UnboundedReceiver<Request>,
     watch: &mut Option<ProcessWatch>,
 ) -> String {
@@ -149,7 +152,7 @@ async fn serve(
         meter,
         same_host: _,
     } = connection;
-    introduce(&mut commands).await;
+    introduce(&mut commands, names).await;
     let mut replies = FuturesUnordered::new();
     loop {
         // Requests first: they are on the wire before anything else is looked at.
@@ -160,7 +163,7 @@ async fn serve(
                 Request::Ask(_) if replies.len() == UNANSWERED_MAX => {
                     return format!("{UNANSWERED_MAX} commands are without a reply");
                 }
-                Request::Ask(question) => replies.push(ask(commands.clone(), question)),
+                Request::Ask(question) => replies.push(ask(commands.clone(), names, question)),
             },
             Some(reply) = replies.next(), if !replies.is_empty() => if let Ok(report) = reply {
                 meter.reply_completed();
@@ -180,8 +183,8 @@ async fn serve(
 }
 
 /// Gives the connection a name in `CLIENT LIST`. A server that does not allow it may refuse.
-async fn introduce(commands: &mut MultiplexedConnection) {
-    let mut command = redis::cmd("CLIENT");
+async fn introduce(commands: &mut MultiplexedConnection, names: &CommandNames) {
+    let mut command = names.command("CLIENT");
     command
         .arg("SETNAME")
         .arg("promoterd")
@@ -213,17 +216,21 @@ async fn see_exit(reporter: &Reporter, watch: &mut Option<ProcessWatch>) {
 
 /// Sends `question` when first polled and turns the reply into a report. An error means that the
 /// connection is gone.
-async fn ask(mut commands: MultiplexedConnection, question: Question) -> RedisResult<ProbeReport> {
+async fn ask(
+    mut commands: MultiplexedConnection,
+    names: &CommandNames,
+    question: Question,
+) -> RedisResult<ProbeReport> {
     let sent_at = Instant::now();
     match question {
         Question::Ping => {
-            let reply = commands.send_packed_command(&redis::cmd("PING")).await?;
+            let reply = commands.send_packed_command(&names.command("PING")).await?;
             let reply = read_ping(&reply);
             Ok(ProbeReport::PingReplied { sent_at, reply })
         }
-        Question::Info => ask_info(commands, sent_at).await,
+        Question::Info => ask_info(commands, names, sent_at).await,
         Question::CountSentinels => {
-            let mut command = redis::cmd("PUBSUB");
+            let mut command = names.command("PUBSUB");
             command.arg("NUMSUB").arg("__sentinel__:hello");
             let reply = commands.send_packed_command(&command).await?;
             let result = read_subscribers(&reply);
@@ -231,8 +238,8 @@ async fn ask(mut commands: MultiplexedConnection, question: Question) -> RedisRe
         }
         Question::Promote(order) => {
             let mut pipeline = redis::Pipeline::with_capacity(2);
-            pipeline.cmd("REPLICAOF").arg("NO").arg("ONE");
-            pipeline.cmd("ROLE");
+            pipeline.cmd(names.of("REPLICAOF")).arg("NO").arg("ONE");
+            pipeline.cmd(names.of("ROLE"));
             let replies = commands.send_packed_commands(&pipeline, 0, 2).await?;
             Ok(ProbeReport::PromoteReplied {
                 epoch: order.epoch(),
@@ -240,14 +247,14 @@ async fn ask(mut commands: MultiplexedConnection, question: Question) -> RedisRe
             })
         }
         Question::Limits => {
-            let reply = commands.send_packed_command(&limits::get()).await?;
+            let reply = commands.send_packed_command(&limits::get(names)).await?;
             let result = limits::read(&reply);
             Ok(ProbeReport::LimitsReplied { sent_at, result })
         }
         Question::SetLimits(limits) => {
             let mut pipeline = redis::Pipeline::with_capacity(3);
-            pipeline.add_command(limits::get());
-            limits::add_set(&mut pipeline, limits);
+            pipeline.add_command(limits::get(names));
+            limits::add_set(&mut pipeline, names, limits);
             let replies = commands.send_packed_commands(&pipeline, 0, 3).await?;
             Ok(ProbeReport::LimitsSet {
                 sent_at,
@@ -260,13 +267,14 @@ async fn ask(mut commands: MultiplexedConnection, question: Question) -> RedisRe
 
 async fn ask_info(
     mut commands: MultiplexedConnection,
+    names: &CommandNames,
     mut sent_at: Instant,
 ) -> RedisResult<ProbeReport> {
-    let mut reply = commands.send_packed_command(&info_command()).await?;
+    let mut reply = commands.send_packed_command(&info_command(names)).await?;
     if is_syntax_error(&reply) {
         // Redis 6 takes one section at most; without any it tells all that we need.
         sent_at = Instant::now();
-        reply = commands.send_packed_command(&redis::cmd("INFO")).await?;
+        reply = commands.send_packed_command(&names.command("INFO")).await?;
     }
     Ok(ProbeReport::InfoReplied {
         sent_at,
@@ -274,8 +282,8 @@ async fn ask_info(
     })
 }
 
-fn info_command() -> Cmd {
-    let mut command = redis::cmd("INFO");
+fn info_command(names: &CommandNames) -> Cmd {
+    let mut command = names.command("INFO");
     for section in ["server", "replication", "persistence", "keyspace"] {
         command.arg(section);
     }

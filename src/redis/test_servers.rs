@@ -70,6 +70,7 @@ pub(super) fn password(username: Option<&str>, password: &str) -> Credentials {
     Credentials {
         username: username.map(str::to_owned),
         password: Some(Secret::new(password.to_owned())),
+        ..Credentials::default()
     }
 }
 

@@ -6,6 +6,7 @@ use tracing::warn;
 use super::guard::{self, Logins};
 use super::info;
 use super::limits;
+use super::names::CommandNames;
 use super::pool::{InstancePool, WorkConnection};
 use super::reply::{expect_ok, expect_text, is_queued, read_error};
 use crate::decision::{CommandFailure, FollowOrder};
@@ -21,25 +22,27 @@ pub(super) async fn follow(
     logins: &Logins,
 ) -> Result<(), CommandFailure> {
     let mut connection = pool.get().await?;
-    let is_fenced = look(&mut connection, order).await?;
+    let names = pool.names();
+    let is_fenced = look(&mut connection, names, order).await?;
     let restores = order.restores.filter(|_| is_fenced);
-    guard::prepare(&mut connection, order, logins).await?;
+    guard::prepare(&mut connection, names, order, logins).await?;
     if order.demotes {
-        demote(&mut connection, order, restores).await
+        demote(&mut connection, names, order, restores).await
     } else {
-        repoint(&mut connection, &order.master, restores).await
+        repoint(&mut connection, names, &order.master, restores).await
     }
 }
 
 /// Makes sure that the process is the one that is meant; true when it is fenced and that is to end.
 async fn look(
     connection: &mut WorkConnection,
+    names: &CommandNames,
     order: &FollowOrder,
 ) -> Result<bool, CommandFailure> {
     let mut pipeline = Pipeline::with_capacity(2);
-    pipeline.cmd("INFO").arg("server");
+    pipeline.cmd(names.of("INFO")).arg("server");
     if order.restores.is_some() {
-        pipeline.add_command(limits::get());
+        pipeline.add_command(limits::get(names));
     }
     let mut replies = connection.ask_all(&pipeline).await?.into_iter();
     let no_reply = || CommandFailure::Malformed("no reply".to_owned());
@@ -52,9 +55,10 @@ async fn look(
 /// Makes sure that the process is the one that is meant.
 pub(super) async fn check_process(
     connection: &mut WorkConnection,
+    names: &CommandNames,
     expected: RunId,
 ) -> Result<(), CommandFailure> {
-    let mut command = redis::cmd("INFO");
+    let mut command = names.command("INFO");
     command.arg("server");
     expect_process(connection.ask(&command).await?, expected)
 }
@@ -67,9 +71,9 @@ fn expect_process(reply: Value, expected: RunId) -> Result<(), CommandFailure> {
     }
 }
 
-fn add_replicaof(pipeline: &mut Pipeline, master: &Endpoint) {
+fn add_replicaof(pipeline: &mut Pipeline, names: &CommandNames, master: &Endpoint) {
     pipeline
-        .cmd("REPLICAOF")
+        .cmd(names.of("REPLICAOF"))
         .arg(master.host())
         .arg(master.port());
 }
@@ -77,24 +81,26 @@ fn add_replicaof(pipeline: &mut Pipeline, master: &Endpoint) {
 /// A fence that cannot be lifted in this step is found again, and lifted on its own.
 async fn repoint(
     connection: &mut WorkConnection,
+    names: &CommandNames,
     master: &Endpoint,
     restores: Option<WriteLimits>,
 ) -> Result<(), CommandFailure> {
     let mut pipeline = Pipeline::with_capacity(3);
-    add_replicaof(&mut pipeline, master);
+    add_replicaof(&mut pipeline, names, master);
     if let Some(limits) = restores {
-        limits::add_set(&mut pipeline, limits);
+        limits::add_set(&mut pipeline, names, limits);
     }
     expect_ok(first(&connection.ask_all(&pipeline).await?)?)
 }
 
 async fn demote(
     connection: &mut WorkConnection,
+    names: &CommandNames,
     order: &FollowOrder,
     restores: Option<WriteLimits>,
 ) -> Result<(), CommandFailure> {
     let replies = connection
-        .ask_all(&demotion(&order.master, restores))
+        .ask_all(&demotion(names, &order.master, restores))
         .await?;
     match read_demotion(&replies)? {
         Demotion::Complete => Ok(()),
@@ -103,7 +109,7 @@ async fn demote(
             Ok(())
         }
         Demotion::Aborted(reason) => {
-            demote_alone(connection, &order.master).await?;
+            demote_alone(connection, names, &order.master).await?;
             warn_of_company(order, &reason);
             Ok(())
         }
@@ -118,15 +124,19 @@ fn warn_of_company(order: &FollowOrder, reason: &str) {
     );
 }
 
-fn demotion(master: &Endpoint, restores: Option<WriteLimits>) -> Pipeline {
+fn demotion(names: &CommandNames, master: &Endpoint, restores: Option<WriteLimits>) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(7);
     pipeline.cmd("MULTI");
-    add_replicaof(&mut pipeline, master);
+    add_replicaof(&mut pipeline, names, master);
     if let Some(limits) = restores {
-        limits::add_set(&mut pipeline, limits);
+        limits::add_set(&mut pipeline, names, limits);
     }
     for kind in ["normal", "pubsub"] {
-        pipeline.cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind);
+        pipeline
+            .cmd(names.of("CLIENT"))
+            .arg("KILL")
+            .arg("TYPE")
+            .arg(kind);
     }
     pipeline.cmd("EXEC");
     pipeline
@@ -135,11 +145,12 @@ fn demotion(master: &Endpoint, restores: Option<WriteLimits>) -> Pipeline {
 /// The demotion without its company. A transaction that could not even be ended is dropped first.
 async fn demote_alone(
     connection: &mut WorkConnection,
+    names: &CommandNames,
     master: &Endpoint,
 ) -> Result<(), CommandFailure> {
     let mut pipeline = Pipeline::with_capacity(2);
     pipeline.cmd("DISCARD");
-    add_replicaof(&mut pipeline, master);
+    add_replicaof(&mut pipeline, names, master);
     let replies = connection.ask_all(&pipeline).await?;
     expect_ok(first(replies.get(1..).unwrap_or_default())?)
 }

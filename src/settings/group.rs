@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::keys::{self, Key, Scope};
 use super::mistakes::Problem;
 use super::node::read_secret;
-use super::parse::{AbsolutePath, Address, Count, Level, List, Size, Span, Switch, Username};
+use super::parse::{
+    AbsolutePath, Address, Count, Level, List, Renamed, Size, Span, Switch, Username,
+};
 use super::reader::{Reader, Reading, example};
 use super::source::Origin;
 use crate::decision::GroupPolicy;
 use crate::model::{Endpoint, GroupName};
-use crate::redis::{Credentials, Secret};
+use crate::redis::{CommandNames, Credentials, Secret};
 
 /// Most groups that one daemon watches.
 const GROUPS_MAX: usize = 64;
@@ -121,11 +123,15 @@ impl GroupSettings {
     ) -> Option<Self> {
         let policy = read_policy(reader, label, voters, owners);
         let credentials = read_credentials(reader, label, &keys::USERNAME, &keys::PASSWORD_FILE);
+        let names = read_command_names(reader, label);
         let replica_login =
             read_credentials(reader, label, &keys::MASTERUSER, &keys::MASTERAUTH_FILE);
         Some(Self {
             policy: policy?,
-            credentials: credentials?,
+            credentials: Credentials {
+                names: names?,
+                ..credentials?
+            },
             replica_login: replica_login?,
         })
     }
@@ -314,7 +320,18 @@ fn read_credentials(
     Some(Credentials {
         username: username?.map(|Username(username)| username),
         password: password?,
+        names: CommandNames::default(),
     })
+}
+
+fn read_command_names(reader: &mut Reader, label: &str) -> Option<CommandNames> {
+    let key = &keys::COMMANDS;
+    let listed: Option<List<Renamed>> = reader.read_or_told(key, label)?;
+    let List(listed) = listed.unwrap_or(List(Vec::new()));
+    let commands = listed.iter().map(|renamed| renamed.command.clone());
+    let is_right = reader.demand_once(key, label, commands);
+    let pairs = listed.into_iter().map(|it| (it.command, it.name));
+    is_right.then(|| CommandNames::new(pairs.collect()))
 }
 
 fn read_password(reader: &mut Reader, label: &str, key: &'static Key) -> Option<Option<Secret>> {

@@ -226,6 +226,8 @@ table! {
         "how long a replica whose link moves delays `silent`".value("10s").within("0s", "1h");
     USERNAME = Group "USERNAME" "promoterd" "for Redis".told("none");
     PASSWORD_FILE = Group "PASSWORD_FILE" "/etc/promoterd/features.password" "for Redis".told("none");
+    COMMANDS = Group "COMMANDS" "REPLICAOF=x7f2,CONFIG=k0p9"
+        "what renamed commands are called on its servers".list().told("none");
     FENCING = Group "FENCING" "off" "what stops an old master: `off` or `fast`".value("fast");
     ISOLATION_AFTER = Group "ISOLATION_AFTER" "1s" "a master cut off for so long is fenced by the node beside it"
         .told("down_after, 1s at least").within("1s", "10m");

@@ -26,6 +26,7 @@ mod observer;
 mod partition;
 mod pausing;
 mod process;
+mod renamed;
 mod restarts;
 mod sentinel;
 mod server;

@@ -120,22 +120,20 @@ impl Bench {
         let mut actions = Vec::new();
         let mut ids = crate::decision::watch::LinkIds::default();
         group.poll(Some(record), &mut ids, start, &mut actions);
-        let orders: Vec<_> = actions
-            .iter()
-            .filter_map(|action| match action {
-                Action::Probe(order) if order.command == ProbeCommand::Connect => Some(order),
-                _ => None,
-            })
-            .cloned()
-            .collect();
-        for order in orders {
+        for action in actions {
+            let Action::Probe(order) = action else {
+                continue;
+            };
+            if order.command != ProbeCommand::Connect {
+                continue;
+            }
             let same_host = order.endpoint == endpoint("a");
             let event = ProbeEvent {
                 endpoint: order.endpoint,
                 link: order.link,
                 report: ProbeReport::Connected { same_host },
             };
-            group.on_probe(event, Some(record), start, &mut actions);
+            group.on_probe(event, Some(record), start, &mut Vec::new());
         }
         let mut bench = Self {
             group,

@@ -35,6 +35,8 @@ impl Group {
                 wanted.insert(master.clone());
             }
         }
+        // What nobody names any more is no longer another name of anything.
+        self.aliases.retain(|alias, _| wanted.contains(alias));
         for endpoint in wanted {
             let room = self.watches.len() < GroupPolicy::MEMBERS_MAX;
             if room

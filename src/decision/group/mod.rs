@@ -257,9 +257,9 @@ impl Group {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        self.repair.on_outcome(outcome);
+        let is_news = self.repair.on_outcome(outcome);
         let order = &outcome.order;
-        actions.push(Action::Announce(match &outcome.result {
+        let happening = match &outcome.result {
             Ok(()) => Happening::Followed {
                 group: self.name.clone(),
                 instance: order.endpoint.clone(),
@@ -269,9 +269,12 @@ impl Group {
             Err(failure) => Happening::FollowFailed {
                 group: self.name.clone(),
                 instance: order.endpoint.clone(),
-                why: failure.to_string(),
+                why: failure.advise(),
             },
-        }));
+        };
+        if is_news {
+            actions.push(Action::Announce(happening));
+        }
         if let Some(watch) = self.watches.get_mut(&order.endpoint) {
             watch.doubt_limits(now);
         }

@@ -285,7 +285,7 @@ impl Watch {
                 self.alive_at = now;
                 self.trouble = Some(Trouble::Denied(reply));
             }
-            Err(failure) => self.trouble = Some(Trouble::Error(failure.to_string())),
+            Err(failure) => self.trouble = Some(Trouble::Error(failure.advise())),
         }
     }
 

@@ -12,7 +12,7 @@ pub use amount::ElectionTimeout;
 pub(super) use amount::{Count, Size, Span};
 pub(super) use place::{AbsolutePath, Address, Peer, SocketPath};
 pub use word::LogFormat;
-pub(super) use word::{EditKey, Level, LogFilter, Switch, SystemGroup, Username};
+pub(super) use word::{EditKey, Level, LogFilter, Renamed, Switch, SystemGroup, Username};
 
 use crate::clients::UnknownValueKind;
 use crate::model::{InvalidEndpoint, InvalidName};
@@ -86,6 +86,14 @@ pub enum InvalidValue {
     /// No user name.
     #[error("the value is no user name: use 1 to 128 characters without blanks")]
     Username,
+    /// No renamed command.
+    #[error("{given} is not COMMAND=NAME, with one of {known} and a name without blanks")]
+    Renamed {
+        /// What was given.
+        given: String,
+        /// The commands that may be renamed.
+        known: String,
+    },
     /// No key of an env file.
     #[error("{0} is no key of an env file: use letters, digits and '_', with no digit first")]
     EditKey(String),

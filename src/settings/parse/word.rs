@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{InvalidValue, quote};
 use crate::decision::Fencing;
+use crate::redis::RENAMABLE;
 
 /// `true` or `on`, `false` or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +106,35 @@ impl FromStr for Username {
     }
 }
 
+/// `COMMAND=NAME`: what one of the commands that we send is called on the servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::settings) struct Renamed {
+    pub(in crate::settings) command: String,
+    pub(in crate::settings) name: String,
+}
+
+impl FromStr for Renamed {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const NAME_MAX: usize = 128;
+        let refused = || InvalidValue::Renamed {
+            given: quote(text),
+            known: RENAMABLE.join(", "),
+        };
+        let (command, name) = text.split_once('=').ok_or_else(refused)?;
+        let (command, name) = (command.trim().to_uppercase(), name.trim());
+        let is_name = !name.is_empty()
+            && name.len() <= NAME_MAX
+            && name.chars().all(|letter| letter.is_ascii_graphic());
+        if !is_name || !RENAMABLE.contains(&command.as_str()) {
+            return Err(refused());
+        }
+        let name = name.to_owned();
+        Ok(Self { command, name })
+    }
+}
+
 /// A group of this system's users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::settings) struct SystemGroup(pub(in crate::settings) String);
@@ -173,6 +203,25 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(text.parse::<LogFilter>().is_ok(), is_right, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_renamed_command_is_one_that_is_sent() {
+        for (text, read) in [
+            ("REPLICAOF=x7", Some(("REPLICAOF", "x7"))),
+            (" config = k=9 ", Some(("CONFIG", "k=9"))),
+            ("FLUSHALL=x", None),
+            ("CONFIG=", None),
+            ("CONFIG=a b", None),
+            ("CONFIG", None),
+            ("", None),
+        ] {
+            let renamed = text.parse::<Renamed>().ok();
+            let renamed = renamed
+                .as_ref()
+                .map(|it| (it.command.as_str(), it.name.as_str()));
+            assert_eq!(renamed, read, "{text}");
         }
     }
 
