@@ -10,7 +10,7 @@ use super::instance_event::{CommandFailure, FollowOrder, FollowOutcome, Login};
 use super::policy::GroupPolicy;
 use super::record::GroupRecord;
 use super::watch::Watch;
-use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, MasterLink, Role};
+use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, Loading, MasterLink, Role};
 
 /// Time before an order that failed, or had no effect, is given again: doubled with each failure that
 /// does not pass by itself.
@@ -88,7 +88,8 @@ pub fn standing(
 }
 
 /// A master that is not ours is of the group when its history is one of the group's, when it is a
-/// listed instance without data, or a listed one that an epoch of the group replaced.
+/// listed instance without data, or a listed one that an epoch of the group replaced. What it has is
+/// not known before it has read its file.
 pub(super) fn is_of_group(
     endpoint: &Endpoint,
     info: &InstanceInfo,
@@ -96,6 +97,7 @@ pub(super) fn is_of_group(
     policy: &GroupPolicy,
 ) -> bool {
     let listed = policy.instances.contains(endpoint);
+    let is_empty = !info.has_keys && info.loading == Loading::No;
     let was_master = record
         .failovers()
         .iter()
@@ -105,7 +107,7 @@ pub(super) fn is_of_group(
             .history
             .continues
             .is_some_and(|(id, _)| record.knows_history(&id))
-        || (listed && (!info.has_keys || was_master))
+        || (listed && (is_empty || was_master))
 }
 
 /// What the old master had beyond the point where the new master's history parts from its own, in

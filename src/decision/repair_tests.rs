@@ -124,6 +124,15 @@ fn each_instance_stands_to_the_master_in_one_way() {
             Rogue,
         ),
         (
+            "a listed one that never was a master, before it has read its file",
+            "c",
+            InstanceInfo {
+                loading: Loading::Blocking,
+                ..empty(master_info(7, 9, 0))
+            },
+            Stranger,
+        ),
+        (
             "a listed one that never was a master, with other data",
             "c",
             master_info(7, 9, 0),

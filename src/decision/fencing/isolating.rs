@@ -42,6 +42,8 @@ struct Ack {
     offset: ReplicationOffset,
     /// It came at this moment, or before.
     at: Instant,
+    /// When this offset was first read.
+    offset_seen: Instant,
 }
 
 impl Isolation {
@@ -92,33 +94,47 @@ impl Isolation {
         for replica in replicas.iter().filter(|replica| replica.online) {
             let (said, offset) = (replica.ack, replica.offset);
             let latest = asked_at.checked_sub(said.age_min).unwrap_or(asked_at);
-            let at = match before.get(&replica.endpoint) {
+            let same = before
+                .get(&replica.endpoint)
+                .filter(|ack| ack.offset == offset);
+            let at = match same {
                 // The same one as before: it came before that reading too.
-                Some(ack) if ack.said.second == said.second && ack.offset == offset => {
-                    ack.at.min(latest)
-                }
+                Some(ack) if ack.said.second == said.second => ack.at.min(latest),
                 Some(_) | None => latest,
             };
-            let ack = Ack { said, offset, at };
+            let ack = Ack {
+                said,
+                offset,
+                at,
+                offset_seen: same.map_or(asked_at, |ack| ack.offset_seen),
+            };
             self.acks.insert(replica.endpoint.clone(), ack);
         }
     }
 
-    /// A replica can be heard and not hear, where the network drops one way only: then what it
-    /// acknowledges stays what it had. So the moment counts from which the master was ahead of that.
     fn heard_lately(&self, now: Instant) -> usize {
-        let left_behind = |ack: &Ack| {
-            let ahead = self
-                .offsets
-                .iter()
-                .find(|(_, offset)| *offset > ack.offset)?;
-            Some(ahead.0)
-        };
         let is_heard = |ack: &&Ack| {
-            let at = left_behind(ack).map_or(ack.at, |at| at.min(ack.at));
+            let at = self.left_behind(ack).map_or(ack.at, |at| at.min(ack.at));
             now.saturating_duration_since(at) < UNHEARD_AFTER
         };
         self.acks.values().filter(is_heard).count()
+    }
+
+    /// Since when a replica may not hear the master. It can be heard and not hear, where the network
+    /// drops one way only: what it acknowledges stays what it had, so the moment counts from which the
+    /// master was ahead of that. One that is far behind, and comes on, hears.
+    fn left_behind(&self, ack: &Ack) -> Option<Instant> {
+        let is_ahead = |(_, offset): &(Instant, ReplicationOffset)| *offset > ack.offset;
+        let position = self.offsets.iter().position(is_ahead)?;
+        let (ahead_at, _) = self.offsets[position];
+        // The oldest reading does not tell since when.
+        let is_laggard =
+            position == 0 || ack.offset_seen.saturating_duration_since(ahead_at) >= UNHEARD_AFTER;
+        Some(if is_laggard {
+            ack.offset_seen
+        } else {
+            ahead_at
+        })
     }
 }
 

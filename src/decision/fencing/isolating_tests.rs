@@ -10,7 +10,7 @@ fn replica(name: &str, lag: u64, time_ms: u64) -> AnnouncedReplica {
     AnnouncedReplica {
         endpoint: endpoint(name),
         online: true,
-        offset: ReplicationOffset(1),
+        offset: ReplicationOffset(100),
         ack: ReplicaAck::read(lag, Some(time_ms * 1000)),
     }
 }
@@ -44,7 +44,7 @@ fn a_replica_that_acknowledges_late_in_each_second_is_heard_all_the_time() {
         let role = Role::Master {
             replicas: vec![replica("b", lag, time)],
         };
-        isolation.observe(now, ReplicationOffset(1), &role);
+        isolation.observe(now, ReplicationOffset(100), &role);
         assert_eq!(isolation.heard_lately(now), 1, "at {time}");
     }
 }
@@ -69,7 +69,7 @@ fn a_replica_that_stops_acknowledging_is_missed_within_one_and_a_half_seconds() 
             let role = Role::Master {
                 replicas: vec![replica("b", lag, time)],
             };
-            isolation.observe(now, ReplicationOffset(1), &role);
+            isolation.observe(now, ReplicationOffset(100), &role);
             if isolation.heard_lately(now) == 0 {
                 missed.get_or_insert(time);
             }
@@ -102,6 +102,29 @@ fn a_replica_that_is_heard_and_does_not_hear_is_missed_as_soon() {
         }
     }
     assert_eq!(missed, Some(4400));
+}
+
+#[test]
+fn a_replica_that_is_far_behind_and_comes_on_is_heard_until_it_stops() {
+    let start = Instant::now();
+    let mut isolation = Isolation::new(start);
+    let mut missed = None;
+    for time in (1000..16000).step_by(200) {
+        let now = start + milliseconds(time);
+        // It has what the master had five seconds ago, and from 12 s on nothing more arrives.
+        let acked = (time / 1000 * 1000).min(12000);
+        let role = Role::Master {
+            replicas: vec![AnnouncedReplica {
+                offset: ReplicationOffset(acked),
+                ..replica("b", 0, time)
+            }],
+        };
+        isolation.observe(now, ReplicationOffset(time + 5000), &role);
+        if isolation.heard_lately(now) == 0 {
+            missed.get_or_insert(time);
+        }
+    }
+    assert_eq!(missed, Some(13200));
 }
 
 /// One group with the master `a` beside this node, after its first `INFO` at `start`.

@@ -9,7 +9,7 @@ use crate::decision::policy::GroupPolicy;
 use crate::decision::record::GroupRecord;
 use crate::decision::repair::{self, Standing};
 use crate::decision::watch::Watch;
-use crate::model::{Endpoint, Role, RunId};
+use crate::model::{Endpoint, Loading, Role, RunId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -126,6 +126,10 @@ impl Group {
                 }
                 let real = |endpoint: &Endpoint| self.real(endpoint);
                 let standing = repair::standing(endpoint, info, record, &self.policy, real);
+                // What it has is not known before it has read its file.
+                if standing == Standing::Stranger && info.loading != Loading::No {
+                    return None;
+                }
                 Some((endpoint.clone(), (standing, watch)))
             })
             .collect()
