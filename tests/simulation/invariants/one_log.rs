@@ -156,9 +156,16 @@ fn count(world: &mut World, entry: &Entry) {
         Entry::Limits { .. } => world.tally.limits_logged += 1,
         // What its instances have when it is registered is what a group has.
         Entry::Register { members, .. } => {
-            for member in members {
-                if let Some(index) = world.server_at(member) {
-                    world.servers[index].begin_anew();
+            let members: Vec<_> = members
+                .iter()
+                .map(|member| world.server_at(member))
+                .collect();
+            for (index, server) in world.servers.iter_mut().enumerate() {
+                let upstream = server.follows();
+                if members.contains(&Some(index))
+                    || upstream.is_some_and(|it| members.contains(&Some(it)))
+                {
+                    server.begin_anew();
                 }
             }
         }
