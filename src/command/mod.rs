@@ -45,6 +45,11 @@ pub enum Command {
     ///
     /// Exit codes as of `pause`.
     Resume(operate::Resume),
+    /// Register a group that waits, with this instance as its master.
+    ///
+    /// For instances that do not agree on who is the master, or do not all answer, and for settings that are
+    /// not equal. The instance has to answer and to be a master. Exit codes as of `pause`.
+    Adopt(operate::Adopt),
     /// Print a new cluster key, to be put in the file that PROMOTERD_PEER_KEY_FILE names on every node.
     Keygen,
     /// Start a master, two replicas, three daemons and a client here, kill the master, and show what happens.
@@ -62,6 +67,7 @@ impl Command {
             Self::Status(arguments) => status::run(&arguments),
             Self::Pause(arguments) => operate::pause(&arguments),
             Self::Resume(arguments) => operate::resume(&arguments),
+            Self::Adopt(arguments) => operate::adopt(&arguments),
             Self::Keygen => keygen::run(),
             Self::Demo(arguments) => demo::run(&arguments),
         };

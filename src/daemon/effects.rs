@@ -71,7 +71,9 @@ impl Effects {
                 NodeAction::Announce(happening) => self.stream.announce(&happening),
                 NodeAction::Belong(cluster) => self.links.belong(cluster),
                 NodeAction::Leave(why) => self.left = Some(why),
-                NodeAction::Answer(operation) => self.operations.answer(node, operation),
+                NodeAction::Answer(operation) => {
+                    self.operations.answer(node, operation, Instant::now())
+                }
             }
         }
     }
@@ -86,7 +88,7 @@ impl Effects {
                 drop(answer);
             }
             Question::Operation(operation, answer) => {
-                drop(answer.send(operations::overview(node, operation)));
+                drop(answer.send(operations::overview(node, operation, Instant::now())));
             }
             Question::Overview(answer) => {
                 drop(answer.send(overview::source(self, node, Instant::now())));

@@ -85,7 +85,8 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         life,
         cluster: ClusterId(random()?),
     };
-    let node = Node::new(engine, policies, recovered, origin, wall_clock())?;
+    let node =
+        Node::new(engine, policies, recovered, origin, wall_clock())?.with_role(settings.role);
 
     let (link_events, links_inbox) = mpsc::channel(LINK_NEWS_MAX);
     let link_settings = LinkSettings {
@@ -135,7 +136,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
     let alarm = Alarm::new()?;
     let signals = Signals::new([SIGTERM, SIGINT])?;
 
-    info!(node = %settings.node, listen = %settings.listen, voters = settings.voters.len(),
+    info!(node = %settings.node, role = %settings.role, listen = %settings.listen, voters = settings.voters.len(),
         groups = settings.groups.len(), status = %settings.status_socket.display(),
         version = env!("CARGO_PKG_VERSION"), "promoterd started");
     Ok(Daemon {

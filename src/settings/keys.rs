@@ -195,7 +195,7 @@ table! {
     CONFIG = Node "CONFIG" "/etc/promoterd/promoterd.toml"
         "a TOML file with the same keys; the environment wins".told("none");
     NODE = Node "NODE" "a" "who we are".told("the host name");
-    ROLE = Node "ROLE" "voter" "what this node is to the others".value("voter").only("voter");
+    ROLE = Node "ROLE" "witness" "`voter`, or `witness`: a voter on a host without Redis and clients".value("voter");
     PEERS = Node "PEERS" "a=10.0.0.1:7400,b=10.0.0.2:7400,c=10.0.0.3:7400"
         "all voters, ourselves included".list().told("none");
     ALONE = Node "ALONE" "true" "a cluster of one, in place of PEERS".value("false");

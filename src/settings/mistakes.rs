@@ -233,6 +233,12 @@ pub enum Problem {
         /// A line that is accepted.
         example: String,
     },
+    /// A client beside a witness.
+    #[error(
+        "a witness has no clients: take the CLIENTS lines out here, or make this node a voter \
+         (PROMOTERD_ROLE=voter)"
+    )]
+    ClientOfWitness,
     /// A client of a group that does not exist.
     #[error("there is no group \"{group}\": name one of {known}")]
     NoSuchGroup {

@@ -4,17 +4,17 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::schema::{
-    DownReport, FenceHolder, FenceReport, FileReport, GroupAnswer, GroupReport, GuardReport,
-    InstanceReport, PassedOver, SCHEMA, StatusReport, VoterReport,
+    DifferingReport, DownReport, FenceHolder, FenceReport, FileReport, GroupAnswer, GroupReport,
+    GuardReport, InstanceReport, PassedOver, SCHEMA, StatusReport, VoterReport,
 };
 use super::schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
 use super::schema_pause::PauseReport;
 use super::source::{FileOverview, StatusSource, VoterOverview};
 use crate::decision::{
-    DownOverview, FailoverRecord, FenceOverview, GroupOverview, GuardOverview, Ineligible,
-    InstanceOverview, Outcome, Step,
+    Difference, DownOverview, FailoverRecord, FenceOverview, GroupOverview, GuardOverview,
+    Ineligible, InstanceOverview, Outcome, Step,
 };
-use crate::model::Endpoint;
+use crate::model::{Endpoint, NodeId};
 
 /// Failovers that a group shows in `/v1/status`; the others are in `/v1/history`.
 const LAST_FAILOVERS_MAX: usize = 5;
@@ -92,6 +92,7 @@ impl From<&VoterOverview> for VoterReport {
             node: voter.node.clone(),
             connected: voter.connected,
             is_self: voter.is_self,
+            role: voter.role,
             address: voter.address.clone(),
             since_ms: voter.since.map(milliseconds),
             last_error: voter.last_error.clone(),
@@ -112,6 +113,7 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
         master: decided.map(|decided| decided.master.clone()),
         master_run_id: decided.map(|decided| decided.run_id),
         waiting: group.waiting.as_ref().map(ToString::to_string),
+        differing: group.differing.iter().map(DifferingReport::from).collect(),
         paused: current_pause(group),
         deferred_to: group.deferred_to.clone(),
         master_instance: master.first().copied().map(InstanceReport::from),
@@ -146,6 +148,15 @@ impl From<&GuardOverview> for GuardReport {
             armed: guard.armed,
             replicas: guard.replicas,
             troubles: guard.troubles.iter().map(trouble).collect(),
+        }
+    }
+}
+
+impl From<&(NodeId, Difference)> for DifferingReport {
+    fn from((node, difference): &(NodeId, Difference)) -> Self {
+        Self {
+            node: node.clone(),
+            difference: difference.clone(),
         }
     }
 }
@@ -305,7 +316,7 @@ mod tests {
         assert_eq!(
             status["voters"][2],
             json!({
-                "node": "c", "connected": false, "is_self": false, "address": "10.0.0.3:7400",
+                "node": "c", "connected": false, "is_self": false, "role": "voter", "address": "10.0.0.3:7400",
                 "since_ms": 3200, "last_error": "connection refused"
             })
         );

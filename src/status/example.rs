@@ -9,8 +9,8 @@ use crate::decision::{
     PauseRecord, PausedBy, Phase, Requester, ResumedBy, Step, StepName, WaitingFor,
 };
 use crate::model::{
-    ClusterId, Endpoint, Epoch, Incarnation, NodeId, ReplicationId, ReplicationOffset, RunId, Term,
-    UnixTime,
+    ClusterId, Endpoint, Epoch, Incarnation, NodeId, NodeRole, ReplicationId, ReplicationOffset,
+    RunId, Term, UnixTime,
 };
 
 /// Half an hour after the failover of [`after_failover`] began.
@@ -28,6 +28,7 @@ fn voter(name: &str, address: &str) -> VoterOverview {
     VoterOverview {
         node: node(name),
         is_self: name == "b",
+        role: Some(NodeRole::Voter),
         connected: true,
         address: endpoint(address),
         since: (name != "b").then_some(Duration::from_secs(7500)),
@@ -87,6 +88,7 @@ pub fn healthy() -> StatusSource {
                 run_id: RunId::from_bytes([1; 20]),
             }),
             waiting: None,
+            differing: Vec::new(),
             phase: Phase::Watching,
             instances: vec![
                 instance("10.0.0.1:6379", true, 89_536),

@@ -36,17 +36,19 @@ mod server_tests;
 
 pub use admin::Gatekeeper;
 pub use events::EventFeed;
-pub use operate::{PauseOrder, ResumeOrder};
+pub use operate::{AdoptOrder, PauseOrder, ResumeOrder};
 pub use render::{describe_pause, render};
 pub use schema::{
-    DownReport, FileReport, GroupAnswer, GroupReport, InstanceReport, PassedOver, Readiness,
-    SCHEMA, StatusReport, VoterReport,
+    DifferingReport, DownReport, FileReport, GroupAnswer, GroupReport, InstanceReport, PassedOver,
+    Readiness, SCHEMA, StatusReport, VoterReport,
 };
 pub use schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
-pub use schema_pause::{OperatedGroup, OperationReport, PauseReport};
+pub use schema_pause::{
+    AdoptionReport, BystanderReport, OperatedGroup, OperationReport, PauseReport,
+};
 pub use server::StatusServer;
 pub use socket::StatusError;
 pub use source::{
-    EngineOverview, EngineRole, FileOverview, OperationOverview, OperationState, Order, Question,
-    StatusSource, VoterOverview,
+    AdoptionOverview, EngineOverview, EngineRole, FileOverview, OperatedOverview,
+    OperationOverview, OperationState, Order, Question, StatusSource, VoterOverview,
 };

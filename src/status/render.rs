@@ -8,7 +8,7 @@ use super::schema_pause::PauseReport;
 use super::table::{Lean, Table};
 use super::text::{bytes, moment, plain, span};
 use super::verdict;
-use crate::model::UnixTime;
+use crate::model::{NodeRole, UnixTime};
 
 /// What was read longer ago than this is marked on an instance that is not well.
 const FRESH_MS: u64 = 2000;
@@ -75,12 +75,19 @@ fn write_node(report: &StatusReport, page: &mut String) {
     ]);
     for voter in &report.voters {
         table.add([
-            voter.node.to_string(),
+            describe_voter(voter),
             voter.address.to_string(),
             describe_link(voter),
         ]);
     }
     table.print("  ", page);
+}
+
+fn describe_voter(voter: &VoterReport) -> String {
+    match voter.role {
+        Some(NodeRole::Witness) => format!("{} (witness)", voter.node),
+        Some(NodeRole::Voter) | None => voter.node.to_string(),
+    }
 }
 
 fn describe_link(voter: &VoterReport) -> String {

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::decision::{GroupOverview, Impossible, OperationId, Pause, Scope, Wish};
-use crate::model::{ClientName, ClusterId, Endpoint, Epoch, GroupName, Incarnation, NodeId, Term};
+use crate::model::{
+    ClientName, ClusterId, Endpoint, Epoch, GroupName, Incarnation, NodeId, NodeRole, Term,
+};
 
 /// What the status socket wants of the daemon's loop. A receiver that is gone is no matter: its
 /// client left, or lost patience.
@@ -49,8 +51,28 @@ pub struct OperationOverview {
     pub operation: OperationId,
     /// As far as the answering node knows.
     pub state: OperationState,
-    /// The groups in which it is committed, with the pause that stands in each.
-    pub groups: Vec<(GroupName, Option<Pause>)>,
+    /// The groups in which it is committed.
+    pub groups: Vec<OperatedOverview>,
+}
+
+/// A group in which an operation is committed, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatedOverview {
+    /// The group.
+    pub group: GroupName,
+    /// The pause that stands.
+    pub pause: Option<Pause>,
+    /// What the operation came to, if it registered the group.
+    pub adoption: Option<AdoptionOverview>,
+}
+
+/// A group that was registered by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptionOverview {
+    /// Its master.
+    pub master: Endpoint,
+    /// The instances that do not follow it, and what becomes of each, in words.
+    pub others: Vec<(Endpoint, String)>,
 }
 
 /// How far an operation is, as far as one node knows.
@@ -130,6 +152,8 @@ pub struct VoterOverview {
     pub node: NodeId,
     /// Whether it is this node.
     pub is_self: bool,
+    /// What it is, once it said so.
+    pub role: Option<NodeRole>,
     /// Whether we can talk to it; true for ourselves.
     pub connected: bool,
     /// Where it listens.

@@ -1,5 +1,6 @@
 //! What a person on call would want to hear of, as it happens: the event stream and the log.
 
+mod committed;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use words::Reasons;
 use crate::decision::choice::Ineligible;
 use crate::decision::discovery::WaitingFor;
 use crate::decision::entry::{AbortReason, Candidate, Evidence, Identity, Step};
+use crate::decision::equality::Difference;
 use crate::decision::fencing::FenceCause;
 use crate::decision::health::Cause;
 use crate::decision::held_back::HeldBack;
@@ -37,6 +39,26 @@ pub enum Happening {
     },
     /// A group is registered.
     Registered { group: GroupName, master: Endpoint },
+    /// A group is registered with the master that an administrator named.
+    Adopted {
+        group: GroupName,
+        master: Endpoint,
+        by: String,
+    },
+    /// An administrator named a master that will not do.
+    AdoptionRefused {
+        group: GroupName,
+        by: String,
+        why: String,
+    },
+    /// Another voter has other settings of the group than this node.
+    SettingsDiffer {
+        group: GroupName,
+        node: NodeId,
+        difference: Difference,
+    },
+    /// It has the same again.
+    SettingsEqual { group: GroupName, node: NodeId },
     /// This node holds an instance down.
     SubjectivelyDown {
         group: GroupName,
@@ -229,6 +251,23 @@ impl Happening {
             Self::PeerDown { peer, reason } => debug!(%peer, reason, "peer lost"),
             Self::Waiting { group, reason } => error!(%group, "group not registered: {reason}"),
             Self::Registered { group, master } => info!(%group, %master, "group registered"),
+            Self::Adopted { group, master, by } => {
+                warn!(%group, %master, by, "group registered by hand");
+            }
+            Self::AdoptionRefused { group, by, why } => {
+                warn!(%group, by, "group not registered by hand: {why}");
+            }
+            Self::SettingsDiffer {
+                group,
+                node,
+                difference,
+            } => {
+                warn!(%group, peer = %node, "settings are not equal, {node} {difference}: make the \
+                    PROMOTERD_GROUPS__F__ lines equal on all hosts (`promoterd check` shows them)");
+            }
+            Self::SettingsEqual { group, node } => {
+                info!(%group, peer = %node, "settings are equal again");
+            }
             Self::SubjectivelyDown {
                 group,
                 instance,

@@ -12,7 +12,9 @@ pub use amount::ElectionTimeout;
 pub(super) use amount::{Count, Size, Span};
 pub(super) use place::{AbsolutePath, Address, Peer, SocketPath};
 pub use word::LogFormat;
-pub(super) use word::{EditKey, Level, LogFilter, Renamed, Switch, SystemGroup, Username};
+pub(super) use word::{
+    EditKey, Level, LogFilter, Renamed, RoleWord, Switch, SystemGroup, Username,
+};
 
 use crate::clients::UnknownValueKind;
 use crate::model::{InvalidEndpoint, InvalidName};

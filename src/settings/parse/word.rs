@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{InvalidValue, quote};
 use crate::decision::Fencing;
+use crate::model::NodeRole;
 use crate::redis::RENAMABLE;
 
 /// `true` or `on`, `false` or `off`.
@@ -38,6 +39,25 @@ impl FromStr for Level {
             _ => Err(InvalidValue::Word {
                 given: quote(text),
                 known: "off and fast (strict comes with a later version)",
+            }),
+        }
+    }
+}
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::settings) struct RoleWord(pub(in crate::settings) NodeRole);
+
+impl FromStr for RoleWord {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "voter" => Ok(Self(NodeRole::Voter)),
+            "witness" => Ok(Self(NodeRole::Witness)),
+            _ => Err(InvalidValue::Word {
+                given: quote(text),
+                known: "voter and witness (observer comes with a later version)",
             }),
         }
     }

@@ -53,6 +53,7 @@ fn every_example_is_a_value_that_its_key_accepts() {
                     | Problem::GuardWithoutKey
                     | Problem::NoSuchGroup { .. }
                     | Problem::NotAlone
+                    | Problem::ClientOfWitness
             );
             assert!(is_told || is_outside, "{mistake}");
         }
