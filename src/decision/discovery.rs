@@ -37,7 +37,7 @@ pub enum WaitingFor {
     /// More than one.
     #[error(
         "{} all claim to be the master: make the wrong ones follow the right one with REPLICAOF, \
-         or list them as groups of their own", list(.masters)
+         list them as groups of their own, or name the right one with `promoterd adopt`", list(.masters)
     )]
     OneMaster {
         /// Which.

@@ -235,7 +235,10 @@ pub enum Impossible {
         known: Vec<GroupName>,
     },
     /// There is nothing yet that could be acted upon.
-    #[error("group {group} is not registered yet, so nothing is done about it{}", because(.waiting.as_ref()))]
+    #[error(
+        "group {group} is not registered yet, so nothing is done about it{} (`promoterd adopt {group} \
+         HOST:PORT` names its master by hand)", because(.waiting.as_ref())
+    )]
     NotRegistered {
         /// The group.
         group: GroupName,

@@ -130,9 +130,18 @@ mod tests {
     #[test]
     fn a_digest_is_the_same_wherever_and_whenever_it_is_made() {
         // Known once: another value would part nodes of two versions from each other.
-        assert_eq!(digest(&policy()), SettingsDigest(16_181_897_214_471_528_323));
+        assert_eq!(
+            digest(&policy()),
+            SettingsDigest(16_181_897_214_471_528_323)
+        );
         let marks: Vec<_> = Canonical::of(&policy()).marks().take(2).collect();
-        assert_eq!(marks, [("INSTANCES", KeyMark(837_352_918)), ("EXCLUDE", KeyMark(1_429_673_071))]);
+        assert_eq!(
+            marks,
+            [
+                ("INSTANCES", KeyMark(837_352_918)),
+                ("EXCLUDE", KeyMark(1_429_673_071))
+            ]
+        );
     }
 
     #[test]

@@ -371,6 +371,23 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_other_settings_is_told_with_the_keys() {
+        let mut source = example::healthy();
+        let keys = vec!["QUORUM".to_owned()];
+        source.groups[0].differing = vec![
+            ("a".parse().unwrap(), Difference::Differs { keys }),
+            ("c".parse().unwrap(), Difference::NoGroup),
+        ];
+        assert_eq!(
+            value(&source)["groups"][0]["differing"],
+            json!([
+                {"node": "a", "settings": "differs", "keys": ["QUORUM"]},
+                {"node": "c", "settings": "no_group"}
+            ])
+        );
+    }
+
+    #[test]
     fn a_failover_is_told_with_views_steps_and_loss() {
         let source = example::after_failover();
         let history = serde_json::to_value(HistoryReport::from(&source)).unwrap();

@@ -207,6 +207,7 @@ fn ailment(instance: &InstanceReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::Difference;
     use crate::status::{StatusSource, example};
 
     fn problems_of(source: &StatusSource) -> Vec<String> {
@@ -307,6 +308,42 @@ mod tests {
             problems_of(&source),
             ["group features has no replica: nobody could take its master's place"]
         );
+    }
+
+    #[test]
+    fn whoever_has_other_settings_than_the_leader_is_named_once() {
+        let named = |differing: &[(&str, Difference)], leader: &str| {
+            let mut source = example::healthy();
+            source.engine.leader = Some(leader.parse().unwrap());
+            let differing = differing.iter();
+            source.groups[0].differing = differing
+                .map(|(node, difference)| (node.parse().unwrap(), difference.clone()))
+                .collect();
+            problems_of(&source)
+        };
+        let keys = vec!["QUORUM".to_owned(), "GUARD".to_owned()];
+        let differs = Difference::Differs { keys };
+        let advice = "make the PROMOTERD_GROUPS__F__ lines equal on all hosts";
+        let both = [("a", differs.clone()), ("c", Difference::NoGroup)];
+        assert_eq!(
+            named(&both, "b"),
+            [
+                format!(
+                    "group features: settings are not equal, a differs in QUORUM and GUARD: {advice}"
+                ),
+                format!(
+                    "group features: settings are not equal, c does not have the group: {advice}"
+                ),
+            ]
+        );
+        assert_eq!(
+            named(&both, "a"),
+            [format!(
+                "group features: the settings of this node are not those of the leader (a differs in QUORUM \
+                 and GUARD): {advice}"
+            )]
+        );
+        assert_eq!(named(&[], "b"), Vec::<String>::new());
     }
 
     #[test]
