@@ -7,12 +7,12 @@ use super::schema::{
     DifferingReport, DownReport, FenceHolder, FenceReport, FileReport, GroupAnswer, GroupReport,
     GuardReport, InstanceReport, PassedOver, SCHEMA, StatusReport, VoterReport,
 };
-use super::schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
+use super::schema_history::{FailoverReport, HistoryReport};
 use super::schema_pause::PauseReport;
 use super::source::{FileOverview, StatusSource, VoterOverview};
 use crate::decision::{
-    Difference, DownOverview, FailoverRecord, FenceOverview, GroupOverview, GuardOverview,
-    Ineligible, InstanceOverview, Outcome, Step,
+    Difference, DownOverview, FenceOverview, GroupOverview, GuardOverview, Ineligible,
+    InstanceOverview,
 };
 use crate::model::{Endpoint, NodeId};
 
@@ -39,7 +39,7 @@ impl From<&StatusSource> for StatusReport {
             groups: source
                 .groups
                 .iter()
-                .map(|group| group_report(group, &source.files))
+                .map(|group| group_report(group, source))
                 .collect(),
         }
     }
@@ -81,7 +81,7 @@ impl GroupAnswer {
             .find(|group| group.name.as_str() == name)?;
         Some(Self {
             schema: SCHEMA,
-            group: group_report(group, &source.files),
+            group: group_report(group, source),
         })
     }
 }
@@ -100,7 +100,7 @@ impl From<&VoterOverview> for VoterReport {
     }
 }
 
-fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
+fn group_report(group: &GroupOverview, source: &StatusSource) -> GroupReport {
     let (master, replicas): (Vec<_>, Vec<_>) = group
         .instances
         .iter()
@@ -112,7 +112,7 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
         phase: group.phase.as_str().to_owned(),
         master: decided.map(|decided| decided.master.clone()),
         master_run_id: decided.map(|decided| decided.run_id),
-        waiting: group.waiting.as_ref().map(ToString::to_string),
+        waiting: waiting(group, source),
         differing: group.differing.iter().map(DifferingReport::from).collect(),
         paused: current_pause(group),
         deferred_to: group.deferred_to.clone(),
@@ -122,7 +122,8 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
         passed_over: group.passed_over.iter().map(PassedOver::from).collect(),
         awaited: group.awaited.clone(),
         guard: group.guard.as_ref().map(GuardReport::from),
-        files: files
+        files: source
+            .files
             .iter()
             .filter(|file| file.group == group.name)
             .map(FileReport::from)
@@ -135,6 +136,19 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
             .map(FailoverReport::from)
             .collect(),
     }
+}
+
+/// A leader whose settings are its own registers nothing, though a majority may agree without it.
+fn waiting(group: &GroupOverview, source: &StatusSource) -> Option<String> {
+    if group.decided.is_some() || group.waiting.is_some() {
+        return group.waiting.as_ref().map(ToString::to_string);
+    }
+    let leader = source.engine.leader.as_ref()?;
+    let (node, difference) = group.differing.iter().find(|(node, _)| node == leader)?;
+    Some(format!(
+        "{node}, which leads, to have the settings of the others ({difference}): make the \
+         PROMOTERD_GROUPS__F__ lines equal on all hosts, then restart promoterd there"
+    ))
 }
 
 impl From<&GuardOverview> for GuardReport {
@@ -235,60 +249,8 @@ impl From<&FileOverview> for FileReport {
     }
 }
 
-impl From<&FailoverRecord> for FailoverReport {
-    fn from(record: &FailoverRecord) -> Self {
-        let begin = &record.begin;
-        let (outcome, why) = match &record.outcome {
-            Outcome::Open => (OutcomeName::Open, None),
-            Outcome::Done => (OutcomeName::Done, None),
-            Outcome::Aborted(why) => (OutcomeName::Aborted, Some(why.to_string())),
-        };
-        let views = begin.evidence.views.iter();
-        Self {
-            group: begin.group.clone(),
-            epoch: begin.epoch,
-            from: begin.from.endpoint.clone(),
-            to: begin.candidate.endpoint.clone(),
-            at: begin.at,
-            cause: begin.evidence.cause,
-            views: views
-                .map(|(node, cause)| ViewReport {
-                    node: node.clone(),
-                    cause: *cause,
-                })
-                .collect(),
-            needed: begin.evidence.needed,
-            outcome,
-            why,
-            passed_over: begin.passed_over.iter().map(PassedOver::from).collect(),
-            steps: step_reports(&record.steps),
-            loss_estimate_bytes: begin.loss_estimate,
-            loss_bytes: record.loss,
-            leader: begin.leader.clone(),
-        }
-    }
-}
-
-fn step_reports(steps: &[Step]) -> Vec<StepReport> {
-    let before = std::iter::once(Duration::ZERO).chain(steps.iter().map(|step| step.after));
-    steps
-        .iter()
-        .zip(before)
-        .map(|(step, before)| StepReport {
-            step: step.what,
-            after_ms: precise_milliseconds(step.after),
-            took_ms: precise_milliseconds(step.after.saturating_sub(before)),
-        })
-        .collect()
-}
-
 fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// With at most three decimals, as JSON prints them.
-fn precise_milliseconds(span: Duration) -> f64 {
-    span.as_micros() as f64 / 1000.0
 }
 
 #[cfg(test)]
@@ -296,7 +258,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::status::example;
+    use crate::status::{OutcomeName, example};
 
     fn value(source: &StatusSource) -> Value {
         serde_json::to_value(StatusReport::from(source)).unwrap()
@@ -384,6 +346,14 @@ mod tests {
                 {"node": "a", "settings": "differs", "keys": ["QUORUM"]},
                 {"node": "c", "settings": "no_group"}
             ])
+        );
+        assert_eq!(value(&source)["groups"][0]["waiting"], Value::Null);
+        source.engine.leader = Some("a".parse().unwrap());
+        source.groups[0].decided = None;
+        assert_eq!(
+            value(&source)["groups"][0]["waiting"],
+            "a, which leads, to have the settings of the others (differs in QUORUM): make the \
+             PROMOTERD_GROUPS__F__ lines equal on all hosts, then restart promoterd there"
         );
     }
 

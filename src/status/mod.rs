@@ -9,6 +9,7 @@ pub mod client;
 #[cfg(test)]
 mod client_tests;
 mod convert;
+mod convert_failover;
 mod events;
 mod operate;
 #[cfg(test)]

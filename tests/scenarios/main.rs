@@ -82,7 +82,7 @@ macro_rules! scenarios {
 
 scenarios! {
     a_group_with_two_masters_is_registered_by_hand
-    settings_that_differ_are_waited_for_until_somebody_adopts
+    a_leader_whose_settings_are_its_own_registers_nothing
     a_guarded_group_lets_its_replicas_in_anew_in_each_epoch
     a_lost_master_that_has_more_is_waited_for_as_long_as_silence
     a_master_that_loads_more_than_any_replica_has_is_waited_for
