@@ -190,19 +190,16 @@ fn the_loss_is_what_the_old_life_holds_beyond_the_parting() {
 struct Bench {
     repair: Repair,
     records: Records,
-    policy: GroupPolicy,
+    parallel: usize,
     start: Instant,
 }
 
 impl Bench {
-    fn new(parallel_syncs: usize) -> Self {
+    fn new(parallel: usize) -> Self {
         Self {
             repair: Repair::default(),
             records: promoted(),
-            policy: GroupPolicy {
-                parallel_syncs,
-                ..policy()
-            },
+            parallel,
             start: Instant::now(),
         }
     }
@@ -226,7 +223,7 @@ impl Bench {
         self.repair.poll(
             &group_name(),
             record,
-            &self.policy,
+            self.parallel,
             &standings,
             Some(Login::Kept),
             now,
