@@ -12,6 +12,9 @@ use super::record::GroupRecord;
 use super::watch::Watch;
 use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, Loading, MasterLink, Role};
 
+/// An instance that was told whom to follow needs so long to connect.
+const CONNECTING: Duration = Duration::from_secs(2);
+
 /// Time before an order that failed, or had no effect, is given again: doubled with each failure that
 /// does not pass by itself.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -186,9 +189,16 @@ impl Repair {
         orders
     }
 
+    /// Whether somebody was told something a moment ago: what comes of it is worth knowing soon.
+    #[must_use]
+    pub fn is_under_way(&self, now: Instant) -> bool {
+        self.given.values().any(|given| {
+            given.error.is_none() && now.saturating_duration_since(given.at) < CONNECTING
+        })
+    }
+
     /// Whether an instance takes one of the parallel places.
     fn is_busy(&self, endpoint: &Endpoint, standing: Standing, now: Instant) -> bool {
-        const CONNECTING: Duration = Duration::from_secs(2);
         let Some(given) = self.given.get(endpoint) else {
             return false;
         };

@@ -370,3 +370,17 @@ fn an_outcome_of_an_older_epoch_ends_no_order_of_this_one() {
     bench.finish(&order, Ok(()));
     assert_eq!(bench.names(&astray, 9001), ["c"]);
 }
+
+#[test]
+fn what_comes_of_an_order_is_worth_knowing_soon_for_a_while_unless_it_failed() {
+    let mut bench = Bench::new(1);
+    let at = |bench: &Bench, ms| bench.start + milliseconds(ms);
+    assert!(!bench.repair.is_under_way(at(&bench, 10)));
+    let order = bench.poll(&[("c", Standing::Astray)], 10).remove(0);
+    bench.finish(&order, Ok(()));
+    assert!(bench.repair.is_under_way(at(&bench, 2009)));
+    assert!(!bench.repair.is_under_way(at(&bench, 2010)));
+    let order = bench.poll(&[("c", Standing::Astray)], 3000).remove(0);
+    bench.finish(&order, Err(CommandFailure::TimedOut));
+    assert!(!bench.repair.is_under_way(at(&bench, 3001)));
+}
