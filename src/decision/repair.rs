@@ -12,6 +12,9 @@ use super::record::GroupRecord;
 use super::watch::Watch;
 use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, Loading, MasterLink, Role};
 
+/// An instance that was told whom to follow needs so long to connect.
+const CONNECTING: Duration = Duration::from_secs(2);
+
 /// Time before an order that failed, or had no effect, is given again: doubled with each failure that
 /// does not pass by itself.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -120,13 +123,13 @@ pub fn loss(master: &Identity, from: &Identity, info: &InstanceInfo) -> Option<u
 }
 
 impl Repair {
-    /// The orders that are due, at most `parallel_syncs` instances at a time; demotions first, and
+    /// The orders that are due, at most `parallel` instances at a time; demotions first, and
     /// those do not wait for one another. While `login` is not known, nobody else is repointed.
     pub fn poll(
         &mut self,
         group: &GroupName,
         record: &GroupRecord,
-        policy: &GroupPolicy,
+        parallel: usize,
         standings: &BTreeMap<Endpoint, (Standing, &Watch)>,
         login: Option<Login>,
         now: Instant,
@@ -136,7 +139,7 @@ impl Repair {
             .filter(|(endpoint, (standing, _))| self.is_busy(endpoint, *standing, now))
             .count();
         let mut free = match login {
-            Some(_) => policy.parallel_syncs.saturating_sub(busy),
+            Some(_) => parallel.saturating_sub(busy),
             None => 0,
         };
         let mut orders = Vec::new();
@@ -186,9 +189,16 @@ impl Repair {
         orders
     }
 
-    /// Whether an instance takes one of the places of `parallel_syncs`.
+    /// Whether somebody was told something a moment ago: what comes of it is worth knowing soon.
+    #[must_use]
+    pub fn is_under_way(&self, now: Instant) -> bool {
+        self.given.values().any(|given| {
+            given.error.is_none() && now.saturating_duration_since(given.at) < CONNECTING
+        })
+    }
+
+    /// Whether an instance takes one of the parallel places.
     fn is_busy(&self, endpoint: &Endpoint, standing: Standing, now: Instant) -> bool {
-        const CONNECTING: Duration = Duration::from_secs(2);
         let Some(given) = self.given.get(endpoint) else {
             return false;
         };

@@ -190,19 +190,16 @@ fn the_loss_is_what_the_old_life_holds_beyond_the_parting() {
 struct Bench {
     repair: Repair,
     records: Records,
-    policy: GroupPolicy,
+    parallel: usize,
     start: Instant,
 }
 
 impl Bench {
-    fn new(parallel_syncs: usize) -> Self {
+    fn new(parallel: usize) -> Self {
         Self {
             repair: Repair::default(),
             records: promoted(),
-            policy: GroupPolicy {
-                parallel_syncs,
-                ..policy()
-            },
+            parallel,
             start: Instant::now(),
         }
     }
@@ -226,7 +223,7 @@ impl Bench {
         self.repair.poll(
             &group_name(),
             record,
-            &self.policy,
+            self.parallel,
             &standings,
             Some(Login::Kept),
             now,
@@ -372,4 +369,18 @@ fn an_outcome_of_an_older_epoch_ends_no_order_of_this_one() {
     assert_eq!(bench.names(&astray, 9000), Vec::<String>::new());
     bench.finish(&order, Ok(()));
     assert_eq!(bench.names(&astray, 9001), ["c"]);
+}
+
+#[test]
+fn what_comes_of_an_order_is_worth_knowing_soon_for_a_while_unless_it_failed() {
+    let mut bench = Bench::new(1);
+    let at = |bench: &Bench, ms| bench.start + milliseconds(ms);
+    assert!(!bench.repair.is_under_way(at(&bench, 10)));
+    let order = bench.poll(&[("c", Standing::Astray)], 10).remove(0);
+    bench.finish(&order, Ok(()));
+    assert!(bench.repair.is_under_way(at(&bench, 2009)));
+    assert!(!bench.repair.is_under_way(at(&bench, 2010)));
+    let order = bench.poll(&[("c", Standing::Astray)], 3000).remove(0);
+    bench.finish(&order, Err(CommandFailure::TimedOut));
+    assert!(!bench.repair.is_under_way(at(&bench, 3001)));
 }

@@ -141,18 +141,11 @@ impl Reader {
         None
     }
 
-    /// Reads a key that this version knows, and accepts in part or not at all.
+    /// Reads a key that this version may know and not accept.
     pub(super) fn read_restricted(&mut self, key: &'static Key, label: &str) -> bool {
         let entry = self.tree.find(key, label);
         match (entry, key.availability) {
             (None, _) => self.settle(key, label, key.default),
-            (Some(entry), Availability::Only(only)) if entry.text.trim() == only => {
-                self.note(key, label, entry.text, entry.origin);
-            }
-            (Some(_), Availability::Only(only)) => {
-                self.refuse(key, label, Problem::OnlyFor { only });
-                return false;
-            }
             (Some(_), Availability::Later) => {
                 self.refuse(key, label, Problem::NotYet);
                 return false;

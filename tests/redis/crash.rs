@@ -177,3 +177,29 @@ fn shut_out(cluster: &mut Cluster, behind: usize, ahead: usize) {
         cluster.servers[ahead].follows(&cluster.servers[0].endpoint)
     });
 }
+
+/// Replicas that want replicas of their own before they take writes: the first one has to be repointed.
+#[test]
+fn a_master_that_needs_a_replica_is_writable_as_soon_as_it_has_one() {
+    let mut cluster = Cluster::prepare(Kind::Redis7);
+    for server in &mut cluster.servers {
+        server.configure(&["--min-replicas-to-write", "1"]);
+    }
+    cluster.start_servers();
+    cluster.start_daemons();
+    cluster.await_healthy(1);
+    let began = Instant::now();
+    cluster.servers[0].kill();
+    let (master, took) = eventually("a write is taken", || {
+        for (position, server) in cluster.servers.iter().enumerate().skip(1) {
+            let set: Result<(), _> = server.ask(&["SET", "after", "crash"]);
+            if set.is_ok() {
+                return Ok((position, began.elapsed()));
+            }
+        }
+        Err("nobody takes it".to_owned())
+    });
+    eprintln!("min-replicas-to-write 1: crash to an accepted write {took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(cluster.await_healthy(2), master);
+}

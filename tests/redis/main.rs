@@ -22,6 +22,7 @@ mod guard;
 mod hang;
 mod hosts;
 mod keys;
+mod minority;
 mod observer;
 mod partition;
 mod pausing;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use promoterd::decision::{Cause, Happening};
+use promoterd::decision::{Cause, FenceCause, Happening};
 
 use super::faults::Fault;
 
@@ -26,6 +26,8 @@ pub struct Tally {
     pub promotions: u64,
     pub demotions: u64,
     pub fences: u64,
+    /// Those of masters that were cut off.
+    pub isolated: u64,
     /// Writes that a master refused since it was fenced, or had too few replicas.
     pub refused_writes: u64,
     pub limits_logged: u64,
@@ -70,6 +72,8 @@ impl Tally {
             self.salvaged += 1;
         } else if matches!(happening, Happening::Slept { .. }) {
             self.slept += 1;
+        } else if let Happening::Fenced { cause, .. } = happening {
+            self.isolated += u64::from(*cause == FenceCause::Isolated);
         }
     }
 
@@ -87,6 +91,7 @@ impl Tally {
         self.promotions += other.promotions;
         self.demotions += other.demotions;
         self.fences += other.fences;
+        self.isolated += other.isolated;
         self.refused_writes += other.refused_writes;
         self.limits_logged += other.limits_logged;
         self.torn_tails += other.torn_tails;
@@ -133,6 +138,7 @@ impl Tally {
             (self.resumed, "an open epoch that another leader carried on"),
             (self.demotions, "an old master that was demoted"),
             (self.fences, "a fence"),
+            (self.isolated, "a fence of a master that was cut off"),
             (self.refused_writes, "a write that a fence refused"),
             (
                 self.limits_logged,
@@ -185,8 +191,8 @@ impl Tally {
             self.losses_known
         );
         println!(
-            "fences {}, writes refused {}, limits logged {}",
-            self.fences, self.refused_writes, self.limits_logged
+            "fences {}, of these isolated {}, writes refused {}, limits logged {}",
+            self.fences, self.isolated, self.refused_writes, self.limits_logged
         );
         println!(
             "torn tails {}, snapshots {}, installed {}, slept {}",

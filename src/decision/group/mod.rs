@@ -3,16 +3,16 @@
 mod members;
 mod notices;
 mod opinion;
+mod timing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::Discriminant;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::agreement::Verdict;
 use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::equality::Equality;
-use super::event::{Action, Deadline, DeadlineReason};
+use super::event::Action;
 use super::failover::{Failover, Timeline};
 use super::fencing::{Fences, Isolation};
 use super::guard::{Guard, GuardOutcome};
@@ -20,14 +20,14 @@ use super::happening::Happening;
 use super::health::{Cause, Health};
 use super::instance_event::{FollowOutcome, ProbeEvent, ProbeOrder, ProbeReport};
 use super::lead::Awaited;
-use super::policy::{EARLY, GroupPolicy};
+use super::policy::GroupPolicy;
 use super::record::{Change, FailoverRecord, GroupRecord};
 use super::repair::Repair;
 use super::request::OperationId;
 use super::sentinels::SentinelWatch;
 use super::settling::Settling;
 use super::view::{HeldView, View};
-use super::watch::{LinkIds, Orders, Pace, Watch};
+use super::watch::{Orders, Watch};
 use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId, ReplicationOffset, RunId};
 use opinion::Told;
 
@@ -328,38 +328,6 @@ impl Group {
         }
     }
 
-    /// Does what is due on the probe connections, and notes who is held down.
-    pub fn poll(
-        &mut self,
-        record: Option<&GroupRecord>,
-        ids: &mut LinkIds,
-        now: Instant,
-        actions: &mut Vec<Action>,
-    ) {
-        self.watch_members(record, now);
-        let pace = self.pace(record, now);
-        let beside = self.master_info_interval(record, now);
-        let master = record.map(|record| record.master().endpoint.clone());
-        let mut sent = Vec::new();
-        for (endpoint, watch) in &mut self.watches {
-            let mut orders = Orders::new();
-            let pace = match (&master, beside) {
-                (Some(master), Some(interval)) if master == endpoint => pace.at_most(interval),
-                (Some(_) | None, _) => pace,
-            };
-            watch.poll(&self.policy, pace, now, ids, &mut orders);
-            if !orders.is_empty() {
-                sent.push((endpoint.clone(), orders));
-            }
-        }
-        for (endpoint, orders) in sent {
-            self.send(&endpoint, orders, actions);
-        }
-        self.note_down(record, now, actions);
-        self.note_strangers(record, now, actions);
-        self.note_sentinels(now, actions);
-    }
-
     pub(super) fn send(&self, endpoint: &Endpoint, orders: Orders, actions: &mut Vec<Action>) {
         actions.extend(orders.into_iter().map(|(link, command)| {
             Action::Probe(ProbeOrder {
@@ -384,101 +352,10 @@ impl Group {
         self.send(endpoint, orders, actions);
     }
 
-    /// Replicas tell whether their master lives, so they are asked often while it is in doubt.
-    fn pace(&self, record: Option<&GroupRecord>, now: Instant) -> Pace {
-        let doubted = record.is_some_and(|record| {
-            let own = self.own_health(record, now);
-            let is_doubt = |health: Health| match health {
-                Health::Suspected { .. } => true,
-                Health::Down { cause, .. } => !cause.is_proof(),
-                Health::Unknown | Health::Up => false,
-            };
-            is_doubt(own) && self.is_recent(own, now)
-        });
-        let info_interval = if doubted {
-            self.policy.info_interval_in_doubt()
-        } else if self.settling.is_some() || self.is_news(now) {
-            GroupPolicy::INFO_INTERVAL_SETTLING
-        } else {
-            GroupPolicy::INFO_INTERVAL
-        };
-        Pace { info_interval }
-    }
-
-    /// A new master was logged a moment ago: what the others do about it is worth knowing soon.
-    fn is_news(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.identity_since) < GroupPolicy::INFO_INTERVAL
-    }
-
-    /// A master that is down for long is asked about no more often than one that is well.
-    fn is_recent(&self, health: Health, now: Instant) -> bool {
-        let limit = self.policy.down_after + self.policy.replica_veto_max;
-        match health {
-            Health::Suspected { since } | Health::Down { since, .. } => {
-                now.saturating_duration_since(since) < limit
-            }
-            Health::Unknown | Health::Up => false,
-        }
-    }
-
-    /// The next moment at which time alone changes something here.
-    #[must_use]
-    pub fn next_deadline(&self, record: Option<&GroupRecord>, now: Instant) -> Option<Deadline> {
-        let pace = self.pace(record, now);
-        let beside = self.master_info_interval(record, now);
-        let probe = self
-            .watches
-            .values()
-            .filter_map(|watch| {
-                let is_master =
-                    record.is_some_and(|record| record.master().endpoint == *watch.endpoint());
-                let beside = beside.filter(|_| is_master);
-                let pace = beside.map_or(pace, |interval| pace.at_most(interval));
-                watch.next_deadline(&self.policy, pace, now)
-            })
-            .min();
-        let veto = record.and_then(|record| match self.verdict(record, now) {
-            Verdict::Vetoed { until, .. } => until,
-            Verdict::NotDown | Verdict::Short { .. } | Verdict::Down { .. } => None,
-        });
-        let role = self
-            .wrong_role_since
-            .map(|since| since + self.policy.down_after);
-        let failover = self.failover.next_deadline();
-        let settling = self.settling.as_ref().map(Settling::deadline);
-        let future = |at: &Instant| *at > now;
-        [
-            (probe, DeadlineReason::Probe),
-            (role.filter(future), DeadlineReason::Probe),
-            (failover.filter(future), DeadlineReason::Failover),
-            (settling.filter(future), DeadlineReason::Failover),
-            (
-                Some(self.proposals_from).filter(future),
-                DeadlineReason::Failover,
-            ),
-            (veto.filter(future), DeadlineReason::Veto),
-            (self.pause_over_at.filter(future), DeadlineReason::Request),
-        ]
-        .into_iter()
-        .filter_map(|(at, reason)| at.map(|at| Deadline { at, reason }))
-        .min()
-    }
-
     /// The timeline of the failover that this node carries out, or that settles.
     pub(super) fn timeline(&mut self) -> Option<&mut Timeline> {
         let settling = self.settling.as_mut().map(Settling::timeline);
         self.failover.timeline().or(settling)
-    }
-
-    /// How early a deadline may be noticed.
-    pub(super) fn earliness(&self) -> Duration {
-        self.policy.ping_interval() / EARLY
-    }
-
-    /// How late a deadline may be noticed before this node has to suspect itself.
-    #[must_use]
-    pub fn patience(&self) -> Duration {
-        self.policy.ping_interval().max(Duration::from_millis(50))
     }
 }
 

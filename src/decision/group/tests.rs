@@ -4,6 +4,7 @@ use super::super::ground_tests::*;
 use super::super::{Entry, Identity, LinkId};
 use super::*;
 use crate::decision::ProbeCommand;
+use crate::decision::watch::{LinkIds, Pace};
 use crate::model::InstanceInfo;
 
 struct Bench {

@@ -95,7 +95,8 @@ impl Group {
         let mut repair = std::mem::take(&mut self.repair);
         let mut standings = self.standings(record, now);
         standings.retain(|_, (standing, watch)| !self.is_outdated(*standing, watch));
-        let mut orders = repair.poll(&self.name, record, &self.policy, &standings, login, now);
+        let parallel = self.parallel_syncs(record);
+        let mut orders = repair.poll(&self.name, record, parallel, &standings, login, now);
         let returned = self.find_loss(record, &standings);
         self.repair = repair;
         for order in &mut orders {
@@ -106,6 +107,13 @@ impl Group {
             actions.push(Action::Propose(entry));
         }
         actions.extend(orders.into_iter().map(Action::Follow));
+    }
+
+    /// How many are repointed at a time: at least as many as the master needs before it takes writes.
+    fn parallel_syncs(&self, record: &GroupRecord) -> usize {
+        let limits = self.limits_to_restore(record, &record.master().endpoint);
+        let needed = usize::try_from(limits.replicas_min).unwrap_or(usize::MAX);
+        self.policy.parallel_syncs.max(needed)
     }
 
     /// What a master said before it was replaced, or long ago, tells neither whether it still is one

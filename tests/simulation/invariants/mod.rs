@@ -7,6 +7,7 @@ mod files_never_go_back;
 mod mandate_before_promotion;
 mod one_log;
 mod one_promotion_an_epoch;
+mod only_the_cut_off_are_isolated;
 mod only_the_leader_acts;
 mod only_the_seated_count;
 mod pauses_hold;
@@ -114,6 +115,7 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
     one_log::check(world, step.node)?;
     epochs_only_grow::check(world, step.node)?;
     mandate_before_promotion::check(world, step)?;
+    only_the_cut_off_are_isolated::check(world, step)?;
     only_the_leader_acts::check(world, step)?;
     only_the_seated_count::check(world, step)?;
     files_never_go_back::check(world, step)?;
