@@ -137,8 +137,9 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
     let signals = Signals::new([SIGTERM, SIGINT])?;
 
     info!(node = %settings.node, role = %settings.role, listen = %settings.listen,
-        voters = settings.voters.len(), groups = settings.groups.len(), status = %settings.status_socket.display(),
-        version = env!("CARGO_PKG_VERSION"), "promoterd started");
+        voters = settings.voters.len(), groups = settings.groups.len(),
+        status = %settings.status_socket.display(), version = env!("CARGO_PKG_VERSION"),
+        "promoterd started");
     Ok(Daemon {
         state_dir: settings.state_dir,
         service: Service::new(Instant::now()),

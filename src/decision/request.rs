@@ -247,9 +247,9 @@ pub enum Impossible {
     },
     /// A group has one first master, and has it.
     #[error(
-        "group {group} is registered already, with {master} as its master: adopt only names the master of a \
-         group that waits. Nothing was changed; to have another instance in it, list it in INSTANCES and make \
-         it follow {master} by REPLICAOF"
+        "group {group} is registered already, with {master} as its master: adopt only names the master of \
+         a group that waits. Nothing was changed; to have another instance in it, list it in INSTANCES and \
+         make it follow {master} by REPLICAOF"
     )]
     Registered {
         /// The group.
