@@ -1,14 +1,12 @@
 //! `promoterd run`: the daemon.
 
-use std::io::{self, IsTerminal};
 use std::panic;
 
 use tokio::runtime;
-use tracing_subscriber::EnvFilter;
 
 use super::{EXIT_FAILURE, EXIT_SETTINGS, complain, load_settings};
-use crate::daemon::{Daemon, DaemonError, Ended};
-use crate::settings::{LogFormat, Settings};
+use crate::daemon::{Daemon, DaemonError, Ended, Log};
+use crate::settings::Settings;
 
 pub(super) fn run() -> u8 {
     let settings = match load_settings() {
@@ -18,11 +16,11 @@ pub(super) fn run() -> u8 {
             return EXIT_SETTINGS;
         }
     };
-    start_log(&settings);
+    let log = Log::start(&settings);
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    match run_daemon(settings) {
+    match run_daemon(settings, &log) {
         Ok(()) => 0,
         Err(error) => {
             complain(&error);
@@ -31,7 +29,7 @@ pub(super) fn run() -> u8 {
     }
 }
 
-fn run_daemon(settings: Settings) -> Result<(), DaemonError> {
+fn run_daemon(settings: Settings, log: &Log) -> Result<(), DaemonError> {
     // One thread: what happens in the daemon is the loop, and a wake-up costs least on its own core.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -50,18 +48,4 @@ fn run_daemon(settings: Settings) -> Result<(), DaemonError> {
             }
         }
     })
-}
-
-fn start_log(settings: &Settings) {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&settings.log))
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
-        // It would be told on the very output that failed, by a macro that panics there.
-        .log_internal_errors(false)
-        .with_writer(io::stderr);
-    match settings.log_format {
-        Some(LogFormat::Json) => builder.json().flatten_event(true).init(),
-        Some(LogFormat::Text) | None => builder.init(),
-    }
 }

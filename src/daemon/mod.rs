@@ -13,6 +13,8 @@ mod alarm;
 mod effects;
 mod files;
 mod inbox;
+mod journal;
+mod log;
 mod node;
 mod operations;
 mod overview;
@@ -26,6 +28,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tracing::{info, warn};
 
+pub use log::Log;
 pub use node::{Node, NodeAction, NodeError, NodeEvent, Origin};
 pub use start::StartError;
 

@@ -193,7 +193,7 @@ macro_rules! table {
 
 table! {
     CONFIG = Node "CONFIG" "/etc/promoterd/promoterd.toml"
-        "a TOML file with the same keys; the environment wins".told("none");
+        "a file with the same keys, `.env` or TOML; the environment wins".told("none");
     NODE = Node "NODE" "a" "who we are".told("the host name");
     ROLE = Node "ROLE" "voter" "what this node is to the others".value("voter").only("voter");
     PEERS = Node "PEERS" "a=10.0.0.1:7400,b=10.0.0.2:7400,c=10.0.0.3:7400"
@@ -211,7 +211,7 @@ table! {
     LOG = Node "LOG" "info" "which events are logged: a level, or TARGET=LEVEL by commas".value("info");
     ADMIN_GROUP = Node "ADMIN_GROUP" "promoterd-admin"
         "whose members may pause, resume and the like; root always may".value("promoterd-admin");
-    LOG_FORMAT = Node "LOG_FORMAT" "json" "`text` or `json`".told("by output");
+    LOG_FORMAT = Node "LOG_FORMAT" "json" "`text`, `json` or `journald`".told("journald where that listens, or text");
     SENTINEL_LISTEN = Node "SENTINEL__LISTEN" "10.0.0.1:26379" "the Sentinel endpoint".told("off").later();
     HTTP_LISTEN = Node "HTTP__LISTEN" "127.0.0.1:7480" "metrics and health over TCP".told("off").later();
     GROUP_NAME = Group "NAME" "Features" "where the name is not a lower-case word"

@@ -21,6 +21,7 @@ mod report;
 mod source;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

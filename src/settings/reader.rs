@@ -8,7 +8,9 @@ use super::keys::{Availability, Fallback, Key, Scope};
 use super::mistakes::{Mistake, Mistakes, Problem};
 use super::parse::{InvalidValue, quote};
 use super::report::EffectiveSetting;
-use super::source::{Entry, Gathered, Origin, Sources, Tree, example_in_file, place_in_file};
+use super::source::{
+    Entry, Gathered, Origin, Sources, Tree, example_in_file, name_in_file, place_in_file,
+};
 
 /// What reading a key came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +221,8 @@ impl Reader {
     pub(super) fn refuse(&mut self, key: &'static Key, label: &str, problem: Problem) {
         let place = match self.tree.find(key, label).map(|entry| entry.origin) {
             Some(Origin::File { path, line }) => {
-                place_in_file(Some(&path), line, Some(&key.path(label).join(".")))
+                let name = name_in_file(&path, key, label);
+                place_in_file(Some(&path), line, Some(&name))
             }
             Some(Origin::Environment | Origin::Default | Origin::Credential) | None => {
                 key.variable(label).escape_debug().to_string()
@@ -264,7 +267,7 @@ impl Reader {
 /// A line that is accepted, in the form of the source where the key was given.
 pub(super) fn example(key: &Key, label: &str, origin: &Origin) -> String {
     match origin {
-        Origin::File { .. } => example_in_file(key),
+        Origin::File { path, .. } => example_in_file(path, key, label),
         Origin::Environment | Origin::Default | Origin::Credential => {
             format!("{}={}", key.variable(label), key.example)
         }
