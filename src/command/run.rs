@@ -1,11 +1,12 @@
 //! `promoterd run`: the daemon.
 
 use std::panic;
+use std::sync::Arc;
 
 use tokio::runtime;
 
 use super::{EXIT_FAILURE, EXIT_SETTINGS, complain, load_settings};
-use crate::daemon::{Daemon, DaemonError, Ended, Log};
+use crate::daemon::{Daemon, DaemonError, Ended, Log, Surroundings};
 use crate::settings::Settings;
 
 pub(super) fn run() -> u8 {
@@ -16,11 +17,14 @@ pub(super) fn run() -> u8 {
             return EXIT_SETTINGS;
         }
     };
-    let log = Log::start(&settings);
+    let surroundings = Arc::new(Surroundings {
+        log: Log::start(&settings),
+        read_settings: load_settings,
+    });
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    match run_daemon(settings, &log) {
+    match run_daemon(settings, &surroundings) {
         Ok(()) => 0,
         Err(error) => {
             complain(&error);
@@ -29,7 +33,7 @@ pub(super) fn run() -> u8 {
     }
 }
 
-fn run_daemon(settings: Settings, log: &Log) -> Result<(), DaemonError> {
+fn run_daemon(settings: Settings, surroundings: &Arc<Surroundings>) -> Result<(), DaemonError> {
     // One thread: what happens in the daemon is the loop, and a wake-up costs least on its own core.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -37,7 +41,7 @@ fn run_daemon(settings: Settings, log: &Log) -> Result<(), DaemonError> {
         .map_err(|error| DaemonError::Start(error.into()))?;
     runtime.block_on(async {
         loop {
-            let daemon = Daemon::start(settings.clone()).await?;
+            let daemon = Daemon::start(settings.clone(), Arc::clone(surroundings)).await?;
             // A task, for it wakes up often: each time, the future of `block_on` itself would cost a write
             // to an eventfd and two more calls of `epoll_wait`.
             match tokio::spawn(daemon.run()).await {

@@ -180,6 +180,13 @@ impl Supervisor {
                 }
             }
             Event::Requested(request) => self.desk.take_in(request, now, &mut actions),
+            Event::Adjusted(policies) => {
+                for (name, policy) in policies {
+                    if let Some(group) = self.groups.get_mut(&name) {
+                        group.policy = policy;
+                    }
+                }
+            }
             Event::Forwarded(request) => {
                 if self.leading {
                     let wall = self.wall.read(now);

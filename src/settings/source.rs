@@ -295,7 +295,7 @@ pub(super) fn place_in_file(file: Option<&Path>, line: Option<usize>, key: Optio
 }
 
 /// The path of the key that a variable means, if it is meant for us.
-fn path_of(name: &str) -> Option<Vec<String>> {
+pub(super) fn path_of(name: &str) -> Option<Vec<String>> {
     const PREFIX: &str = "PROMOTERD_";
     let start = name.get(..PREFIX.len())?;
     let rest = start

@@ -21,6 +21,7 @@ mod routes;
 mod schema;
 mod schema_history;
 mod schema_pause;
+mod schema_reload;
 mod server;
 mod socket;
 mod source;
@@ -44,6 +45,7 @@ pub use schema::{
 };
 pub use schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
 pub use schema_pause::{OperatedGroup, OperationReport, PauseReport};
+pub use schema_reload::ReloadReport;
 pub use server::StatusServer;
 pub use socket::StatusError;
 pub use source::{
