@@ -1,8 +1,9 @@
 //! Clients' files: what each names, how it is edited, and the one way in which it is replaced.
 //!
-//! [`document`] edits text and touches no file. [`transaction`] replaces one file so that it is only
-//! ever seen whole, old or new. [`journal`] remembers which epoch each file has reached, so that none
-//! goes back. [`worker`] is the thread that runs all of it, one file after the other.
+//! [`document`] edits text and [`template`] makes it anew; neither touches the file. [`transaction`]
+//! replaces one file so that it is only ever seen whole, old or new. [`journal`] remembers which epoch
+//! each file has reached, so that none goes back. [`worker`] is the thread that runs all of it, one file
+//! after the other.
 
 use std::path::PathBuf;
 
@@ -12,11 +13,12 @@ mod digest;
 pub mod document;
 pub mod journal;
 mod schedule;
+pub mod template;
 pub mod transaction;
 pub mod worker;
 
 pub use digest::Digest;
-pub use document::{Format, UnknownValueKind, ValueKind};
+pub use document::{Format, InvalidKeyPath, KeyPath, UnknownValueKind, ValueKind, split_paths};
 pub use journal::Journal;
 pub use worker::{FileOutcome, Replaced, Worker};
 
@@ -29,12 +31,27 @@ pub struct Target {
     pub group: GroupName,
     /// Where it is. Its last part may not be a symbolic link.
     pub path: PathBuf,
-    /// How it is written.
-    pub format: Format,
-    /// The keys whose values name the master. All of their occurrences are kept right.
-    pub keys: Vec<String>,
-    /// What the values hold; none to tell it from each old value.
-    pub value: Option<ValueKind>,
+    /// How its content comes about.
+    pub content: Content,
+}
+
+/// How the content of a file comes about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Some values in it are changed, and nothing else.
+    Edit {
+        /// How it is written.
+        format: Format,
+        /// The keys or paths whose values name the master. All of their occurrences are kept right.
+        keys: Vec<KeyPath>,
+        /// What the values hold; none to tell it from each old value.
+        value: Option<ValueKind>,
+    },
+    /// It is made whole from a template.
+    Template {
+        /// Where that is.
+        source: PathBuf,
+    },
 }
 
 /// What the files of a group's clients have to say: the master of a committed epoch.
@@ -46,4 +63,6 @@ pub struct Publication {
     pub epoch: Epoch,
     /// The master of that epoch.
     pub master: Endpoint,
+    /// The other instances of the group that are known, in the order of their addresses.
+    pub replicas: Vec<Endpoint>,
 }

@@ -160,16 +160,18 @@ fn pause(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::Format;
+    use crate::clients::{Content, Format};
 
     fn target(client: &str, group: &str) -> Target {
         Target {
             client: client.parse().unwrap(),
             group: group.parse().unwrap(),
             path: "/missing".into(),
-            format: Format::Env,
-            keys: vec!["K".to_owned()],
-            value: None,
+            content: Content::Edit {
+                format: Format::Env,
+                keys: vec!["K".parse().unwrap()],
+                value: None,
+            },
         }
     }
 
@@ -178,6 +180,7 @@ mod tests {
             group: group.parse().unwrap(),
             epoch: Epoch(epoch),
             master: format!("a:{epoch}").parse().unwrap(),
+            replicas: Vec::new(),
         }
     }
 

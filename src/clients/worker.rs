@@ -172,7 +172,7 @@ impl Shift {
             return;
         }
         let started = Instant::now();
-        match transaction::replace(target, &publication.master) {
+        match transaction::replace(target, publication) {
             Ok(replacement) => {
                 let replaced = Replaced {
                     changed: replacement.changed,

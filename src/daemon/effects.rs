@@ -61,11 +61,13 @@ impl Effects {
                     group,
                     epoch,
                     master,
+                    replicas,
                 } => {
                     self.worker.publish(Publication {
                         group,
                         epoch,
                         master,
+                        replicas,
                     });
                 }
                 NodeAction::Announce(happening) => self.stream.announce(&happening),

@@ -68,6 +68,8 @@ pub enum NodeAction {
         epoch: Epoch,
         /// The master.
         master: Endpoint,
+        /// The other instances of the group.
+        replicas: Vec<Endpoint>,
     },
     /// Tell people.
     Announce(Happening),
@@ -355,11 +357,13 @@ impl Node {
                 group,
                 epoch,
                 master,
+                replicas,
             } => {
                 turn.actions.push(NodeAction::Publish {
                     group,
                     epoch,
                     master,
+                    replicas,
                 });
             }
             Action::Announce(happening) => turn.announce(happening),

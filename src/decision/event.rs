@@ -82,6 +82,8 @@ pub enum Action {
         epoch: Epoch,
         /// The master.
         master: Endpoint,
+        /// The other instances of the group.
+        replicas: Vec<Endpoint>,
     },
     /// Tell people.
     Announce(Happening),

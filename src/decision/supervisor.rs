@@ -317,7 +317,7 @@ impl Supervisor {
         if let Some(happening) = happening(change, &entry, record) {
             actions.push(Action::Announce(happening));
         }
-        if matches!(change, Change::Master | Change::Done) {
+        if matches!(change, Change::Master | Change::Done | Change::Members) {
             publish(self.confirmed, &name, record, actions);
         }
         if let Some(group) = self.groups.get_mut(&name) {
@@ -401,10 +401,13 @@ impl Supervisor {
 
 fn publish(confirmed: bool, group: &GroupName, record: &GroupRecord, actions: &mut Vec<Action>) {
     if confirmed {
+        let master = record.master().endpoint.clone();
+        let others = record.members().iter().filter(|member| **member != master);
         actions.push(Action::Publish {
             group: group.clone(),
             epoch: record.epoch(),
-            master: record.master().endpoint.clone(),
+            replicas: others.cloned().collect(),
+            master,
         });
     }
 }

@@ -2,24 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use super::keys::{self, Scope};
 use super::mistakes::Problem;
-use super::parse::{AbsolutePath, EditKey, List};
+use super::parse::{AbsolutePath, EditPaths, EnvKeys, InvalidValue, quote};
 use super::reader::{Reader, Reading, example};
 use super::source::Origin;
-use crate::clients::{Format, Target};
+use crate::clients::{Content, Format, KeyPath, Target};
 use crate::model::{ClientName, GroupName};
 
 /// Most clients on one host.
 const CLIENTS_MAX: usize = 256;
 
 /// Extensions of formats that are known and not edited yet.
-const OTHER_FORMATS: [&str; 14] = [
-    "json",
+const OTHER_FORMATS: [&str; 12] = [
     "jsonc",
     "json5",
-    "toml",
     "yaml",
     "yml",
     "ini",
@@ -32,8 +31,8 @@ const OTHER_FORMATS: [&str; 14] = [
     "tpl",
 ];
 
-/// Who changes which key of which file.
-type Owners = BTreeMap<(PathBuf, String), ClientName>;
+/// Who changes what of which file; all of it where no path is named.
+type Owners = BTreeMap<PathBuf, Vec<(ClientName, Option<KeyPath>)>>;
 
 /// Reads all sections; none when there is a mistake in one. The names of the groups are not known
 /// when one of them is mistaken.
@@ -66,23 +65,18 @@ fn read_client(
     let file = reader
         .read_or_default(&keys::FILE, label)
         .map(|AbsolutePath(path)| path);
-    let format = read_format(reader, label, file.as_deref());
-    let edits = read_edits(reader, label);
-    let is_own = match (&name, &file, &edits) {
-        (Some(name), Some(file), Some(edits)) => claim(reader, name, file, edits, owners),
+    let content = read_content(reader, label, file.as_deref());
+    let is_own = match (&name, &file, &content) {
+        (Some(name), Some(file), Some(content)) => claim(reader, name, file, content, owners),
         (None, _, _) | (_, None, _) | (_, _, None) => false,
     };
-    let value = reader.read_or_told(&keys::VALUE, label);
-    let capable = [&keys::TEMPLATE, &keys::CHECK, &keys::RELOAD]
-        .map(|key| reader.read_restricted(key, label));
+    let capable = [&keys::CHECK, &keys::RELOAD].map(|key| reader.read_restricted(key, label));
     let name = name?;
     let target = Target {
         client: name.clone(),
         group: group?,
         path: file?,
-        format: format?,
-        keys: edits?,
-        value: value?,
+        content: content?,
     };
     (is_own && capable.iter().all(|capable| *capable)).then_some((name, target))
 }
@@ -137,53 +131,159 @@ fn read_group(
     }
 }
 
-fn read_format(reader: &mut Reader, label: &str, file: Option<&Path>) -> Option<Format> {
-    let key = &keys::FORMAT;
-    if reader.is_given(key, label) {
-        return reader.read_restricted(key, label).then_some(Format::Env);
+/// What `FORMAT` may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    As(Format),
+    ByTemplate,
+}
+
+impl FromStr for Written {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "template" => Ok(Self::ByTemplate),
+            text => {
+                let format = Format::ALL.into_iter().find(|format| format.name() == text);
+                format.map(Self::As).ok_or_else(|| InvalidValue::Word {
+                    given: quote(text),
+                    known: "env, json, toml and template",
+                })
+            }
+        }
     }
+}
+
+fn read_content(reader: &mut Reader, label: &str, file: Option<&Path>) -> Option<Content> {
+    let written = match reader.read(&keys::FORMAT, label) {
+        Reading::Given(written) => Some(written),
+        Reading::Mistaken => return None,
+        Reading::Absent if reader.is_given(&keys::TEMPLATE, label) => {
+            reader.settle(&keys::FORMAT, label, "template");
+            Some(Written::ByTemplate)
+        }
+        Reading::Absent => tell_format(reader, label, file).map(Written::As),
+    };
+    match written {
+        Some(Written::ByTemplate) => read_template(reader, label),
+        Some(Written::As(format)) => read_edit(reader, label, Some(format)),
+        // The rest of the section is read all the same, for its own mistakes.
+        None => read_edit(reader, label, None),
+    }
+}
+
+fn tell_format(reader: &mut Reader, label: &str, file: Option<&Path>) -> Option<Format> {
+    let key = &keys::FORMAT;
     let extension = file?.extension().unwrap_or_default();
     let extension = extension.to_string_lossy().to_lowercase();
     if OTHER_FORMATS.contains(&extension.as_str()) {
         let insist = example(key, label, &Origin::Environment);
-        reader.refuse(
-            &keys::FILE,
-            label,
-            Problem::OtherFormat { extension, insist },
-        );
+        let problem = Problem::OtherFormat { extension, insist };
+        reader.refuse(&keys::FILE, label, problem);
         return None;
     }
-    reader.settle(key, label, "env");
-    Some(Format::Env)
+    let format = match extension.as_str() {
+        "json" => Format::Json,
+        "toml" => Format::Toml,
+        _ => Format::Env,
+    };
+    reader.settle(key, label, format.name());
+    Some(format)
 }
 
-fn read_edits(reader: &mut Reader, label: &str) -> Option<Vec<String>> {
-    let List(edits) = reader.read_or_default(&keys::EDIT, label)?;
-    let edits: Vec<String> = edits.into_iter().map(|EditKey(edit)| edit).collect();
-    let is_right = reader.demand_once(&keys::EDIT, label, edits.iter().cloned());
-    is_right.then_some(edits)
+fn read_template(reader: &mut Reader, label: &str) -> Option<Content> {
+    let mut is_right = true;
+    for key in [&keys::EDIT, &keys::VALUE] {
+        if reader.is_given(key, label) {
+            reader.refuse(key, label, Problem::NotWithTemplate);
+            is_right = false;
+        } else {
+            reader.settle(key, label, "none");
+        }
+    }
+    let source = match reader.read_or_told(&keys::TEMPLATE, label)? {
+        Some(AbsolutePath(source)) => source,
+        None => {
+            let example = example(&keys::TEMPLATE, label, &Origin::Environment);
+            reader.refuse(&keys::TEMPLATE, label, Problem::Missing { example });
+            return None;
+        }
+    };
+    is_right.then_some(Content::Template { source })
 }
 
-/// Notes who changes what; false when another client changes one of these too.
+fn read_edit(reader: &mut Reader, label: &str, format: Option<Format>) -> Option<Content> {
+    let is_free = !reader.is_given(&keys::TEMPLATE, label);
+    if is_free {
+        reader.settle(&keys::TEMPLATE, label, keys::TEMPLATE.default);
+    } else {
+        reader.refuse(&keys::TEMPLATE, label, Problem::NotWithFormat);
+    }
+    let edits = read_paths(reader, label, format);
+    let value = reader.read_or_told(&keys::VALUE, label);
+    let content = Content::Edit {
+        format: format?,
+        keys: edits?,
+        value: value?,
+    };
+    is_free.then_some(content)
+}
+
+fn read_paths(reader: &mut Reader, label: &str, format: Option<Format>) -> Option<Vec<KeyPath>> {
+    let key = &keys::EDIT;
+    let EditPaths(paths) = match format {
+        Some(Format::Env) => {
+            let EnvKeys(paths) = reader.read_or_default(key, label)?;
+            EditPaths(paths)
+        }
+        Some(Format::Json | Format::Toml) | None => reader.read_or_default(key, label)?,
+    };
+    // Two spellings of one path are one.
+    let mut seen = BTreeSet::new();
+    let twice: Vec<_> = paths
+        .iter()
+        .filter(|path| !seen.insert(path.segments().to_vec()))
+        .collect();
+    for path in &twice {
+        let item = path.to_string();
+        reader.refuse(key, label, Problem::ListedTwice { item });
+    }
+    twice.is_empty().then(|| paths.clone())
+}
+
+/// Notes who changes what; false when another client changes some of it too.
 fn claim(
     reader: &mut Reader,
     name: &ClientName,
     file: &Path,
-    edits: &[String],
+    content: &Content,
     owners: &mut Owners,
 ) -> bool {
+    let claims: Vec<Option<&KeyPath>> = match content {
+        Content::Edit { keys, .. } => keys.iter().map(Some).collect(),
+        Content::Template { .. } => vec![None],
+    };
+    let taken = owners.entry(file.to_owned()).or_default();
     let mut is_own = true;
-    for edit in edits {
-        let target = (file.to_owned(), edit.clone());
-        if let Some(other) = owners.insert(target, name.clone()) {
-            let (edit, path) = (edit.clone(), file.to_owned());
-            reader.refuse(
-                &keys::EDIT,
-                name.as_str(),
-                Problem::SameEdit { other, edit, path },
-            );
+    for wanted in claims {
+        let clash = taken.iter().find(|(_, path)| match (path, wanted) {
+            (Some(path), Some(wanted)) => path.segments() == wanted.segments(),
+            (None, _) | (_, None) => true,
+        });
+        if let Some((other, _)) = clash {
+            let (other, path) = (other.clone(), file.to_owned());
+            let (key, problem) = match wanted {
+                Some(wanted) => {
+                    let edit = wanted.to_string();
+                    (&keys::EDIT, Problem::SameEdit { other, edit, path })
+                }
+                None => (&keys::TEMPLATE, Problem::SameFile { other, path }),
+            };
+            reader.refuse(key, name.as_str(), problem);
             is_own = false;
         }
+        taken.push((name.clone(), wanted.cloned()));
     }
     is_own
 }

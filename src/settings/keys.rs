@@ -252,11 +252,11 @@ table! {
         .value("false");
     CLIENT_GROUP = Client "GROUP" "features" "whose master the file names".told("the only group");
     FILE = Client "FILE" "/etc/api/redis.env" "the file to keep right";
-    FORMAT = Client "FORMAT" "env" "how the file is written".told("by file name").only("env");
-    EDIT = Client "EDIT" "REDIS_URL" "the key of the value; several by commas".list();
+    FORMAT = Client "FORMAT" "env" "`env`, `json`, `toml` or `template`".told("by file name");
+    EDIT = Client "EDIT" "REDIS_URL" "key or path of the value, as `redis.primary.url`; several by commas".list();
     VALUE = Client "VALUE" "url" "`url`, `endpoint` (host:port), `host` or `port`"
         .told("by the old value");
-    TEMPLATE = Client "TEMPLATE" "/etc/promoterd/redis.conf.j2" "source of a template".told("none").later();
+    TEMPLATE = Client "TEMPLATE" "/etc/promoterd/redis.conf.j2" "the template that the file is made from, in place of EDIT".told("none");
     CHECK = Client "CHECK" "/usr/bin/api --check" "a command that tries the file".told("none").later();
     RELOAD = Client "RELOAD" "/usr/bin/api --reload" "a command behind a change".told("none").later();
 }

@@ -249,7 +249,8 @@ pub enum Problem {
     },
     /// A file whose name speaks of a format that cannot be edited yet.
     #[error(
-        "the file name says {extension}, and this version edits only env files: say {insist} if it is one all the same"
+        "the file name says {extension}, and this version edits env, json and toml files: say {insist} if it is one \
+         all the same, or make the file from a TEMPLATE"
     )]
     OtherFormat {
         /// The extension.
@@ -257,6 +258,22 @@ pub enum Problem {
         /// The line that overrules the name.
         insist: String,
     },
+    /// A whole file that somebody else changes too.
+    #[error(
+        "client \"{other}\" changes {path} too, of which a template makes all: one of them must go"
+    )]
+    SameFile {
+        /// The other client.
+        other: ClientName,
+        /// The file.
+        path: PathBuf,
+    },
+    /// What a template leaves nothing to do for.
+    #[error("a template makes the whole file, and nothing in it is edited: leave this out")]
+    NotWithTemplate,
+    /// A template for a file that is edited.
+    #[error("FORMAT says that the file is edited: leave this out, or say FORMAT=template")]
+    NotWithFormat,
     /// Two changes of one value.
     #[error("client \"{other}\" changes \"{edit}\" in {path} too: one of them must go")]
     SameEdit {

@@ -254,6 +254,7 @@ impl World {
                 group,
                 epoch,
                 master,
+                ..
             } => {
                 self.note(|| format!("node {node} publishes {group} {epoch} {master}"));
                 let host = &mut self.hosts[node];

@@ -70,6 +70,12 @@ pub enum ValueProblem {
         "the value refers to a variable where host and port are, or may be: write these out, or put a literal '$' in single quotes"
     )]
     Reference,
+    /// A number that is no port as people write it.
+    #[error("the number is no port in plain digits: write it so, or write the value as a text")]
+    Number,
+    /// Text over several lines.
+    #[error("the value is a text of several lines: write it on one line, with one pair of quotes")]
+    SeveralLines,
     /// More than a variable: nobody can tell what some readers put in its place.
     #[error(
         "the value holds a '`', a '$(', or more than a name within '${{' and '}}': write it out, or put the value in single quotes"

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn edited(text: &[u8], keys: &[&str], master: &str) -> Result<Vec<u8>, EditError> {
-    let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+    let keys: Vec<KeyPath> = keys.iter().map(|key| key.parse().unwrap()).collect();
     let edit = Edit {
         keys: &keys,
         value: None,
@@ -103,7 +103,7 @@ fn several_keys_each_take_what_their_old_value_held() {
 
 #[test]
 fn an_empty_value_is_filled_where_its_kind_is_stated() {
-    let keys = ["K".to_owned()];
+    let keys = ["K".parse().unwrap()];
     let master = "b:2".parse().unwrap();
     for (old, new) in [
         ("K=", "K=b:2"),
@@ -286,7 +286,7 @@ fn no_message_and_no_debug_text_repeats_a_value() {
         }
         assert!(!format!("{result:?}").contains("hunter2"), "{text}");
     }
-    let keys = ["K".to_owned()];
+    let keys = ["K".parse().unwrap()];
     let edit = Edit {
         keys: &keys,
         value: None,

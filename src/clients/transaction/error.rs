@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::{ATTEMPTS_MAX, LENGTH_MAX, Step};
 use crate::clients::document::EditError;
+use crate::clients::template::TemplateError;
 
 /// Why a file was not replaced.
 #[derive(Debug, Error)]
@@ -47,12 +48,21 @@ pub enum ReplaceError {
         path: PathBuf,
         /// Why not.
         #[source]
-        source: EditError,
+        source: Box<EditError>,
+    },
+    /// The template gave nothing.
+    #[error("client file {path} cannot be made from its template and stays as it is")]
+    Template {
+        /// As in the settings.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<TemplateError>,
     },
     /// Only root may give a file away.
     #[error(
         "client file {path} belongs to user {owner}, which a replacement by the service user would \
-         not keep: give it to the service user (chown), or use the root-side unit"
+         not keep: give it to the service user (chown), and let its readers read it by its group"
     )]
     Owner {
         /// As in the settings.

@@ -3,26 +3,29 @@
 //! The steps, in order: open, read, edit and verify ([`document`]), stage a copy beside the file with
 //! its owner, group, mode and extended attributes, sync it, compare the file with what was read,
 //! rename, sync the directory, read back. Up to the rename a failure leaves the old file and nothing
-//! else; from then on the new one stands. A `check` command belongs between the sync and the
-//! comparison, a `reload` behind the reading back.
+//! else; from then on the new one stands. A `check` command runs between [`prepare`] and
+//! [`Staged::commit`], a `reload` behind the latter.
 //!
 //! [`document`]: super::document
 
 use std::io;
-
-use crate::model::Endpoint;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::document::{self, Edit};
-use super::{Digest, Target};
+use super::{Content, Digest, Publication, Target, template};
 
 mod error;
 mod original;
 mod stage;
 
 #[cfg(test)]
+mod template_tests;
+#[cfg(test)]
 mod tests;
 
 pub use error::ReplaceError;
+pub use original::Identity;
 use original::{Location, Original};
 use stage::Stage;
 pub use stage::remove_stale_stages;
@@ -34,12 +37,30 @@ pub const LENGTH_MAX: u64 = 1024 * 1024;
 pub const ATTEMPTS_MAX: u32 = 5;
 
 /// What stands in the file now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replacement {
     /// Whether the file was replaced; it was right before where not.
     pub changed: bool,
     /// The digest of its content.
     pub digest: Digest,
+    /// By which to tell later whether somebody touched it.
+    pub identity: Identity,
+}
+
+/// What a look at the file came to.
+pub enum Prepared {
+    /// It says what it shall.
+    Right(Replacement),
+    /// It does not, and the copy that does lies beside it.
+    Staged(Staged),
+}
+
+/// A synced copy that may take the file's place. Dropped, it is removed.
+pub struct Staged {
+    location: Arc<Location>,
+    original: Option<Original>,
+    stage: Stage,
+    digest: Digest,
 }
 
 /// A step that reaches the disk. Named in errors, and where a test may fail it.
@@ -59,66 +80,145 @@ enum Step {
 /// Called before each step; what it fails with, the step fails with. Does nothing outside of tests.
 type Before<'a> = &'a mut dyn FnMut(Step) -> io::Result<()>;
 
-/// Makes the target's file name `master`, or leaves it exactly as it is. Blocks for two syncs.
+/// Makes the target's file say what is published, or leaves it exactly as it is. Blocks for two syncs.
 ///
 /// # Errors
 /// [`ReplaceError`]. The file is whole in any case: the old one, or, where only the sync of its
 /// directory or the reading back failed, the new one.
-pub fn replace(target: &Target, master: &Endpoint) -> Result<Replacement, ReplaceError> {
-    replace_watched(target, master, &mut |_| Ok(()))
+pub fn replace(target: &Target, publication: &Publication) -> Result<Replacement, ReplaceError> {
+    replace_watched(target, publication, &mut |_| Ok(()))
 }
 
 fn replace_watched(
     target: &Target,
-    master: &Endpoint,
+    publication: &Publication,
     before: Before<'_>,
 ) -> Result<Replacement, ReplaceError> {
-    let location = Location::open(&target.path, before)?;
     for _ in 0..ATTEMPTS_MAX {
-        if let Some(replacement) = attempt(target, master, &location, before)? {
-            return Ok(replacement);
+        match prepare_watched(target, publication, before)? {
+            Prepared::Right(replacement) => return Ok(replacement),
+            Prepared::Staged(staged) => {
+                if let Some(replacement) = staged.commit_watched(before)? {
+                    return Ok(replacement);
+                }
+            }
         }
     }
-    Err(ReplaceError::KeepsChanging {
-        path: target.path.clone(),
-    })
+    Err(keeps_changing(target))
 }
 
-/// One run through all steps; none when somebody else changed the file meanwhile.
-fn attempt(
+/// All steps before the first that others can see; between these a command may try the copy.
+///
+/// # Errors
+/// [`ReplaceError`]; nothing is left behind.
+pub fn prepare(target: &Target, publication: &Publication) -> Result<Prepared, ReplaceError> {
+    prepare_watched(target, publication, &mut |_| Ok(()))
+}
+
+/// What to say of a file that somebody else writes to again and again.
+#[must_use]
+pub fn keeps_changing(target: &Target) -> ReplaceError {
+    ReplaceError::KeepsChanging {
+        path: target.path.clone(),
+    }
+}
+
+fn prepare_watched(
     target: &Target,
-    master: &Endpoint,
-    location: &Location,
+    publication: &Publication,
     before: Before<'_>,
-) -> Result<Option<Replacement>, ReplaceError> {
-    let original = Original::read(location, before)?;
-    let edit = Edit {
-        keys: &target.keys,
-        value: target.value,
-        master,
-    };
-    let edited = document::edit(target.format, original.content(), edit).map_err(|source| {
-        ReplaceError::Edit {
-            path: target.path.clone(),
-            source,
+) -> Result<Prepared, ReplaceError> {
+    let location = Arc::new(Location::open(&target.path, before)?);
+    let (original, content) = match &target.content {
+        Content::Edit {
+            format,
+            keys,
+            value,
+        } => {
+            let original = Original::read(&location, before)?;
+            let edit = Edit {
+                keys,
+                value: *value,
+                master: &publication.master,
+            };
+            let edited = document::edit(*format, original.content(), edit);
+            let edited = edited.map_err(|source| ReplaceError::Edit {
+                path: target.path.clone(),
+                source: Box::new(source),
+            })?;
+            (Ok(original), edited.into_bytes())
         }
-    })?;
-    let digest = Digest::of(edited.bytes());
-    if !edited.is_changed() {
-        return Ok(Some(Replacement {
+        Content::Template { source } => {
+            let fails = |source| ReplaceError::Template {
+                path: target.path.clone(),
+                source: Box::new(source),
+            };
+            let source = template::Source::read(source).map_err(fails)?;
+            let content = source.render(&target.client, publication).map_err(fails)?;
+            let original = Original::read_if_there(&location, before)?;
+            (original.ok_or(source.mode()), content)
+        }
+    };
+    let digest = Digest::of(&content);
+    match original {
+        Ok(original) if original.content() == content => Ok(Prepared::Right(Replacement {
             changed: false,
             digest,
-        }));
+            identity: original.identity(),
+        })),
+        original => Ok(Prepared::Staged(Staged {
+            stage: Stage::create(
+                &location,
+                original.as_ref().map_err(|mode| *mode),
+                &content,
+                before,
+            )?,
+            original: original.ok(),
+            location,
+            digest,
+        })),
     }
-    let stage = Stage::create(location, &original, edited.bytes(), before)?;
-    if !original.is_current(location, before)? {
-        return Ok(None);
+}
+
+impl Staged {
+    /// Where the copy is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.stage.path()
     }
-    stage.take_place(before)?;
-    location.sync(before)?;
-    let stands = location.digest(before)? == Some(digest);
-    Ok(stands.then_some(Replacement {
-        changed: true,
-        digest,
-    }))
+
+    /// Puts the copy in the file's place; none when somebody else changed the file meanwhile, and it
+    /// has to be looked at again.
+    ///
+    /// # Errors
+    /// [`ReplaceError`], as of [`replace`].
+    pub fn commit(self) -> Result<Option<Replacement>, ReplaceError> {
+        self.commit_watched(&mut |_| Ok(()))
+    }
+
+    fn commit_watched(self, before: Before<'_>) -> Result<Option<Replacement>, ReplaceError> {
+        let Self {
+            location,
+            original,
+            stage,
+            digest,
+        } = self;
+        let is_current = match &original {
+            Some(original) => original.is_current(&location, before)?,
+            None => location.is_vacant(before)?,
+        };
+        if !is_current {
+            return Ok(None);
+        }
+        stage.take_place(before)?;
+        location.sync(before)?;
+        let stands = location.read_back(before)?;
+        Ok(stands
+            .filter(|(read, _)| *read == digest)
+            .map(|(digest, identity)| Replacement {
+                changed: true,
+                digest,
+                identity,
+            }))
+    }
 }

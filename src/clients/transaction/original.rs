@@ -67,10 +67,26 @@ impl Location {
             .map_err(|source| ReplaceError::step(Step::SyncDirectory, &self.path, source))
     }
 
-    /// The digest of what stands there now; none when nothing does.
-    pub(super) fn digest(&self, before: Before<'_>) -> Result<Option<Digest>, ReplaceError> {
+    /// Whether nothing stands there still.
+    pub(super) fn is_vacant(&self, before: Before<'_>) -> Result<bool, ReplaceError> {
+        let opened = before(Step::Compare).map(|()| self.open_file());
+        match opened {
+            Ok(Err(source)) => Ok(Errno::from_io_error(&source) == Some(Errno::NOENT)),
+            Ok(Ok(_)) => Ok(false),
+            Err(source) => Err(ReplaceError::step(Step::Compare, &self.path, source)),
+        }
+    }
+
+    /// What stands there now; none when nothing does.
+    pub(super) fn read_back(
+        &self,
+        before: Before<'_>,
+    ) -> Result<Option<(Digest, Identity)>, ReplaceError> {
         let read = before(Step::ReadBack).and_then(|()| match self.open_file() {
-            Ok(file) => Ok(Some(Digest::of(&read_limited(&file)?))),
+            Ok(file) => {
+                let identity = Identity::of(&file.metadata()?);
+                Ok(Some((Digest::of(&read_limited(&file)?), identity)))
+            }
             Err(source) if is_other_file(&source) => Ok(None),
             Err(source) => Err(source),
         });
@@ -104,6 +120,17 @@ impl Location {
 }
 
 impl Original {
+    /// Opens and reads the file; none where nothing has its name.
+    pub(super) fn read_if_there(
+        location: &Location,
+        before: Before<'_>,
+    ) -> Result<Option<Self>, ReplaceError> {
+        match location.open_file() {
+            Err(source) if Errno::from_io_error(&source) == Some(Errno::NOENT) => Ok(None),
+            Ok(_) | Err(_) => Self::read(location, before).map(Some),
+        }
+    }
+
     /// Opens and reads the file.
     pub(super) fn read(location: &Location, before: Before<'_>) -> Result<Self, ReplaceError> {
         let path = || location.path.clone();
@@ -158,15 +185,37 @@ impl Original {
     }
 
     fn is_like(&self, now: &Metadata) -> bool {
-        // The time of change covers owner, mode and attributes, which the copy took over too.
-        let identity = |metadata: &Metadata| {
-            (
-                (metadata.dev(), metadata.ino(), metadata.size()),
-                (metadata.mtime(), metadata.mtime_nsec()),
-                (metadata.ctime(), metadata.ctime_nsec()),
-            )
-        };
-        identity(&self.metadata) == identity(now)
+        self.identity() == Identity::of(now)
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        Identity::of(&self.metadata)
+    }
+}
+
+/// What differs once somebody wrote to a file, replaced it, or changed its owner, mode or attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    file: (u64, u64, u64),
+    modified: (i64, i64),
+    /// Covers owner, mode and attributes too.
+    changed: (i64, i64),
+}
+
+impl Identity {
+    /// Of the file at `path`, if there is one that can be asked. Follows no link.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        let metadata = std::fs::symlink_metadata(path).ok()?;
+        Some(Self::of(&metadata))
+    }
+
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            file: (metadata.dev(), metadata.ino(), metadata.size()),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
     }
 }
 

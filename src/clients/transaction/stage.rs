@@ -6,7 +6,8 @@ use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
@@ -23,18 +24,19 @@ const ACCESS_LIST: &str = "system.posix_acl_access";
 const COMPUTED: [&str; 2] = ["security.ima", "security.evm"];
 
 /// The copy under its temporary name.
-pub(super) struct Stage<'a> {
-    location: &'a Location,
+pub(super) struct Stage {
+    location: Arc<Location>,
     name: OsString,
     file: File,
     renamed: bool,
 }
 
-impl<'a> Stage<'a> {
+impl Stage {
     /// Writes `content` to a new file beside the original, like it in all but content, and syncs it.
+    /// Where there is no original, the file gets the given mode.
     pub(super) fn create(
-        location: &'a Location,
-        original: &Original,
+        location: &Arc<Location>,
+        original: Result<&Original, u32>,
         content: &[u8],
         before: Before<'_>,
     ) -> Result<Self, ReplaceError> {
@@ -45,7 +47,7 @@ impl<'a> Stage<'a> {
         let file = rustix::fs::openat(location.directory(), &name, flags | OFlags::NOFOLLOW, mode)
             .map_err(|source| fails(Step::Stage)(source.into()))?;
         let mut stage = Self {
-            location,
+            location: Arc::clone(location),
             name,
             file: file.into(),
             renamed: false,
@@ -53,16 +55,26 @@ impl<'a> Stage<'a> {
         before(Step::Stage)
             .and_then(|()| stage.file.write_all(content))
             .map_err(fails(Step::Stage))?;
-        stage.keep_owner(original.metadata(), before)?;
-        stage.keep_attributes(original.file())?;
+        let mode = match original {
+            Ok(original) => {
+                stage.keep_owner(original.metadata(), before)?;
+                stage.keep_attributes(original.file())?;
+                original.metadata().mode() & 0o7777
+            }
+            Err(mode) => mode,
+        };
         // Last, for a change of owner or content takes set-id bits away.
-        let mode = Mode::from_raw_mode(original.metadata().mode() & 0o7777);
-        rustix::fs::fchmod(&stage.file, mode)
+        rustix::fs::fchmod(&stage.file, Mode::from_raw_mode(mode))
             .map_err(|source| fails(Step::Stage)(source.into()))?;
         before(Step::Sync)
             .and_then(|()| stage.file.sync_all())
             .map_err(fails(Step::Sync))?;
         Ok(stage)
+    }
+
+    /// Where the copy is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.location.path().with_file_name(&self.name)
     }
 
     /// Takes the place of the original: from here on everybody reads the new content.
@@ -146,7 +158,7 @@ impl<'a> Stage<'a> {
     }
 }
 
-impl Drop for Stage<'_> {
+impl Drop for Stage {
     fn drop(&mut self) {
         if !self.renamed {
             let removed =
@@ -188,21 +200,33 @@ pub fn remove_stale_stages(path: &Path) -> io::Result<usize> {
     Ok(removed)
 }
 
+/// `.redis.promoterd-0123456789abcdef.env`: hidden, and of the same kind for whoever goes by endings.
 fn stage_name(name: &OsStr, suffix: u64) -> OsString {
+    let (stem, ending) = divide(name);
     let mut stage = OsString::from(".");
-    stage.push(name);
+    stage.push(OsStr::from_bytes(stem));
     stage.push(format!(".promoterd-{suffix:0SUFFIX_LENGTH$x}"));
+    stage.push(OsStr::from_bytes(ending));
     stage
 }
 
 fn is_stage_of(name: &OsStr, candidate: &CStr) -> bool {
+    let (stem, ending) = divide(name);
     let suffix = candidate
         .to_bytes()
         .strip_prefix(b".")
-        .and_then(|rest| rest.strip_prefix(name.as_bytes()))
-        .and_then(|rest| rest.strip_prefix(b".promoterd-"));
+        .and_then(|rest| rest.strip_prefix(stem))
+        .and_then(|rest| rest.strip_prefix(b".promoterd-"))
+        .and_then(|rest| rest.strip_suffix(ending));
     let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     suffix.is_some_and(|suffix| suffix.len() == SUFFIX_LENGTH && suffix.iter().all(is_digit))
+}
+
+/// Divides a name before its ending: `redis` and `.env`.
+fn divide(name: &OsStr) -> (&[u8], &[u8]) {
+    let bytes = name.as_bytes();
+    let stem = Path::new(name).file_stem().unwrap_or(name).as_bytes();
+    bytes.split_at(stem.len())
 }
 
 fn attribute_names(file: &File) -> io::Result<Vec<String>> {

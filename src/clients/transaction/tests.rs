@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clients::Format;
+use crate::model::Epoch;
 
 const OLD: &str = "# features\r\nREDIS_URL=redis://:hunter2@10.0.0.1:6379/0 # cache\r\nX=1";
 const NEW: &str = "# features\r\nREDIS_URL=redis://:hunter2@10.0.0.2:6379/0 # cache\r\nX=1";
@@ -30,14 +31,21 @@ fn target(path: &Path) -> Target {
         client: "api".parse().unwrap(),
         group: "features".parse().unwrap(),
         path: path.to_owned(),
-        format: Format::Env,
-        keys: vec!["REDIS_URL".to_owned()],
-        value: None,
+        content: Content::Edit {
+            format: Format::Env,
+            keys: vec!["REDIS_URL".parse().unwrap()],
+            value: None,
+        },
     }
 }
 
-fn master() -> Endpoint {
-    "10.0.0.2:6379".parse().unwrap()
+fn publication() -> Publication {
+    Publication {
+        group: "features".parse().unwrap(),
+        epoch: Epoch(2),
+        master: "10.0.0.2:6379".parse().unwrap(),
+        replicas: Vec::new(),
+    }
 }
 
 fn file_of_old_content() -> (TempDir, PathBuf) {
@@ -63,12 +71,12 @@ fn text_of(error: &dyn std::error::Error) -> String {
 #[test]
 fn a_file_is_replaced_once_and_then_left_alone() {
     let (directory, path) = file_of_old_content();
-    let first = replace(&target(&path), &master()).unwrap();
+    let first = replace(&target(&path), &publication()).unwrap();
     assert!(first.changed);
     assert_eq!(first.digest, Digest::of(NEW.as_bytes()));
     assert_eq!(fs::read_to_string(&path).unwrap(), NEW);
     let inode = fs::metadata(&path).unwrap().ino();
-    let second = replace(&target(&path), &master()).unwrap();
+    let second = replace(&target(&path), &publication()).unwrap();
     assert!(!second.changed);
     assert_eq!(second.digest, first.digest);
     assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
@@ -109,7 +117,7 @@ fn mode_group_and_attributes_stay() {
     let has_list = rustix::fs::setxattr(&path, access_list, &list, flags) != Err(Errno::NOTSUP);
     let before = fs::metadata(&path).unwrap();
 
-    assert!(replace(&target(&path), &master()).unwrap().changed);
+    assert!(replace(&target(&path), &publication()).unwrap().changed);
 
     let after = fs::metadata(&path).unwrap();
     assert_ne!(after.ino(), before.ino());
@@ -137,7 +145,7 @@ fn a_failure_at_any_step_leaves_one_whole_file_and_no_copy() {
             std::os::unix::fs::chown(&path, Some(1234), None).unwrap();
         }
         let mut reached = Vec::new();
-        let result = replace_watched(&target(&path), &master(), &mut |step| {
+        let result = replace_watched(&target(&path), &publication(), &mut |step| {
             reached.push(step);
             if step == failing {
                 Err(Errno::IO.into())
@@ -159,7 +167,7 @@ fn a_failure_at_any_step_leaves_one_whole_file_and_no_copy() {
 #[test]
 fn at_every_step_a_reader_sees_the_old_or_the_new_file() {
     let (_directory, path) = file_of_old_content();
-    replace_watched(&target(&path), &master(), &mut |step| {
+    replace_watched(&target(&path), &publication(), &mut |step| {
         let is_replaced = matches!(step, Step::SyncDirectory | Step::ReadBack);
         let expected = if is_replaced { NEW } else { OLD };
         assert_eq!(fs::read_to_string(&path).unwrap(), expected, "{step:?}");
@@ -181,7 +189,7 @@ fn a_write_by_somebody_else_is_noticed_and_kept() {
         for moment in [Step::Stage, Step::Sync, Step::Compare] {
             let (directory, path) = file_of_old_content();
             let mut writes = 0;
-            let replaced = replace_watched(&target(&path), &master(), &mut |step| {
+            let replaced = replace_watched(&target(&path), &publication(), &mut |step| {
                 if step == moment && writes == 0 {
                     writes += 1;
                     write(&path);
@@ -200,7 +208,7 @@ fn a_write_by_somebody_else_is_noticed_and_kept() {
 fn a_change_of_mode_meanwhile_is_kept() {
     let (_directory, path) = file_of_old_content();
     let mut changes = 0;
-    replace_watched(&target(&path), &master(), &mut |step| {
+    replace_watched(&target(&path), &publication(), &mut |step| {
         if step == Step::Compare && changes == 0 {
             changes += 1;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -215,7 +223,7 @@ fn a_change_of_mode_meanwhile_is_kept() {
 fn a_file_put_back_right_after_the_rename_is_edited_again() {
     let (_directory, path) = file_of_old_content();
     let mut writes = 0;
-    replace_watched(&target(&path), &master(), &mut |step| {
+    replace_watched(&target(&path), &publication(), &mut |step| {
         if step == Step::ReadBack && writes == 0 {
             writes += 1;
             fs::write(&path, OLD).unwrap();
@@ -230,7 +238,7 @@ fn a_file_put_back_right_after_the_rename_is_edited_again() {
 fn a_file_that_changes_all_the_time_is_given_up() {
     let (directory, path) = file_of_old_content();
     let mut writes = 0;
-    let result = replace_watched(&target(&path), &master(), &mut |step| {
+    let result = replace_watched(&target(&path), &publication(), &mut |step| {
         if step == Step::Compare {
             writes += 1;
             fs::write(&path, format!("{OLD}{writes}")).unwrap();
@@ -246,7 +254,7 @@ fn a_file_that_changes_all_the_time_is_given_up() {
 #[test]
 fn a_file_that_vanishes_meanwhile_is_not_made_again() {
     let (directory, path) = file_of_old_content();
-    let result = replace_watched(&target(&path), &master(), &mut |step| {
+    let result = replace_watched(&target(&path), &publication(), &mut |step| {
         if step == Step::Compare {
             fs::remove_file(&path).unwrap();
         }
@@ -309,7 +317,7 @@ fn what_is_no_regular_file_is_refused_and_kept() {
             "names no file: set FILE to the full path of one".to_owned(),
         ),
     ] {
-        let error = replace(&target(&beside(name)), &master())
+        let error = replace(&target(&beside(name)), &publication())
             .unwrap_err()
             .to_string();
         assert!(error.ends_with(&message), "{name}: {error}");
@@ -347,7 +355,7 @@ fn every_refusal_of_the_system_says_what_to_do() {
         (Step::Rename, Errno::XDEV, "spans two file systems"),
     ] {
         let (_directory, path) = file_of_old_content();
-        let result = replace_watched(&target(&path), &master(), &mut |reached| {
+        let result = replace_watched(&target(&path), &publication(), &mut |reached| {
             if reached == step {
                 Err(errno.into())
             } else {
@@ -371,7 +379,7 @@ fn an_owner_or_group_that_cannot_be_kept_is_a_refusal_with_advice() {
     ] {
         let (directory, path) = file_of_old_content();
         std::os::unix::fs::chown(&path, owner, group).unwrap();
-        let result = replace_watched(&target(&path), &master(), &mut |step| {
+        let result = replace_watched(&target(&path), &publication(), &mut |step| {
             if step == Step::KeepOwner {
                 Err(Errno::PERM.into())
             } else {
@@ -389,8 +397,12 @@ fn an_owner_or_group_that_cannot_be_kept_is_a_refusal_with_advice() {
 fn an_edit_that_is_refused_names_file_and_key_but_no_password() {
     let (directory, path) = file_of_old_content();
     let mut target = target(&path);
-    target.keys = vec!["CACHE_URL".to_owned()];
-    let error = text_of(&replace(&target, &master()).unwrap_err());
+    target.content = Content::Edit {
+        format: Format::Env,
+        keys: vec!["CACHE_URL".parse().unwrap()],
+        value: None,
+    };
+    let error = text_of(&replace(&target, &publication()).unwrap_err());
     assert!(
         error.contains("redis.env") && error.contains("CACHE_URL"),
         "{error}"
@@ -403,12 +415,14 @@ fn an_edit_that_is_refused_names_file_and_key_but_no_password() {
 fn only_our_own_stale_copies_of_this_file_are_removed() {
     let (directory, path) = file_of_old_content();
     let kept = [
-        ".other.env.promoterd-0123456789abcdef",
-        ".redis.env.promoterd-0123456789abcde",
-        ".redis.env.promoterd-0123456789abcdeg",
-        ".redis.env.promoterd-0123456789abcdef0",
-        "redis.env.promoterd-0123456789abcdef",
+        ".other.promoterd-0123456789abcdef.env",
+        ".redis.promoterd-0123456789abcde.env",
+        ".redis.promoterd-0123456789abcdeg.env",
+        ".redis.promoterd-0123456789abcdef0.env",
+        "redis.promoterd-0123456789abcdef.env",
         ".redis.env.swp",
+        ".redis.promoterd-0123456789abcdef.json",
+        ".redis.promoterd-0123456789abcdef",
     ];
     for name in kept {
         fs::write(directory.path().join(name), "").unwrap();
@@ -416,13 +430,13 @@ fn only_our_own_stale_copies_of_this_file_are_removed() {
     fs::create_dir(
         directory
             .path()
-            .join(".redis.env.promoterd-00000000deadbeef"),
+            .join(".redis.promoterd-00000000deadbeef.env"),
     )
     .unwrap();
     fs::write(
         directory
             .path()
-            .join(".redis.env.promoterd-0123456789abcdef"),
+            .join(".redis.promoterd-0123456789abcdef.env"),
         "",
     )
     .unwrap();
@@ -438,7 +452,7 @@ fn only_our_own_stale_copies_of_this_file_are_removed() {
 fn a_copy_left_by_a_crash_is_recognised_as_stale() {
     let (directory, path) = file_of_old_content();
     let mut names = Vec::new();
-    let _ = replace_watched(&target(&path), &master(), &mut |step| {
+    let _ = replace_watched(&target(&path), &publication(), &mut |step| {
         if step == Step::Rename {
             names = names_in(&directory);
         }

@@ -97,6 +97,7 @@ mod tests {
                 group: group.parse().unwrap(),
                 epoch: Epoch(epoch),
                 master: "m:1".parse().unwrap(),
+                replicas: Vec::new(),
             });
         }
         let mail = mailbox.take(&Patience::None);

@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::clients::Format;
+use crate::clients::{Content, Format};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -21,9 +21,11 @@ fn target(path: &Path, client: &str, group: &str) -> Target {
         client: client.parse().unwrap(),
         group: group.parse().unwrap(),
         path: path.to_owned(),
-        format: Format::Env,
-        keys: vec!["K".to_owned()],
-        value: None,
+        content: Content::Edit {
+            format: Format::Env,
+            keys: vec!["K".parse().unwrap()],
+            value: None,
+        },
     }
 }
 
@@ -58,6 +60,7 @@ impl Bench {
             group: "x".parse().unwrap(),
             epoch: Epoch(epoch),
             master: format!("m:{epoch}").parse().unwrap(),
+            replicas: Vec::new(),
         });
     }
 
@@ -225,6 +228,7 @@ fn stopping_gives_up_at_its_limit_while_something_hangs() {
         group: "x".parse().unwrap(),
         epoch: Epoch(1),
         master: "m:1".parse().unwrap(),
+        replicas: Vec::new(),
     });
     entry.recv_timeout(PATIENCE).unwrap();
     let limit = Duration::from_millis(1);
@@ -247,7 +251,7 @@ fn a_worker_that_is_dropped_ends_its_thread() {
 #[test]
 fn copies_left_by_a_crash_are_removed_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
-    let copy = directory.path().join(".api.env.promoterd-0123456789abcdef");
+    let copy = directory.path().join(".api.promoterd-0123456789abcdef.env");
     fs::write(&copy, "K=hal").unwrap();
     drop(start_in(directory, &["api"]).stop());
     assert!(!copy.exists());

@@ -1,6 +1,7 @@
 //! The types of values: each is read from the raw text, and says what it did not like.
 
 mod amount;
+mod edit;
 mod place;
 mod word;
 
@@ -10,11 +11,12 @@ use thiserror::Error;
 
 pub use amount::ElectionTimeout;
 pub(super) use amount::{Count, Size, Span};
+pub(super) use edit::{EditPaths, EnvKeys};
 pub(super) use place::{AbsolutePath, Address, Peer, SocketPath};
 pub use word::LogFormat;
-pub(super) use word::{EditKey, Level, LogFilter, Renamed, Switch, SystemGroup, Username};
+pub(super) use word::{Level, LogFilter, Renamed, Switch, SystemGroup, Username};
 
-use crate::clients::UnknownValueKind;
+use crate::clients::{InvalidKeyPath, UnknownValueKind};
 use crate::model::{InvalidEndpoint, InvalidName};
 
 /// Why a text is no value of its key.
@@ -69,6 +71,9 @@ pub enum InvalidValue {
     /// No kind of value.
     #[error("{0}")]
     ValueKind(#[from] UnknownValueKind),
+    /// No path to a value.
+    #[error("{0}")]
+    KeyPath(#[from] InvalidKeyPath),
     /// No voter.
     #[error("{0} is not NAME=HOST:PORT")]
     Peer(String),

@@ -155,23 +155,6 @@ impl FromStr for SystemGroup {
     }
 }
 
-/// The name of a variable in an env file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::settings) struct EditKey(pub(in crate::settings) String);
-
-impl FromStr for EditKey {
-    type Err = InvalidValue;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-        let digit_first = text.starts_with(|letter: char| letter.is_ascii_digit());
-        if text.is_empty() || text.len() > 256 || digit_first || !text.chars().all(word) {
-            return Err(InvalidValue::EditKey(quote(text)));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,21 +208,6 @@ mod tests {
                 .as_ref()
                 .map(|it| (it.command.as_str(), it.name.as_str()));
             assert_eq!(renamed, read, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_key_of_an_env_file_is_a_name_that_a_shell_accepts() {
-        for (text, is_right) in [
-            ("REDIS_URL", true),
-            ("_x1", true),
-            ("1X", false),
-            ("A-B", false),
-            ("A=B", false),
-            ("é", false),
-            ("", false),
-        ] {
-            assert_eq!(text.parse::<EditKey>().is_ok(), is_right, "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::{Ground, KEY, effective};
-use crate::clients::{Format, ValueKind};
+use crate::clients::{Content, Format, ValueKind};
 use crate::decision::{Fencing, GroupPolicy};
 use crate::redis::Credentials;
 
@@ -79,9 +79,11 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         client: "api".parse().unwrap(),
         group: "features".parse().unwrap(),
         path: PathBuf::from("/etc/api/redis.env"),
-        format: Format::Env,
-        keys: vec!["REDIS_URL".to_owned()],
-        value: None,
+        content: Content::Edit {
+            format: Format::Env,
+            keys: vec!["REDIS_URL".parse().unwrap()],
+            value: None,
+        },
     };
     assert_eq!(client, &target);
 
@@ -135,11 +137,12 @@ api = { file = "/etc/api/redis.env", group = "Features", edit = ["URL", "OLD_URL
     assert_eq!(sessions.policy.cooldown, Duration::from_secs(90));
     let client = &settings.clients[&"api".parse().unwrap()];
     assert_eq!(
-        (&*client.keys, client.value),
-        (
-            &["URL".to_owned(), "OLD_URL".to_owned()][..],
-            Some(ValueKind::Url)
-        )
+        client.content,
+        Content::Edit {
+            format: Format::Env,
+            keys: vec!["URL".parse().unwrap(), "OLD_URL".parse().unwrap()],
+            value: Some(ValueKind::Url),
+        }
     );
     assert_eq!(settings.log_format, Some(LogFormat::Json));
     let at = |line| Origin::File {
@@ -265,23 +268,70 @@ fn an_even_number_of_voters_is_accepted_with_a_warning() {
 }
 
 #[test]
-fn a_file_name_without_a_known_format_is_an_env_file_and_format_insists() {
-    for (file, format) in [
-        ("/etc/default/api", None),
-        ("/etc/api/.env", None),
-        ("/etc/api/redis.conf", None),
-        ("/etc/api/redis.json", Some("env")),
+fn the_file_name_tells_the_format_and_format_insists() {
+    for (file, insisted, format) in [
+        ("/etc/default/api", None, Format::Env),
+        ("/etc/api/.env", None, Format::Env),
+        ("/etc/api/redis.conf", None, Format::Env),
+        ("/etc/api/redis.json", Some("env"), Format::Env),
+        ("/etc/api/redis.JSON", None, Format::Json),
+        ("/etc/api/redis.toml", None, Format::Toml),
+        ("/etc/api/redis.yaml", Some("json"), Format::Json),
     ] {
         let mut ground = Ground::good();
         ground.set("CLIENTS__API__FILE", file);
-        format.map(|format| ground.set("CLIENTS__API__FORMAT", format).variables.len());
+        if let Some(insisted) = insisted {
+            ground.set("CLIENTS__API__FORMAT", insisted);
+        }
         let settings = ground.load().unwrap();
+        let content = Content::Edit {
+            format,
+            keys: vec!["REDIS_URL".parse().unwrap()],
+            value: None,
+        };
+        let client = settings.clients.values().next().unwrap();
+        assert_eq!(client.content, content, "{file}");
+    }
+}
+
+#[test]
+fn a_template_makes_a_file_of_any_name() {
+    for format in [None, Some("template")] {
+        let mut ground = Ground::good();
+        ground.unset("CLIENTS__API__EDIT");
+        ground.set("CLIENTS__API__FILE", "/etc/haproxy/haproxy.cfg");
+        ground.set("CLIENTS__API__TEMPLATE", "/etc/promoterd/haproxy.cfg.j2");
+        if let Some(format) = format {
+            ground.set("CLIENTS__API__FORMAT", format);
+        }
+        let settings = ground.load().unwrap();
+        let client = settings.clients.values().next().unwrap();
+        let source = PathBuf::from("/etc/promoterd/haproxy.cfg.j2");
+        assert_eq!(client.content, Content::Template { source });
         assert_eq!(
-            settings.clients.values().next().unwrap().format,
-            Format::Env,
-            "{file}"
+            effective(&settings, "CLIENTS__API__FORMAT").value,
+            "template"
         );
     }
+}
+
+#[test]
+fn a_path_may_hold_quoted_keys_in_either_source() {
+    let mut ground = Ground::good();
+    ground.unset("CLIENTS__API__EDIT");
+    ground.set("CLIENTS__API__FILE", "/etc/api/app.json");
+    ground.config("[clients.api]\nedit = ['redis.\"a,b\".url', 'servers.0']");
+    let settings = ground.load().unwrap();
+    let client = settings.clients.values().next().unwrap();
+    let content = Content::Edit {
+        format: Format::Json,
+        keys: vec![
+            "redis.\"a,b\".url".parse().unwrap(),
+            "servers.0".parse().unwrap(),
+        ],
+        value: None,
+    };
+    assert_eq!(client.content, content);
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn every_example_is_a_value_that_its_key_accepts() {
                     | Problem::LoopbackInstance { .. }
                     | Problem::GuardWithoutKey
                     | Problem::NoSuchGroup { .. }
+                    | Problem::NotWithTemplate
                     | Problem::NotAlone
             );
             assert!(is_told || is_outside, "{mistake}");

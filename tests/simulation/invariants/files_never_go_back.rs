@@ -14,6 +14,7 @@ pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
             group,
             epoch,
             master,
+            ..
         } = action
         else {
             continue;

@@ -6,7 +6,11 @@
 
 use std::ops::Range;
 
-use super::{EditError, Slot, ValueProblem};
+use super::{EditError, KeyPath, Letters, Slot, ValueProblem};
+
+mod verify;
+
+pub(super) use verify::check;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -15,19 +19,22 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// # Errors
 /// [`EditError`] when the text is none, or a wanted value is written in a way that readers take
 /// differently.
-pub(super) fn locate<'a>(text: &[u8], keys: &'a [String]) -> Result<Vec<Slot<'a>>, EditError> {
+pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a>>, EditError> {
     check_text(text)?;
     let mut scanner = Scanner::new(text);
     let mut slots = Vec::new();
     while let Some(assignment) = scanner.next_assignment() {
-        let Some(key) = keys.iter().find(|key| key.as_bytes() == assignment.key) else {
+        let Some(key) = keys
+            .iter()
+            .find(|key| key.text().as_bytes() == assignment.key)
+        else {
             continue;
         };
         let (range, references) =
             assignment
                 .sure_value(text)
                 .map_err(|problem| EditError::Value {
-                    key: key.clone(),
+                    key: key.to_string(),
                     line: assignment.line,
                     problem,
                 })?;
@@ -36,6 +43,7 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [String]) -> Result<Vec<Slot<'a>
             line: assignment.line,
             range,
             references,
+            letters: Letters::AsWritten,
         });
     }
     Ok(slots)
