@@ -225,7 +225,8 @@ table! {
     REPLICA_VETO_MAX = Group "REPLICA_VETO_MAX" "10s"
         "how long a replica whose link moves delays `silent`".value("10s").within("0s", "1h");
     USERNAME = Group "USERNAME" "promoterd" "for Redis".told("none");
-    PASSWORD_FILE = Group "PASSWORD_FILE" "/etc/promoterd/features.password" "for Redis".told("none");
+    PASSWORD_FILE = Group "PASSWORD_FILE" "/etc/promoterd/features.password" "for Redis"
+        .told("the credential F.password");
     COMMANDS = Group "COMMANDS" "REPLICAOF=x7f2,CONFIG=k0p9"
         "what renamed commands are called on its servers".list().told("none");
     FENCING = Group "FENCING" "off" "what stops an old master: `off` or `fast`".value("fast");
@@ -235,7 +236,7 @@ table! {
     MASTERUSER = Group "MASTERUSER" "replica" "what its replicas have as masteruser, without the guard"
         .told("none");
     MASTERAUTH_FILE = Group "MASTERAUTH_FILE" "/etc/promoterd/features.masterauth"
-        "holds what its replicas have as masterauth, without the guard".told("none");
+        "holds what its replicas have as masterauth, without the guard".told("the credential F.masterauth");
     GONE_LOSS_MAX = Group "GONE_LOSS_MAX" "1MiB"
         "a lost master is waited for where the best replica lacks more".value("1MiB");
     PARALLEL_SYNCS = Group "PARALLEL_SYNCS" "1" "replicas that are repointed at a time"

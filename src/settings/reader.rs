@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::keys::{Availability, Fallback, Key, Scope};
 use super::mistakes::{Mistake, Mistakes, Problem};
-use super::parse::{InvalidValue, quote};
+use super::parse::{AbsolutePath, InvalidValue, quote};
 use super::report::EffectiveSetting;
 use super::source::{
     Entry, Gathered, Origin, Sources, Tree, example_in_file, name_in_file, place_in_file,
@@ -33,6 +34,7 @@ pub(super) struct Reader {
     mistakes: Vec<(Option<Order>, Mistake)>,
     effective: Vec<(Order, EffectiveSetting)>,
     warnings: Vec<String>,
+    sources: Sources,
 }
 
 /// What is known once all keys are read.
@@ -69,6 +71,31 @@ impl Reader {
                 .collect(),
             effective: Vec::new(),
             warnings: Vec::new(),
+            sources: sources.clone(),
+        }
+    }
+
+    /// The file of a secret: the one that the key names, or the credential of that name that the
+    /// service manager passed.
+    pub(super) fn read_secret_path(
+        &mut self,
+        key: &'static Key,
+        label: &str,
+        credential: &str,
+    ) -> Reading<PathBuf> {
+        match self.read(key, label) {
+            Reading::Given(AbsolutePath(path)) => Reading::Given(path),
+            Reading::Mistaken => Reading::Mistaken,
+            Reading::Absent => match self.sources.credential(credential) {
+                Some(path) => {
+                    self.note(key, label, path.display().to_string(), Origin::Credential);
+                    Reading::Given(path)
+                }
+                None => {
+                    self.settle(key, label, "none");
+                    Reading::Absent
+                }
+            },
         }
     }
 
