@@ -6,9 +6,7 @@ use std::time::Duration;
 use super::keys::{self, Key, Scope};
 use super::mistakes::Problem;
 use super::node::read_secret;
-use super::parse::{
-    Address, Count, Level, List, Renamed, Size, Span, Switch, Username,
-};
+use super::parse::{Address, Count, Level, List, Renamed, Size, Span, Switch, Username};
 use super::reader::{Reader, Reading, example};
 use super::source::Origin;
 use crate::decision::GroupPolicy;

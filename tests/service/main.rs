@@ -74,7 +74,8 @@ fn as_a_service_it_heals_and_comes_back_from_whatever_ends_it() {
     lab.await_output(verdict, "all well");
 
     // The log is the journal, with fields to look for.
-    let fields = "journalctl -q -o cat PROMOTERD_GROUP=features PROMOTERD_MASTER=127.0.0.1:7001 | head -1";
+    let fields =
+        "journalctl -q -o cat PROMOTERD_GROUP=features PROMOTERD_MASTER=127.0.0.1:7001 | head -1";
     lab.await_output(
         fields,
         "group registered group=features master=127.0.0.1:7001",
@@ -86,7 +87,9 @@ fn as_a_service_it_heals_and_comes_back_from_whatever_ends_it() {
         "echo PROMOTERD_GROUPS__FEATURES__DOWN_AFTER=soon >> {file}"
     ));
     lab.shell("! systemctl reload promoterd");
-    lab.shell(&format!("sed -i s/DOWN_AFTER=soon/DOWN_AFTER=900ms/ {file}"));
+    lab.shell(&format!(
+        "sed -i s/DOWN_AFTER=soon/DOWN_AFTER=900ms/ {file}"
+    ));
     lab.shell("systemctl reload promoterd");
     lab.await_output(
         "journalctl -q -o cat -u promoterd -g 'settings reloaded' | grep -o 'FEATURES__DOWN_AFTER'",
