@@ -85,10 +85,9 @@ impl Effects {
         // Whoever asked may have lost patience.
         match question {
             Question::Alive(answer) => drop(answer.send(())),
-            Question::Operate(_, answer) => {
-                // It goes by the node; whoever asks here hears that it did not.
-                drop(answer);
-            }
+            // These go by the node; whoever asks here hears that they did not.
+            Question::Operate(_, answer) => drop(answer),
+            Question::Reload(answer) => drop(answer),
             Question::Operation(operation, answer) => {
                 drop(answer.send(operations::overview(node, operation, Instant::now())));
             }

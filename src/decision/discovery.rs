@@ -56,8 +56,8 @@ pub enum WaitingFor {
     /// A majority of the voters with the same settings of the group.
     #[error(
         "a majority of voters with equal settings of it ({equal} of the {needed} that are needed){}: make \
-         the PROMOTERD_GROUPS__F__ lines equal on all hosts (`promoterd check` shows them), then restart \
-         promoterd where they changed", list_voters(.differing, .unheard)
+         the PROMOTERD_GROUPS__F__ lines equal on all hosts (`promoterd check` shows them), then reload or \
+         restart promoterd where they changed", list_voters(.differing, .unheard)
     )]
     EqualSettings {
         /// How many have those of this node, itself included.

@@ -79,6 +79,22 @@ impl Equality {
         }
     }
 
+    /// The settings of this node changed: what the others said is to be compared anew, when they say
+    /// it again.
+    pub(super) fn adjust(&mut self, policy: &GroupPolicy) {
+        let canonical = Canonical::of(policy);
+        let own = canonical.digest();
+        if self.own == own {
+            return;
+        }
+        self.own = own;
+        self.marks = canonical.marks().collect();
+        for other in self.others.values_mut() {
+            other.heard_at = None;
+            other.differs = None;
+        }
+    }
+
     /// Names the other voters.
     pub(super) fn among<'a>(&mut self, peers: impl IntoIterator<Item = &'a NodeId>) {
         let unheard = |peer: &NodeId| (peer.clone(), Other::default());

@@ -160,3 +160,19 @@ fn a_peer_may_say_what_it_likes_of_keys() {
     };
     assert_eq!(keys.len(), 17, "our own keys, and no more");
 }
+
+#[test]
+fn settings_that_were_read_again_are_compared_anew() {
+    let now = Instant::now();
+    let mut equality = heard(&[("b", "other")], now);
+    let claim = claim_of(&other_policy());
+    equality.adjust(&policy());
+    assert_eq!(equality.differences(now).len(), 1, "nothing changed");
+    equality.adjust(&other_policy());
+    assert_eq!(equality.claim(&group_name()).digest, claim.digest);
+    assert_eq!(equality.differences(now), []);
+    assert!(equality.awaited(now).is_some(), "b may have changed too");
+    let news = equality.hear(&node("b"), Some(&claim), now);
+    assert_eq!(news, Some(EqualityNews::Equal));
+    assert_eq!(equality.awaited(now), None);
+}

@@ -203,6 +203,15 @@ impl Supervisor {
                 }
             }
             Event::Requested(request) => self.desk.take_in(request, now, &mut actions),
+            Event::Adjusted(policies) => {
+                for (name, policy) in policies {
+                    if let Some(group) = self.groups.get_mut(&name) {
+                        group.adjust(policy);
+                    }
+                }
+                // What the others compare theirs with.
+                tell = true;
+            }
             Event::Forwarded(request) => {
                 if self.leading {
                     let wall = self.wall.read(now);

@@ -105,6 +105,12 @@ pub enum Problem {
         /// What the parser expected. It never holds text of the file.
         reason: String,
     },
+    /// A file of variables that is none.
+    #[error("this is no file of variables: {reason}")]
+    NotVariables {
+        /// What is wrong. It never holds text of the file.
+        reason: String,
+    },
     /// A secret file that holds no usable secret. Its content is not repeated.
     #[error("{path} holds no usable secret: {reason}")]
     BadSecret {

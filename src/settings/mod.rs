@@ -8,6 +8,7 @@
 //! file ────────┘             (keys, parse)                  └──> Mistakes
 //! ```
 
+mod changes;
 mod client;
 mod file;
 mod group;
@@ -21,10 +22,12 @@ mod report;
 mod source;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use changes::Changes;
 pub use group::GroupSettings;
 pub use keys::{Availability, Fallback, KEYS, Key, Scope};
 pub use mistakes::{Mistake, Mistakes, Problem};

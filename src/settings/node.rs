@@ -51,7 +51,7 @@ impl NodeSettings {
             (Reading::Absent | Reading::Mistaken, _) => None,
         };
         let membership = Membership::read(reader, node.as_ref(), alone, peers);
-        let peer_key = read_peer_key(reader, sources);
+        let peer_key = read_peer_key(reader);
         if let (Some(membership), Some(None)) = (&membership, &peer_key) {
             membership.demand_key(reader);
         }
@@ -247,21 +247,12 @@ fn read_peers(reader: &mut Reader) -> Reading<BTreeMap<NodeId, Endpoint>> {
     )
 }
 
-fn read_peer_key(reader: &mut Reader, sources: &Sources) -> Option<Option<ClusterKey>> {
+fn read_peer_key(reader: &mut Reader) -> Option<Option<ClusterKey>> {
     let key = &keys::PEER_KEY_FILE;
-    let path = match reader.read(key, "") {
-        Reading::Given(AbsolutePath(path)) => path,
+    let path = match reader.read_secret_path(key, "", "peer-key") {
+        Reading::Given(path) => path,
         Reading::Mistaken => return None,
-        Reading::Absent => match sources.credential("peer-key") {
-            Some(path) => {
-                reader.note(key, "", path.display().to_string(), Origin::Credential);
-                path
-            }
-            None => {
-                reader.settle(key, "", "none");
-                return Some(None);
-            }
-        },
+        Reading::Absent => return Some(None),
     };
     let text = read_secret(reader, key, "", &path)?;
     match ClusterKey::parse(&text) {

@@ -147,7 +147,7 @@ fn waiting(group: &GroupOverview, source: &StatusSource) -> Option<String> {
     let (node, difference) = group.differing.iter().find(|(node, _)| node == leader)?;
     Some(format!(
         "{node}, which leads, to have the settings of the others ({difference}): make the \
-         PROMOTERD_GROUPS__F__ lines equal on all hosts, then restart promoterd there"
+         PROMOTERD_GROUPS__F__ lines equal on all hosts, then reload or restart promoterd there"
     ))
 }
 
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(
             value(&source)["groups"][0]["waiting"],
             "a, which leads, to have the settings of the others (differs in QUORUM): make the \
-             PROMOTERD_GROUPS__F__ lines equal on all hosts, then restart promoterd there"
+             PROMOTERD_GROUPS__F__ lines equal on all hosts, then reload or restart promoterd there"
         );
     }
 

@@ -22,6 +22,7 @@ mod routes;
 mod schema;
 mod schema_history;
 mod schema_pause;
+mod schema_reload;
 mod server;
 mod socket;
 mod source;
@@ -47,6 +48,7 @@ pub use schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport,
 pub use schema_pause::{
     AdoptionReport, BystanderReport, OperatedGroup, OperationReport, PauseReport,
 };
+pub use schema_reload::ReloadReport;
 pub use server::StatusServer;
 pub use socket::StatusError;
 pub use source::{

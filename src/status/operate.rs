@@ -114,6 +114,17 @@ pub async fn adopt_group(
     operate(desk, admitted, order.operation, scope, wish).await
 }
 
+/// `POST /v1/reload`
+pub async fn reload(
+    State(desk): State<Desk>,
+    caller: Extension<Option<Caller>>,
+    gate: Extension<Gatekeeper>,
+) -> Result<Response, Refusal> {
+    admit((caller, gate)).await?;
+    let report = desk.ask(Question::Reload).await?;
+    write(StatusCode::OK, &report)
+}
+
 /// `GET /v1/operations/ID`
 pub async fn operation(
     State(desk): State<Desk>,
@@ -224,7 +235,7 @@ async fn read<T: DeserializeOwned + Default>(body: Body) -> Result<T, Refusal> {
     })
 }
 
-fn write(status: StatusCode, report: &OperationReport) -> Result<Response, Refusal> {
+fn write(status: StatusCode, report: &impl Serialize) -> Result<Response, Refusal> {
     let body = serde_json::to_vec(report).map_err(|_| Refusal::Unwritable)?;
     let kind = [(header::CONTENT_TYPE, "application/json")];
     Ok((status, kind, body).into_response())

@@ -98,6 +98,7 @@ pub fn router(desk: Desk) -> Router {
         .route("/v1/operations/{id}", get(operate::operation))
         .route("/v1/pause", post(operate::pause_all))
         .route("/v1/resume", post(operate::resume_all))
+        .route("/v1/reload", post(operate::reload))
         .route("/v1/groups/{name}/pause", post(operate::pause_group))
         .route("/v1/groups/{name}/resume", post(operate::resume_group))
         .route("/v1/groups/{name}/adopt", post(operate::adopt_group))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::schema_reload::ReloadReport;
 use crate::decision::{GroupOverview, Impossible, OperationId, Pause, Scope, Wish};
 use crate::model::{
     ClientName, ClusterId, Endpoint, Epoch, GroupName, Incarnation, NodeId, NodeRole, Term,
@@ -27,6 +28,8 @@ pub enum Question {
     ),
     /// How far an operation is.
     Operation(OperationId, oneshot::Sender<OperationOverview>),
+    /// To read the settings again; answered when they are taken on, or not.
+    Reload(oneshot::Sender<ReloadReport>),
 }
 
 /// What somebody wants who may.

@@ -111,6 +111,10 @@ impl Daemon {
         assert_eq!(status.code(), Some(0), "{}", self.name);
     }
 
+    pub fn signal(&self, signal: Signal) {
+        self.process.as_ref().unwrap().signal(signal);
+    }
+
     pub fn is_running(&self) -> bool {
         self.process.is_some()
     }

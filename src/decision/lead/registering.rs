@@ -8,10 +8,17 @@ use crate::decision::entry::Entry;
 use crate::decision::event::Action;
 use crate::decision::group::Group;
 use crate::decision::happening::Happening;
+use crate::decision::policy::GroupPolicy;
 use crate::decision::request::Request;
 use crate::model::{Endpoint, UnixTime};
 
 impl Group {
+    /// Takes on what an operator changed in the settings.
+    pub(in crate::decision) fn adjust(&mut self, policy: GroupPolicy) {
+        self.equality.adjust(&policy);
+        self.policy = policy;
+    }
+
     pub(super) fn register(&mut self, now: Instant, actions: &mut Vec<Action>) {
         if self.bookkeeping.register {
             return;

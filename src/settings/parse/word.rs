@@ -70,6 +70,8 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+    /// Entries of the journal of systemd, with fields.
+    Journald,
 }
 
 impl FromStr for LogFormat {
@@ -79,9 +81,10 @@ impl FromStr for LogFormat {
         match text.trim() {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
+            "journald" => Ok(Self::Journald),
             _ => Err(InvalidValue::Word {
                 given: quote(text),
-                known: "text and json (journald comes with a later version)",
+                known: "text, json and journald",
             }),
         }
     }
