@@ -17,6 +17,7 @@ mod cut;
 mod daemon;
 mod demo;
 mod discovery;
+mod disk;
 mod fence;
 mod guard;
 mod hang;

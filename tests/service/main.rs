@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod lab;
+mod readme;
 
 use std::path::Path;
 

@@ -369,13 +369,13 @@ impl Happening {
                 lifts,
                 why,
             } => {
-                let what = if *lifts {
-                    "lift the fence of it"
+                if *lifts {
+                    error!(%group, %instance, why, "its fence cannot be lifted, will try again: allow \
+                        +config|get and +config|set to our user");
                 } else {
-                    "fence it"
-                };
-                error!(%group, %instance, why, "cannot {what}, will try again: allow +config|get and \
-                    +config|set to our user");
+                    error!(%group, %instance, why, "it cannot be fenced, will try again: allow +config|get and \
+                        +config|set to our user");
+                }
             }
             Self::FenceUnowned {
                 group,
