@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 
 use super::alarm::Alarm;
 use super::node::NodeEvent;
-use crate::clients::FileOutcome;
+use crate::clients::Outcome;
 use crate::consensus::LogError;
 use crate::decision::Event;
 use crate::model::{Life, NodeId};
@@ -22,7 +22,7 @@ pub(super) struct Inbox {
     pub(super) links: Receiver<LinkEvent>,
     pub(super) instances: UnboundedReceiver<InstanceEvent>,
     pub(super) written: UnboundedReceiver<Result<(), LogError>>,
-    pub(super) files: UnboundedReceiver<FileOutcome>,
+    pub(super) files: UnboundedReceiver<Outcome>,
     pub(super) questions: Receiver<Question>,
     pub(super) signals: Signals,
 }
@@ -37,8 +37,8 @@ pub(super) enum News {
     Node(NodeEvent),
     /// A peer sent bytes.
     Message(NodeId, Life, Vec<u8>),
-    /// A client's file was rewritten, or not.
-    File(FileOutcome),
+    /// A client's file was rewritten, or not; its reader was made to read it again, or not.
+    File(Outcome),
     /// The log cannot be written.
     LogFailed(LogError),
     /// A thread of the daemon ended, although it never should.

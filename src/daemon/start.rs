@@ -6,6 +6,7 @@ use std::time::Instant;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tracing::info;
 
@@ -67,7 +68,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         voters: settings.voters.keys().cloned().collect(),
     };
     let (file, recovered) = LogFile::open(&settings.state_dir, &identity, Incarnation(random()?))?;
-    let journal = Journal::open(&settings.state_dir)?;
+    let journal = Journal::open_or_begin(&settings.state_dir)?;
     let policies = settings
         .groups
         .iter()
@@ -127,6 +128,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
     let worker = Worker::start(
         targets,
         journal,
+        Handle::current(),
         // The loop is gone only while the daemon stops.
         Box::new(move |outcome| drop(outcomes.send(outcome))),
     )?;

@@ -40,7 +40,7 @@ pub use operate::{PauseOrder, ResumeOrder};
 pub use render::{describe_pause, render};
 pub use schema::{
     DownReport, FileReport, GroupAnswer, GroupReport, InstanceReport, PassedOver, Readiness,
-    SCHEMA, StatusReport, VoterReport,
+    ReloadReport, SCHEMA, StatusReport, VoterReport,
 };
 pub use schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
 pub use schema_pause::{OperatedGroup, OperationReport, PauseReport};
@@ -48,5 +48,5 @@ pub use server::StatusServer;
 pub use socket::StatusError;
 pub use source::{
     EngineOverview, EngineRole, FileOverview, OperationOverview, OperationState, Order, Question,
-    StatusSource, VoterOverview,
+    ReloadOverview, ReloadStanding, StatusSource, VoterOverview,
 };

@@ -207,6 +207,26 @@ pub enum Happening {
         epoch: Epoch,
         error: String,
     },
+    /// Somebody else had changed it, and it names the master again.
+    FileCorrected {
+        client: ClientName,
+        group: GroupName,
+        epoch: Epoch,
+    },
+    /// A client was made to read its file again.
+    ClientReloaded {
+        client: ClientName,
+        group: GroupName,
+        epoch: Epoch,
+        took_us: u64,
+    },
+    /// It could not be made to.
+    ReloadFailed {
+        client: ClientName,
+        group: GroupName,
+        epoch: Epoch,
+        error: String,
+    },
     /// This node did not run for a while, and takes nothing it missed for evidence.
     Slept { for_ms: u64 },
 }
@@ -423,6 +443,30 @@ impl Happening {
                 error,
             } => {
                 error!(%client, %group, %epoch, "client file not rewritten: {error}");
+            }
+            Self::FileCorrected {
+                client,
+                group,
+                epoch,
+            } => {
+                warn!(%client, %group, %epoch, "client file was changed by somebody else, and names the master again: \
+                    find out who wrote another address into it");
+            }
+            Self::ClientReloaded {
+                client,
+                group,
+                epoch,
+                took_us,
+            } => {
+                info!(%client, %group, %epoch, took_us, "client reloaded");
+            }
+            Self::ReloadFailed {
+                client,
+                group,
+                epoch,
+                error,
+            } => {
+                error!(%client, %group, %epoch, "client not reloaded: {error}; `promoterd status` shows its output");
             }
             Self::Slept { for_ms } => {
                 debug!(for_ms, "did not run for a while, evidence starts anew")
