@@ -18,6 +18,7 @@ mod daemon;
 mod demo;
 mod discovery;
 mod fence;
+mod files;
 mod guard;
 mod hang;
 mod hosts;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 mod output;
@@ -141,9 +142,11 @@ impl fmt::Display for CommandLine {
 }
 
 fn advice(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::NotFound => "name a program that exists, with the interpreter that it wants",
-        io::ErrorKind::PermissionDenied => "let the service user execute it",
-        _ => "see whether it is a program, and whether the host has processes and memory left",
+    match Errno::from_io_error(source) {
+        Some(Errno::NOENT) => "name a program that exists, with the interpreter that it wants",
+        Some(Errno::ACCESS | Errno::PERM) => "let the service user execute it",
+        Some(_) | None => {
+            "see whether it is a program, and whether the host has processes and memory left"
+        }
     }
 }
