@@ -6,6 +6,8 @@
 mod checkout;
 #[path = "tidy/form.rs"]
 mod form;
+#[path = "tidy/messages.rs"]
+mod messages;
 #[path = "tidy/modules.rs"]
 mod modules;
 #[path = "tidy/text.rs"]
@@ -42,6 +44,13 @@ fn no_source_file_is_too_long() {
 #[test]
 fn no_line_is_too_long_or_ends_in_blanks_or_holds_a_tab() {
     assert_each_source(form::bad_lines);
+}
+
+#[test]
+fn the_readme_tells_what_to_do_about_each_warning() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(path).expect("README.md can be read");
+    assert_each_source(|file| messages::undocumented(file, &readme));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod keygen;
 mod operate;
+mod reload;
 mod run;
 mod status;
 
@@ -45,6 +46,16 @@ pub enum Command {
     ///
     /// Exit codes as of `pause`.
     Resume(operate::Resume),
+    /// Register a group that waits, with this instance as its master.
+    ///
+    /// For instances that do not agree on who is the master, or do not all answer, and for settings that are
+    /// not equal. The instance has to answer and to be a master. Exit codes as of `pause`.
+    Adopt(operate::Adopt),
+    /// Have the daemon of this host read its settings again.
+    ///
+    /// Takes on what a running daemon can, and names what needs a restart. Exit codes: 0 done; 1 refused;
+    /// 2 the daemon cannot be reached; 78 the settings have mistakes, each is named, and nothing changed.
+    Reload(reload::Arguments),
     /// Print a new cluster key, to be put in the file that PROMOTERD_PEER_KEY_FILE names on every node.
     Keygen,
     /// Start a master, two replicas, three daemons and a client here, kill the master, and show what happens.
@@ -62,6 +73,8 @@ impl Command {
             Self::Status(arguments) => status::run(&arguments),
             Self::Pause(arguments) => operate::pause(&arguments),
             Self::Resume(arguments) => operate::resume(&arguments),
+            Self::Adopt(arguments) => operate::adopt(&arguments),
+            Self::Reload(arguments) => reload::run(&arguments),
             Self::Keygen => keygen::run(),
             Self::Demo(arguments) => demo::run(&arguments),
         };

@@ -1,5 +1,5 @@
-//! `promoterd pause` and `promoterd resume`: ask the daemon of this host, and follow the operation to
-//! its end by its number.
+//! `promoterd pause`, `promoterd resume` and `promoterd adopt`: ask the daemon of this host, and follow
+//! the operation to its end by its number.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,10 +10,11 @@ use tokio::runtime;
 
 use super::{complain, say, warn};
 use crate::decision::{OperationId, Reason};
-use crate::model::GroupName;
+use crate::model::{Endpoint, GroupName};
 use crate::status::client::{self, ClientError};
 use crate::status::{
-    OperationReport, OperationState, PauseOrder, ResumeOrder, StatusReport, describe_pause,
+    AdoptOrder, AdoptionReport, BystanderReport, OperationReport, OperationState, PauseOrder,
+    ResumeOrder, StatusReport, describe_pause,
 };
 
 /// It is committed.
@@ -37,6 +38,13 @@ pub struct Target {
     /// All groups that are registered.
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// How the daemon is asked.
+#[derive(Debug, Args)]
+pub struct Asking {
     /// Print the outcome as JSON.
     #[arg(long)]
     json: bool,
@@ -72,32 +80,63 @@ pub struct Resume {
     target: Target,
 }
 
+/// What to adopt.
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// The group.
+    group: GroupName,
+    /// The instance that is to be its master.
+    #[arg(value_name = "HOST:PORT")]
+    master: Endpoint,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+pub(super) fn adopt(arguments: &Adopt) -> u8 {
+    let path = format!("/v1/groups/{}/adopt", arguments.group);
+    operate(&arguments.asking, &path, |operation| AdoptOrder {
+        operation: Some(operation),
+        master: Some(arguments.master.clone()),
+    })
+}
+
 pub(super) fn pause(arguments: &Pause) -> u8 {
     let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    operate(&arguments.target, "pause", |operation| PauseOrder {
-        operation: Some(operation),
-        for_ms: arguments.lasts.map(milliseconds),
-        reason: arguments.reason.clone(),
+    let Target { asking, .. } = &arguments.target;
+    operate(asking, &arguments.target.path("pause"), |operation| {
+        PauseOrder {
+            operation: Some(operation),
+            for_ms: arguments.lasts.map(milliseconds),
+            reason: arguments.reason.clone(),
+        }
     })
 }
 
 pub(super) fn resume(arguments: &Resume) -> u8 {
-    operate(&arguments.target, "resume", |operation| ResumeOrder {
-        operation: Some(operation),
+    let Target { asking, .. } = &arguments.target;
+    operate(asking, &arguments.target.path("resume"), |operation| {
+        ResumeOrder {
+            operation: Some(operation),
+        }
     })
 }
 
-fn operate<T: Serialize>(target: &Target, verb: &str, order: impl Fn(OperationId) -> T) -> u8 {
+impl Target {
+    fn path(&self, verb: &str) -> String {
+        match &self.group {
+            Some(group) => format!("/v1/groups/{group}/{verb}"),
+            None => format!("/v1/{verb}"),
+        }
+    }
+}
+
+fn operate<T: Serialize>(asking: &Asking, path: &str, order: impl Fn(OperationId) -> T) -> u8 {
     let operation = match getrandom::u64() {
         Ok(number) => OperationId(number),
         Err(error) => {
             complain(&error);
             return REFUSED;
         }
-    };
-    let path = match &target.group {
-        Some(group) => format!("/v1/groups/{group}/{verb}"),
-        None => format!("/v1/{verb}"),
     };
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -106,18 +145,18 @@ fn operate<T: Serialize>(target: &Target, verb: &str, order: impl Fn(OperationId
             return REFUSED;
         }
     };
-    let followed = runtime.block_on(follow(target, &path, &order(operation)));
+    let followed = runtime.block_on(follow(asking, path, &order(operation)));
     match followed {
         Ok(Some(report)) => {
-            tell(&report, target.json);
+            tell(&report, asking.json);
             COMMITTED
         }
         Ok(None) => {
-            let why = runtime.block_on(why_not(target));
+            let why = runtime.block_on(why_not(asking));
             warn(&format!(
                 "not known yet: operation {operation} was not committed within {} s ({why}). It may \
                  still take effect: see `promoterd status`, or give the command again",
-                target.timeout.as_secs_f32()
+                asking.timeout.as_secs_f32()
             ));
             NOT_KNOWN
         }
@@ -140,14 +179,14 @@ fn operate<T: Serialize>(target: &Target, verb: &str, order: impl Fn(OperationId
 /// It is the same operation however often it is asked for, so a daemon that broke off or restarted
 /// is simply asked again.
 async fn follow(
-    target: &Target,
+    asking: &Asking,
     path: &str,
     order: &impl Serialize,
 ) -> Result<Option<OperationReport>, ClientError> {
-    let gives_up_at = Instant::now() + target.timeout;
+    let gives_up_at = Instant::now() + asking.timeout;
     let mut was_sent = false;
     loop {
-        match client::post::<OperationReport>(&target.socket, path, order).await {
+        match client::post::<OperationReport>(&asking.socket, path, order).await {
             Ok(report) if report.state == OperationState::Done => return Ok(Some(report)),
             Ok(_) => was_sent = true,
             Err(error @ (ClientError::Unreachable { .. } | ClientError::Denied { .. })) => {
@@ -170,8 +209,8 @@ async fn follow(
     }
 }
 
-async fn why_not(target: &Target) -> String {
-    match client::get::<StatusReport>(&target.socket, "/v1/status").await {
+async fn why_not(asking: &Asking) -> String {
+    match client::get::<StatusReport>(&asking.socket, "/v1/status").await {
         Ok(status) => match status.leader {
             Some(leader) => format!("{leader} leads"),
             None => "no leader: a majority of the voters must be able to talk".to_owned(),
@@ -186,10 +225,17 @@ fn tell(report: &OperationReport, json: bool) {
         return say(&format!("{text}\n"));
     }
     for group in &report.groups {
-        let state = match &group.paused {
-            Some(pause) => describe_pause(pause),
-            None => "looked after".to_owned(),
+        let state = match (&group.paused, &group.adopted) {
+            (Some(pause), _) => describe_pause(pause),
+            (None, None) => "looked after".to_owned(),
+            (None, Some(AdoptionReport { master, .. })) => {
+                format!("registered, with {master} as its master")
+            }
         };
         say(&format!("{}: {state}\n", group.group));
+        let others = group.adopted.iter().flat_map(|adopted| &adopted.others);
+        for BystanderReport { endpoint, outlook } in others {
+            say(&format!("  {endpoint} {outlook}\n"));
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! `promoterd run`: the daemon.
 
-use std::io::{self, IsTerminal};
 use std::panic;
+use std::sync::Arc;
 
 use tokio::runtime;
-use tracing_subscriber::EnvFilter;
 
 use super::{EXIT_FAILURE, EXIT_SETTINGS, complain, load_settings};
-use crate::daemon::{Daemon, DaemonError, Ended};
-use crate::settings::{LogFormat, Settings};
+use crate::daemon::{Daemon, DaemonError, Ended, Log, Surroundings};
+use crate::settings::Settings;
 
 pub(super) fn run() -> u8 {
     let settings = match load_settings() {
@@ -18,11 +17,14 @@ pub(super) fn run() -> u8 {
             return EXIT_SETTINGS;
         }
     };
-    start_log(&settings);
+    let surroundings = Arc::new(Surroundings {
+        log: Log::start(&settings),
+        read_settings: load_settings,
+    });
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    match run_daemon(settings) {
+    match run_daemon(settings, &surroundings) {
         Ok(()) => 0,
         Err(error) => {
             complain(&error);
@@ -31,7 +33,7 @@ pub(super) fn run() -> u8 {
     }
 }
 
-fn run_daemon(settings: Settings) -> Result<(), DaemonError> {
+fn run_daemon(settings: Settings, surroundings: &Arc<Surroundings>) -> Result<(), DaemonError> {
     // One thread: what happens in the daemon is the loop, and a wake-up costs least on its own core.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -39,7 +41,7 @@ fn run_daemon(settings: Settings) -> Result<(), DaemonError> {
         .map_err(|error| DaemonError::Start(error.into()))?;
     runtime.block_on(async {
         loop {
-            let daemon = Daemon::start(settings.clone()).await?;
+            let daemon = Daemon::start(settings.clone(), Arc::clone(surroundings)).await?;
             // A task, for it wakes up often: each time, the future of `block_on` itself would cost a write
             // to an eventfd and two more calls of `epoll_wait`.
             match tokio::spawn(daemon.run()).await {
@@ -50,18 +52,4 @@ fn run_daemon(settings: Settings) -> Result<(), DaemonError> {
             }
         }
     })
-}
-
-fn start_log(settings: &Settings) {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&settings.log))
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
-        // It would be told on the very output that failed, by a macro that panics there.
-        .log_internal_errors(false)
-        .with_writer(io::stderr);
-    match settings.log_format {
-        Some(LogFormat::Json) => builder.json().flatten_event(true).init(),
-        Some(LogFormat::Text) | None => builder.init(),
-    }
 }

@@ -73,7 +73,9 @@ impl Effects {
                 NodeAction::Announce(happening) => self.stream.announce(&happening),
                 NodeAction::Belong(cluster) => self.links.belong(cluster),
                 NodeAction::Leave(why) => self.left = Some(why),
-                NodeAction::Answer(operation) => self.operations.answer(node, operation),
+                NodeAction::Answer(operation) => {
+                    self.operations.answer(node, operation, Instant::now())
+                }
             }
         }
     }
@@ -83,12 +85,11 @@ impl Effects {
         // Whoever asked may have lost patience.
         match question {
             Question::Alive(answer) => drop(answer.send(())),
-            Question::Operate(_, answer) => {
-                // It goes by the node; whoever asks here hears that it did not.
-                drop(answer);
-            }
+            // These go by the node; whoever asks here hears that they did not.
+            Question::Operate(_, answer) => drop(answer),
+            Question::Reload(answer) => drop(answer),
             Question::Operation(operation, answer) => {
-                drop(answer.send(operations::overview(node, operation)));
+                drop(answer.send(operations::overview(node, operation, Instant::now())));
             }
             Question::Overview(answer) => {
                 drop(answer.send(overview::source(self, node, Instant::now())));

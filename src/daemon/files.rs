@@ -7,7 +7,7 @@ use super::stream::Stream;
 use crate::clients::{FileOutcome, Outcome, ReloadOutcome, ReloadState, Replaced, Target, Trouble};
 use crate::decision::{Event, Happening};
 use crate::model::{ClientName, Epoch, GroupName};
-use crate::status::{FileOverview, ReloadOverview, ReloadStanding};
+use crate::status::{ClientReloadOverview, FileOverview, ReloadStanding};
 
 /// How each file stands.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ struct File {
     epoch: Option<Epoch>,
     /// The last failure, and the epoch that it was about.
     trouble: Option<(Epoch, Trouble)>,
-    reload: Option<ReloadOverview>,
+    reload: Option<ClientReloadOverview>,
 }
 
 impl Files {
@@ -101,7 +101,7 @@ impl Files {
         let before = file.reload.take();
         let (error, output) = before.map_or_else(Default::default, |it| (it.error, it.output));
         let reload = match state {
-            ReloadState::Running => ReloadOverview {
+            ReloadState::Running => ClientReloadOverview {
                 epoch,
                 standing: ReloadStanding::Running,
                 error,
@@ -115,7 +115,7 @@ impl Files {
                     epoch,
                     took_us,
                 });
-                ReloadOverview {
+                ClientReloadOverview {
                     epoch,
                     standing: ReloadStanding::Done,
                     error: None,
@@ -129,7 +129,7 @@ impl Files {
                     epoch,
                     error: error.clone(),
                 });
-                ReloadOverview {
+                ClientReloadOverview {
                     epoch,
                     standing: ReloadStanding::Failed,
                     error: Some(error),

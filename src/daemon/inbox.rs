@@ -3,11 +3,13 @@
 use std::time::Instant;
 
 use futures_util::StreamExt;
+use signal_hook::consts::SIGHUP;
 use signal_hook_tokio::Signals;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 
 use super::alarm::Alarm;
 use super::node::NodeEvent;
+use super::reload::Reread;
 use crate::clients::Outcome;
 use crate::consensus::LogError;
 use crate::decision::Event;
@@ -25,6 +27,7 @@ pub(super) struct Inbox {
     pub(super) files: UnboundedReceiver<Outcome>,
     pub(super) questions: Receiver<Question>,
     pub(super) signals: Signals,
+    pub(super) rereads: UnboundedReceiver<Reread>,
 }
 
 /// Something that happened.
@@ -45,6 +48,10 @@ pub(super) enum News {
     Died(&'static str),
     /// Somebody asks for the status.
     Question(Question),
+    /// A signal asks to read the settings again.
+    Reload,
+    /// That is done.
+    Reread(Reread),
     /// A signal asks to stop.
     Stop(&'static str),
 }
@@ -55,7 +62,10 @@ impl Inbox {
         // What others wait for comes first; status last.
         tokio::select! {
             biased;
-            Some(signal) = self.signals.next() => News::Stop(name(signal)),
+            Some(signal) = self.signals.next() => match signal {
+                SIGHUP => News::Reload,
+                signal => News::Stop(name(signal)),
+            },
             written = self.written.recv() => match written {
                 Some(Ok(())) => News::Node(NodeEvent::Persisted),
                 Some(Err(error)) => News::LogFailed(error),
@@ -80,6 +90,7 @@ impl Inbox {
                 rung.expect("a timer can be set and read");
                 News::Node(NodeEvent::Core(Event::DeadlineReached))
             }
+            Some(reread) = self.rereads.recv() => News::Reread(reread),
             Some(question) = self.questions.recv() => News::Question(question),
         }
     }

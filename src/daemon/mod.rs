@@ -13,20 +13,26 @@ mod alarm;
 mod effects;
 mod files;
 mod inbox;
+mod journal;
+mod log;
 mod node;
 mod operations;
 mod overview;
+mod reload;
 mod service;
 mod start;
 mod stream;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tracing::{info, warn};
 
+pub use log::Log;
 pub use node::{Node, NodeAction, NodeError, NodeEvent, Origin};
+pub use reload::Surroundings;
 pub use start::StartError;
 
 use crate::consensus::{LogError, set_aside};
@@ -37,6 +43,7 @@ use crate::status::{Order, Question};
 use effects::Effects;
 use inbox::{Inbox, News};
 use operations::Answer;
+use reload::InForce;
 use service::Service;
 
 /// Longest time that a stop may take to hand leadership over.
@@ -95,6 +102,8 @@ pub struct Daemon {
     effects: Effects,
     state_dir: PathBuf,
     service: Service,
+    surroundings: Arc<Surroundings>,
+    in_force: InForce,
 }
 
 impl Daemon {
@@ -102,8 +111,11 @@ impl Daemon {
     ///
     /// # Errors
     /// [`StartError`] with what could not be had.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        start::start(settings).await
+    pub async fn start(
+        settings: Settings,
+        surroundings: Arc<Surroundings>,
+    ) -> Result<Self, StartError> {
+        start::start(settings, surroundings).await
     }
 
     /// Runs until a signal asks to stop, or until it has to start on another state directory.
@@ -133,6 +145,9 @@ impl Daemon {
                 News::LogFailed(error) => return Err(DaemonError::Log(error)),
                 News::Died(thread) => return Err(DaemonError::Died { thread }),
                 News::Question(Question::Operate(order, answer)) => self.operate(order, answer)?,
+                News::Question(Question::Reload(answer)) => self.begin_reload(Some(answer)),
+                News::Reload => self.begin_reload(None),
+                News::Reread(reread) => self.finish_reload(reread)?,
                 News::Question(question) => self.effects.answer(&self.node, question),
                 News::Stop(signal) if stop_at.is_none() => {
                     info!(signal, "stopping");

@@ -20,7 +20,7 @@ use crate::decision::{
     Happening, InvalidEntry, OperationId, ProbeOrder, Records, Request, Supervisor, WallClock,
 };
 use crate::model::{
-    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, Term,
+    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, NodeRole, Term,
 };
 use crate::peer::{Dismissal, DownReason, PeerMessage, PeerReport};
 pub use belonging::Origin;
@@ -174,6 +174,13 @@ impl Node {
             replayed_until,
             compact_after: COMPACT_AFTER,
         })
+    }
+
+    /// Says what this node is, if it is more than a voter.
+    #[must_use]
+    pub fn with_role(mut self, role: NodeRole) -> Self {
+        self.supervisor = self.supervisor.with_role(role);
+        self
     }
 
     /// Compacts the log after so many entries instead of the usual number.

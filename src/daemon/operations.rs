@@ -1,12 +1,14 @@
 //! Administrators' requests between the status socket and the node.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::node::Node;
-use crate::decision::{Impossible, OperationId, Request, Requester};
-use crate::status::{OperationOverview, OperationState, Order};
+use crate::decision::{GroupRecord, Impossible, OperationId, Request, Requester, Supervisor};
+use crate::model::GroupName;
+use crate::status::{AdoptionOverview, OperatedOverview, OperationOverview, OperationState, Order};
 
 /// Whom to tell when an operation is over. A receiver that is gone is no matter: its client left, or
 /// lost patience and asks again by the number.
@@ -24,9 +26,11 @@ impl Operations {
         node: &Node,
         order: Order,
         answer: Answer,
-        now: std::time::Instant,
+        now: Instant,
     ) -> Option<Request> {
-        let groups = match node.supervisor().select(&order.scope, now) {
+        let supervisor = node.supervisor();
+        let admitted = supervisor.admit(order.operation, &order.scope, &order.wish, now);
+        let groups = match admitted {
             Ok(groups) => groups,
             Err(impossible) => {
                 drop(answer.send(Err(impossible)));
@@ -48,20 +52,26 @@ impl Operations {
     }
 
     /// Tells all who wait for it.
-    pub(super) fn answer(&mut self, node: &Node, operation: OperationId) {
+    pub(super) fn answer(&mut self, node: &Node, operation: OperationId, now: Instant) {
         for answer in self.waiting.remove(&operation).unwrap_or_default() {
-            drop(answer.send(Ok(overview(node, operation))));
+            drop(answer.send(Ok(overview(node, operation, now))));
         }
     }
 }
 
 /// How far an operation is, as far as this node knows.
-pub(super) fn overview(node: &Node, operation: OperationId) -> OperationOverview {
+pub(super) fn overview(node: &Node, operation: OperationId, now: Instant) -> OperationOverview {
     let supervisor = node.supervisor();
     let records = supervisor.records().iter();
     let done = records.filter(|(_, record)| record.has_done(operation));
     let groups: Vec<_> = done
-        .map(|(group, record)| (group.clone(), record.pause().cloned()))
+        .map(|(name, record)| OperatedOverview {
+            group: name.clone(),
+            pause: record.pause().cloned(),
+            adoption: record
+                .was_adopted_by(operation)
+                .then(|| adoption(supervisor, name, record, now)),
+        })
         .collect();
     let state = if supervisor.is_tried(operation) {
         OperationState::Open
@@ -74,5 +84,18 @@ pub(super) fn overview(node: &Node, operation: OperationId) -> OperationOverview
         operation,
         state,
         groups,
+    }
+}
+
+fn adoption(
+    supervisor: &Supervisor,
+    name: &GroupName,
+    record: &GroupRecord,
+    now: Instant,
+) -> AdoptionOverview {
+    let group = supervisor.groups().get(name);
+    AdoptionOverview {
+        master: record.master().endpoint.clone(),
+        others: group.map_or_else(Vec::new, |group| group.bystanders(record, now)),
     }
 }

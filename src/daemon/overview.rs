@@ -50,6 +50,7 @@ fn voters(effects: &Effects, node: &Node, now: Instant) -> Vec<VoterOverview> {
         VoterOverview {
             node: name.clone(),
             is_self,
+            role: node.supervisor().role_of(name),
             connected: is_self || connected.is_some(),
             address: address.clone(),
             since: connected.map(|connected| now.saturating_duration_since(connected.since)),

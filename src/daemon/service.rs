@@ -46,6 +46,14 @@ impl Service {
         self.show(node);
     }
 
+    /// The settings are being read again; [`ready`](Self::ready) ends that.
+    pub(super) fn reloading(&mut self) {
+        // Without the moment, newer versions take it for a mistake.
+        if let Ok(moment) = NotifyState::monotonic_usec_now() {
+            self.send(&[NotifyState::Reloading, moment]);
+        }
+    }
+
     /// It stops, and may take so long for it.
     pub(super) fn stopping(&mut self, limit: Duration) {
         let limit = u32::try_from(limit.as_micros()).unwrap_or(u32::MAX);

@@ -1,9 +1,10 @@
 //! Opening, locking and binding all that a daemon needs, or saying what cannot be had.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -17,6 +18,7 @@ use super::files::Files;
 use super::inbox::Inbox;
 use super::node::{Node, NodeError, Origin};
 use super::operations::Operations;
+use super::reload::{InForce, Surroundings};
 use super::service::Service;
 use super::stream::{Stream, wall_clock};
 use crate::clients::journal::{Journal, JournalError};
@@ -61,7 +63,10 @@ pub enum StartError {
     Randomness(getrandom::Error),
 }
 
-pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
+pub(super) async fn start(
+    settings: Settings,
+    surroundings: Arc<Surroundings>,
+) -> Result<Daemon, StartError> {
     let life = Life(random()?);
     let identity = Identity {
         node: settings.node.clone(),
@@ -86,7 +91,8 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
         life,
         cluster: ClusterId(random()?),
     };
-    let node = Node::new(engine, policies, recovered, origin, wall_clock())?;
+    let node =
+        Node::new(engine, policies, recovered, origin, wall_clock())?.with_role(settings.role);
 
     let (link_events, links_inbox) = mpsc::channel(LINK_NEWS_MAX);
     let link_settings = LinkSettings {
@@ -135,12 +141,16 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
     let (written, written_inbox) = mpsc::unbounded_channel();
     let writer = LogWriter::start(file, move |outcome| drop(written.send(outcome)))?;
     let alarm = Alarm::new()?;
-    let signals = Signals::new([SIGTERM, SIGINT])?;
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
 
-    info!(node = %settings.node, listen = %settings.listen, voters = settings.voters.len(),
-        groups = settings.groups.len(), status = %settings.status_socket.display(),
-        version = env!("CARGO_PKG_VERSION"), "promoterd started");
+    info!(node = %settings.node, role = %settings.role, listen = %settings.listen,
+        voters = settings.voters.len(), groups = settings.groups.len(),
+        status = %settings.status_socket.display(), version = env!("CARGO_PKG_VERSION"),
+        "promoterd started");
+    let (rereads_outbox, rereads) = mpsc::unbounded_channel();
     Ok(Daemon {
+        surroundings,
+        in_force: InForce::new(settings.clone(), rereads_outbox),
         state_dir: settings.state_dir,
         service: Service::new(Instant::now()),
         node,
@@ -152,6 +162,7 @@ pub(super) async fn start(settings: Settings) -> Result<Daemon, StartError> {
             files: files_inbox,
             questions,
             signals,
+            rereads,
         },
         effects: Effects {
             started_at: Instant::now(),

@@ -17,9 +17,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::event::Action;
+use super::group::Group;
 use super::record::Records;
-use super::request::{OperationId, Request};
-use crate::model::UnixTime;
+use super::request::{OperationId, Request, Wish};
+use crate::model::{GroupName, UnixTime};
 
 /// Time between two attempts: more than a commit takes, and no more than an election.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -97,13 +98,16 @@ impl Desk {
     pub fn poll(
         &mut self,
         records: &Records,
+        groups: &mut BTreeMap<GroupName, Group>,
         leading: bool,
         wall: UnixTime,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
         self.open.retain(|operation, open| {
-            let is_over = is_done(&open.request, records) || now >= open.gives_up_at;
+            let is_over = is_done(&open.request, records)
+                || is_late(&open.request, records)
+                || now >= open.gives_up_at;
             if is_over {
                 actions.push(Action::Answer(*operation));
             }
@@ -115,7 +119,7 @@ impl Desk {
             }
             open.next_try_at = now + RETRY_AFTER;
             if leading {
-                propose(&open.request, records, wall, actions);
+                propose(&open.request, records, groups, wall, now, actions);
             } else {
                 actions.push(Action::Forward(open.request.clone()));
             }
@@ -131,14 +135,34 @@ impl Desk {
 }
 
 /// Logs what is not committed yet, in each of the groups.
-pub fn propose(request: &Request, records: &Records, wall: UnixTime, actions: &mut Vec<Action>) {
-    for group in &request.groups {
-        let is_missing = records
-            .get(group)
-            .is_some_and(|record| !record.has_done(request.operation));
-        if is_missing {
-            actions.push(Action::Propose(request.entry(group, wall)));
+pub fn propose(
+    request: &Request,
+    records: &Records,
+    groups: &mut BTreeMap<GroupName, Group>,
+    wall: UnixTime,
+    now: Instant,
+    actions: &mut Vec<Action>,
+) {
+    for name in &request.groups {
+        match (records.get(name), &request.wish) {
+            (Some(record), _) if record.has_done(request.operation) => {}
+            (Some(_), _) => actions.extend(request.entry(name, wall).map(Action::Propose)),
+            (None, Wish::Adopt { master }) => {
+                if let Some(group) = groups.get_mut(name) {
+                    group.adopt(request, master, wall, now, actions);
+                }
+            }
+            (None, Wish::Pause { .. } | Wish::Resume) => {}
         }
+    }
+}
+
+/// Whether somebody else, or the instances themselves, told first who the master is.
+fn is_late(request: &Request, records: &Records) -> bool {
+    let is_registered = |group: &GroupName| records.get(group).is_some();
+    match &request.wish {
+        Wish::Adopt { .. } => request.groups.iter().all(is_registered),
+        Wish::Pause { .. } | Wish::Resume => false,
     }
 }
 

@@ -37,7 +37,8 @@ fn resume(operation: u64) -> Entry {
 
 fn poll(desk: &mut Desk, records: &Records, leading: bool, now: Instant) -> Vec<Action> {
     let mut actions = Vec::new();
-    desk.poll(records, leading, WALL, now, &mut actions);
+    let mut groups = BTreeMap::new();
+    desk.poll(records, &mut groups, leading, WALL, now, &mut actions);
     actions
 }
 
@@ -72,7 +73,14 @@ fn a_request_that_is_committed_already_is_answered_and_not_done_again() {
     let answer = vec![Action::Answer(OperationId(7))];
     assert_eq!(poll(&mut desk, &after, true, now), answer);
     let mut actions = Vec::new();
-    propose(&request(7), &after, WALL, &mut actions);
+    propose(
+        &request(7),
+        &after,
+        &mut BTreeMap::new(),
+        WALL,
+        now,
+        &mut actions,
+    );
     assert_eq!(actions, []);
 }
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::entry::Identity;
+use super::equality::Difference;
 use super::health::Health;
 use super::policy::GroupPolicy;
 use super::watch::Watch;
-use crate::model::{Endpoint, InstanceInfo, Role};
+use crate::model::{Endpoint, InstanceInfo, NodeId, Role};
 
 /// Why a group is not registered yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
@@ -36,7 +37,7 @@ pub enum WaitingFor {
     /// More than one.
     #[error(
         "{} all claim to be the master: make the wrong ones follow the right one with REPLICAOF, \
-         or list them as groups of their own", list(.masters)
+         list them as groups of their own, or name the right one with `promoterd adopt`", list(.masters)
     )]
     OneMaster {
         /// Which.
@@ -52,6 +53,22 @@ pub enum WaitingFor {
         /// The only master.
         master: Endpoint,
     },
+    /// A majority of the voters with the same settings of the group.
+    #[error(
+        "a majority of voters with equal settings of it ({equal} of the {needed} that are needed){}: make \
+         the PROMOTERD_GROUPS__F__ lines equal on all hosts (`promoterd check` shows them), then reload or \
+         restart promoterd where they changed", list_voters(.differing, .unheard)
+    )]
+    EqualSettings {
+        /// How many have those of this node, itself included.
+        equal: usize,
+        /// How many it takes.
+        needed: usize,
+        /// Who has others.
+        differing: Vec<(NodeId, Difference)>,
+        /// Who has not said lately what it has.
+        unheard: Vec<NodeId>,
+    },
 }
 
 fn list(endpoints: &[Endpoint]) -> String {
@@ -60,6 +77,13 @@ fn list(endpoints: &[Endpoint]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+fn list_voters(differing: &[(NodeId, Difference)], unheard: &[NodeId]) -> String {
+    let differing = differing.iter();
+    let differing = differing.map(|(node, difference)| format!("; {node} {difference}"));
+    let unheard = unheard.iter().map(|node| format!("; {node} is not heard"));
+    differing.chain(unheard).collect()
 }
 
 fn list_reasons(instances: &[(Endpoint, String)]) -> String {
@@ -153,7 +177,7 @@ pub fn announced(info: &InstanceInfo) -> impl Iterator<Item = &Endpoint> {
     replicas.iter().map(|replica| &replica.endpoint)
 }
 
-fn answers<'a>(
+pub(super) fn answers<'a>(
     watches: &'a BTreeMap<Endpoint, Watch>,
     policy: &GroupPolicy,
     now: Instant,
@@ -169,7 +193,7 @@ fn answers<'a>(
         .collect()
 }
 
-fn describe(watch: Option<&Watch>, policy: &GroupPolicy, now: Instant) -> String {
+pub(super) fn describe(watch: Option<&Watch>, policy: &GroupPolicy, now: Instant) -> String {
     let Some(watch) = watch else {
         return "not asked yet".to_owned();
     };

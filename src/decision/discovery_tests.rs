@@ -76,7 +76,7 @@ fn a_group_is_a_master_and_all_that_belongs_to_it_or_a_reason_to_wait() {
             ],
             &[],
             "a:6379, b:6379 all claim to be the master: make the wrong ones follow the right one with \
-             REPLICAOF, or list them as groups of their own",
+             REPLICAOF, list them as groups of their own, or name the right one with `promoterd adopt`",
         ),
         (
             "a listed replica follows a stranger that does not answer",
@@ -98,7 +98,7 @@ fn a_group_is_a_master_and_all_that_belongs_to_it_or_a_reason_to_wait() {
             ],
             &[],
             "a:6379, z:6379 all claim to be the master: make the wrong ones follow the right one with \
-             REPLICAOF, or list them as groups of their own",
+             REPLICAOF, list them as groups of their own, or name the right one with `promoterd adopt`",
         ),
         (
             "a replica of a replica",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::adoption::Adoption;
 use super::choice::Ineligible;
 use super::health::Cause;
 use super::instance_event::CommandFailure;
@@ -105,6 +106,8 @@ pub enum Entry {
     Pause(Pause),
     /// From here on it is looked after again.
     Resume(Resume),
+    /// A group is known for the first time, with the master that an administrator named.
+    Adopt(Adoption),
 }
 
 impl Entry {
@@ -115,6 +118,7 @@ impl Entry {
             Self::Begin(begin) => &begin.group,
             Self::Pause(pause) => &pause.group,
             Self::Resume(resume) => &resume.group,
+            Self::Adopt(adoption) => &adoption.group,
             Self::Register { group, .. }
             | Self::Members { group, .. }
             | Self::Identify { group, .. }

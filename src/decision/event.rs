@@ -1,11 +1,13 @@
 //! What comes into the core, and what goes out.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::entry::Entry;
 use super::guard::{GuardOrder, GuardOutcome};
 use super::happening::Happening;
 use super::instance_event::{FollowOrder, FollowOutcome, ProbeEvent, ProbeOrder};
+use super::policy::GroupPolicy;
 use super::request::{OperationId, Request};
 use super::view::Report;
 use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId};
@@ -53,6 +55,8 @@ pub enum Event {
     },
     /// An administrator wants something, by this node's status socket.
     Requested(Request),
+    /// The operator decided otherwise about these groups.
+    Adjusted(BTreeMap<GroupName, GroupPolicy>),
     /// A peer that does not lead passes on what an administrator wants.
     Forwarded(Request),
 }

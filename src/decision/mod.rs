@@ -4,11 +4,13 @@
 //! one another in [`Report`]s; what they *decide* goes through the log as [`Entry`]s and is kept in
 //! [`Records`]. Only the leader decides, and only on what is committed.
 
+mod adoption;
 mod agreement;
 mod choice;
 mod desk;
 mod discovery;
 mod entry;
+mod equality;
 mod event;
 mod failover;
 mod fencing;
@@ -28,6 +30,7 @@ mod remains;
 mod repair;
 mod request;
 mod sentinels;
+mod settings_digest;
 mod settling;
 mod stream;
 mod supervisor;
@@ -37,6 +40,7 @@ mod watch;
 #[cfg(test)]
 mod ground_tests;
 
+pub use adoption::{Adoption, NotAdoptable};
 pub use agreement::{Circumstances, Verdict, Veto, judge};
 pub use choice::{Choice, Ineligible, LostMaster, assess, choose};
 pub use discovery::{Discovered, WaitingFor};
@@ -44,6 +48,7 @@ pub use entry::{
     AbortReason, Begin, Candidate, ENTRY_LENGTH_MAX, Entry, Evidence, Identity, InvalidEntry, Step,
     StepName,
 };
+pub use equality::Difference;
 pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
 pub use fencing::{FenceCause, FenceClaim, FenceOverview, HeldFence, lifting_command};
@@ -66,6 +71,7 @@ pub use request::{
     Wish,
 };
 pub use sentinels::SentinelWatch;
+pub use settings_digest::{GroupClaim, KeyMark, SettingsDigest};
 pub use supervisor::{Supervisor, WallClock};
-pub use view::{HeldView, Opinion, REPORT_INTERVAL, Report, VIEW_FRESH_FOR, View};
+pub use view::{Claims, HeldView, Opinion, REPORT_INTERVAL, Report, VIEW_FRESH_FOR, View};
 pub use watch::{LinkIds, Pace, Sample, Watch};

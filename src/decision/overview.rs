@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::agreement::Verdict;
 use super::choice::Ineligible;
 use super::discovery::WaitingFor;
+use super::equality::Difference;
 use super::failover::Failover;
 use super::fencing::FenceOverview;
 use super::group::Group;
@@ -28,6 +29,8 @@ pub struct GroupOverview {
     pub decided: Option<Decided>,
     /// Why it is not registered, as far as this node can tell.
     pub waiting: Option<WaitingFor>,
+    /// The voters whose settings of it are others than this node's.
+    pub differing: Vec<(NodeId, Difference)>,
     /// What is being done.
     pub phase: Phase,
     /// The master as this node sees it, then all other instances by their endpoints.
@@ -166,6 +169,7 @@ impl Group {
                 Some(_) => None,
                 None => self.why_not_registered(now),
             },
+            differing: self.equality.differences(now),
             phase: self.phase(record, now),
             instances: self.instances(record, now),
             down: record.map_or_else(Vec::new, |record| self.down_overview(record, now)),

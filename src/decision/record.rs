@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::adoption::Adoption;
 use super::entry::{AbortReason, Begin, Entry, Identity, Step};
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
@@ -35,6 +36,8 @@ pub struct GroupRecord {
     guarded: bool,
     pauses: Pauses,
     operations: Operations,
+    /// The operation by which an administrator named its first master.
+    adopted: Option<OperationId>,
 }
 
 /// One epoch: how it began, and how it ended.
@@ -134,7 +137,17 @@ impl Records {
             members,
         } = entry
         {
-            return self.register(group, master, members);
+            return self.register(group, master, members, None);
+        }
+        if let Entry::Adopt(adoption) = entry {
+            let Adoption {
+                group,
+                master,
+                members,
+                operation,
+                ..
+            } = adoption;
+            return self.register(group, master, members, Some(operation));
         }
         match self.groups.get_mut(entry.group()) {
             Some(record) => record.apply(entry),
@@ -147,11 +160,16 @@ impl Records {
         group: GroupName,
         master: Identity,
         members: BTreeSet<Endpoint>,
+        adopted: Option<OperationId>,
     ) -> Change {
         if self.groups.contains_key(&group) {
             return Change::None;
         }
         let histories = VecDeque::from([master.replication_id]);
+        let mut operations = Operations::default();
+        if let Some(operation) = adopted {
+            operations.note(operation);
+        }
         let record = GroupRecord {
             epoch: Epoch(1),
             last_begun: Epoch(1),
@@ -162,7 +180,8 @@ impl Records {
             limits: BTreeMap::new(),
             guarded: false,
             pauses: Pauses::default(),
-            operations: Operations::default(),
+            operations,
+            adopted,
         };
         self.groups.insert(group, record);
         Change::Master
@@ -248,6 +267,12 @@ impl GroupRecord {
         self.operations.contains(operation)
     }
 
+    /// Whether it was this operation that registered the group.
+    #[must_use]
+    pub fn was_adopted_by(&self, operation: OperationId) -> bool {
+        self.adopted == Some(operation)
+    }
+
     /// How many failovers there were within the hour before `wall` that no administrator has seen.
     #[must_use]
     pub fn failovers_lately(&self, wall: UnixTime) -> usize {
@@ -269,7 +294,7 @@ impl GroupRecord {
 
     fn apply(&mut self, entry: Entry) -> Change {
         match entry {
-            Entry::Register { .. } => Change::None,
+            Entry::Register { .. } | Entry::Adopt(_) => Change::None,
             Entry::Members { members, .. } => self.replace_members(members),
             Entry::Identify { epoch, master, .. } => self.identify(epoch, master),
             Entry::Begin(begin) => self.begin(begin),

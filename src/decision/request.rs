@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use super::adoption::NotAdoptable;
 use super::discovery::WaitingFor;
 use super::entry::Entry;
 use super::pause::{Pause, PausedBy, Resume, ResumedBy};
-use crate::model::{GroupName, NodeId, UnixTime};
+use crate::model::{Endpoint, GroupName, NodeId, UnixTime};
 
 /// Operations that a group remembers, so that one that is asked for again is not done again.
 const OPERATIONS_MAX: usize = 32;
@@ -163,6 +164,11 @@ pub enum Wish {
     },
     /// Look after them again.
     Resume,
+    /// Register the group, which waits, with this instance as its master.
+    Adopt {
+        /// The instance.
+        master: Endpoint,
+    },
 }
 
 /// One operation.
@@ -179,12 +185,14 @@ pub struct Request {
 }
 
 impl Request {
-    /// What a leader has to log for `group`, at `at` by its clock.
+    /// What a leader has to log for `group`, which is registered, at `at` by its clock; nothing where
+    /// that is of no use any more.
     #[must_use]
-    pub fn entry(&self, group: &GroupName, at: UnixTime) -> Entry {
+    pub fn entry(&self, group: &GroupName, at: UnixTime) -> Option<Entry> {
         let group = group.clone();
         match &self.wish {
-            Wish::Pause { lasts, reason } => Entry::Pause(Pause {
+            Wish::Adopt { .. } => None,
+            Wish::Pause { lasts, reason } => Some(Entry::Pause(Pause {
                 group,
                 at,
                 lasts: *lasts,
@@ -193,15 +201,15 @@ impl Request {
                     by: self.by.clone(),
                     operation: self.operation,
                 },
-            }),
-            Wish::Resume => Entry::Resume(Resume {
+            })),
+            Wish::Resume => Some(Entry::Resume(Resume {
                 group,
                 at,
                 by: ResumedBy::Admin {
                     by: self.by.clone(),
                     operation: self.operation,
                 },
-            }),
+            })),
         }
     }
 }
@@ -227,13 +235,39 @@ pub enum Impossible {
         known: Vec<GroupName>,
     },
     /// There is nothing yet that could be acted upon.
-    #[error("group {group} is not registered yet, so nothing is done about it{}", because(.waiting.as_ref()))]
+    #[error(
+        "group {group} is not registered yet, so nothing is done about it{} (`promoterd adopt {group} \
+         HOST:PORT` names its master by hand)", because(.waiting.as_ref())
+    )]
     NotRegistered {
         /// The group.
         group: GroupName,
         /// What it waits for.
         waiting: Option<WaitingFor>,
     },
+    /// A group has one first master, and has it.
+    #[error(
+        "group {group} is registered already, with {master} as its master: adopt only names the master of \
+         a group that waits. Nothing was changed; to have another instance in it, list it in INSTANCES and \
+         make it follow {master} by REPLICAOF"
+    )]
+    Registered {
+        /// The group.
+        group: GroupName,
+        /// Its master.
+        master: Endpoint,
+    },
+    /// The instance that was named will not do.
+    #[error("group {group} is not registered: {why}")]
+    NotAdoptable {
+        /// The group.
+        group: GroupName,
+        /// Why it will not do.
+        why: NotAdoptable,
+    },
+    /// What is meant for one group was asked of all.
+    #[error("this can only be asked of one group: name it")]
+    OneGroupOnly,
     /// The same of all.
     #[error("no group is registered yet, so nothing is done about any")]
     NoneRegistered,

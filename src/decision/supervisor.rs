@@ -1,6 +1,9 @@
 //! The pure core as a whole: events and `now` come in, actions go out.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod asking;
+mod telling;
+
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::desk::{self, Desk};
@@ -8,12 +11,11 @@ use super::entry::Entry;
 use super::event::{Action, Deadline, DeadlineReason, Event};
 use super::group::Group;
 use super::happening::Happening;
-use super::policy::{EARLY, GroupPolicy};
+use super::policy::GroupPolicy;
 use super::record::{Change, GroupRecord, Records};
-use super::request::{Impossible, OperationId, Scope};
-use super::view::{REPORT_INTERVAL, Report};
+use super::request::OperationId;
 use super::watch::LinkIds;
-use crate::model::{GroupName, NodeId, UnixTime};
+use crate::model::{GroupName, NodeId, NodeRole, UnixTime};
 
 /// Watches all groups of one node and, where it leads, heals them.
 ///
@@ -27,6 +29,11 @@ pub struct Supervisor {
     leading: bool,
     confirmed: bool,
     report_due: Instant,
+    /// When to say again what this node has in its settings.
+    claims_due: Instant,
+    /// What this node is, and what the others said that they are.
+    role: NodeRole,
+    roles: BTreeMap<NodeId, NodeRole>,
     expected: Option<Deadline>,
     wall: WallClock,
     desk: Desk,
@@ -83,6 +90,9 @@ impl Supervisor {
             leading: false,
             confirmed: false,
             report_due: now,
+            claims_due: now,
+            role: NodeRole::default(),
+            roles: BTreeMap::new(),
             expected: None,
             wall,
             heard: BTreeMap::new(),
@@ -96,6 +106,16 @@ impl Supervisor {
     pub fn among(mut self, peers: impl IntoIterator<Item = NodeId>) -> Self {
         let started = self.wall.at;
         self.heard = peers.into_iter().map(|peer| (peer, started)).collect();
+        for group in self.groups.values_mut() {
+            group.equality.among(self.heard.keys());
+        }
+        self
+    }
+
+    /// Says what this node is, if it is more than a voter.
+    #[must_use]
+    pub fn with_role(mut self, role: NodeRole) -> Self {
+        self.role = role;
         self
     }
 
@@ -148,6 +168,9 @@ impl Supervisor {
             }
             Event::PeerUp(_) => tell = true,
             Event::PeerReported { peer, life, report } => {
+                if let Some(claims) = &report.claims {
+                    self.hear_claims(&peer, claims, now, &mut actions);
+                }
                 for view in &report.views {
                     if let Some(group) = self.groups.get_mut(&view.group) {
                         let record = self.records.get(&view.group);
@@ -180,10 +203,20 @@ impl Supervisor {
                 }
             }
             Event::Requested(request) => self.desk.take_in(request, now, &mut actions),
+            Event::Adjusted(policies) => {
+                for (name, policy) in policies {
+                    if let Some(group) = self.groups.get_mut(&name) {
+                        group.adjust(policy);
+                    }
+                }
+                // What the others compare theirs with.
+                tell = true;
+            }
             Event::Forwarded(request) => {
                 if self.leading {
                     let wall = self.wall.read(now);
-                    desk::propose(&request, &self.records, wall, &mut actions);
+                    let (records, groups) = (&self.records, &mut self.groups);
+                    desk::propose(&request, records, groups, wall, now, &mut actions);
                 }
             }
         }
@@ -205,35 +238,6 @@ impl Supervisor {
         let early = self.groups.values().map(Group::earliness).min();
         self.expected
             .is_none_or(|expected| expected.at <= now + early.unwrap_or_default())
-    }
-
-    /// The groups that an administrator means.
-    ///
-    /// # Errors
-    /// [`Impossible`] when there is nothing to do it to.
-    pub fn select(&self, scope: &Scope, now: Instant) -> Result<BTreeSet<GroupName>, Impossible> {
-        let registered = || self.records.iter().map(|(name, _)| name.clone());
-        match scope {
-            Scope::All => {
-                let all: BTreeSet<GroupName> = registered().collect();
-                let is_empty = all.is_empty();
-                (!is_empty).then_some(all).ok_or(Impossible::NoneRegistered)
-            }
-            Scope::Group(name) if self.records.get(name).is_some() => Ok([name.clone()].into()),
-            Scope::Group(name) => Err(match self.groups.get(name) {
-                Some(group) => Impossible::NotRegistered {
-                    group: name.clone(),
-                    waiting: group.why_not_registered(now),
-                },
-                None => {
-                    let known: BTreeSet<GroupName> =
-                        self.groups.keys().cloned().chain(registered()).collect();
-                    let group = name.clone();
-                    let known = known.into_iter().collect();
-                    Impossible::UnknownGroup { group, known }
-                }
-            }),
-        }
     }
 
     /// Whether an administrator's operation that came by this node is still tried.
@@ -307,7 +311,7 @@ impl Supervisor {
         let Some(record) = self.records.get(&name) else {
             return;
         };
-        if let Some(happening) = happening(change, &entry, record) {
+        if let Some(happening) = Happening::of_change(change, &entry, record) {
             actions.push(Action::Announce(happening));
         }
         if matches!(change, Change::Master | Change::Done | Change::Members) {
@@ -347,25 +351,9 @@ impl Supervisor {
             // Behind all that brings the new master about.
             group.keep_fences(record, self.leading, now, actions);
         }
+        let (records, groups) = (&self.records, &mut self.groups);
         self.desk
-            .poll(&self.records, self.leading, wall, now, actions);
-    }
-
-    /// Tells the peers what changed at once, and that nothing did from time to time.
-    fn tell(&mut self, wanted: bool, now: Instant, actions: &mut Vec<Action>) {
-        let mut due = wanted || self.report_due <= now + REPORT_INTERVAL / EARLY;
-        let mut views = Vec::new();
-        for (name, group) in &mut self.groups {
-            if let Some(record) = self.records.get(name) {
-                let (view, changed) = group.view(record, now);
-                due |= changed;
-                views.push(view);
-            }
-        }
-        if due {
-            self.report_due = now + REPORT_INTERVAL;
-            actions.push(Action::Report(Report { views }));
-        }
+            .poll(records, groups, self.leading, wall, now, actions);
     }
 
     fn next_deadline_at(&self, now: Instant) -> Option<Deadline> {
@@ -402,82 +390,5 @@ fn publish(confirmed: bool, group: &GroupName, record: &GroupRecord, actions: &m
             replicas: others.cloned().collect(),
             master,
         });
-    }
-}
-
-/// What people should hear of a committed change.
-fn happening(change: Change, entry: &Entry, record: &GroupRecord) -> Option<Happening> {
-    let group = entry.group().clone();
-    let epoch = record.epoch();
-    match (change, entry) {
-        (Change::None | Change::Members | Change::Limits, _) => None,
-        (Change::Guard, Entry::Guarded { on, .. }) => {
-            Some(Happening::GuardSwitched { group, on: *on })
-        }
-        (Change::Master, Entry::Register { master, .. }) => Some(Happening::Registered {
-            group,
-            master: master.endpoint.clone(),
-        }),
-        (Change::Master, _) => Some(Happening::MasterIdentified {
-            group,
-            epoch,
-            master: record.master().clone(),
-        }),
-        (Change::Begun, Entry::Begin(begin)) => Some(Happening::Begun {
-            group,
-            epoch: begin.epoch,
-            candidate: begin.candidate.clone(),
-            evidence: begin.evidence.clone(),
-            passed_over: begin.passed_over.clone(),
-            loss_estimate_bytes: begin.loss_estimate,
-            reinstates: begin.reinstates(),
-        }),
-        (Change::Aborted, Entry::Abort { epoch, why, .. }) => Some(Happening::Aborted {
-            group,
-            epoch: *epoch,
-            why: why.clone(),
-        }),
-        (Change::Done, Entry::Done { steps, .. }) => Some(Happening::Done {
-            group,
-            epoch,
-            master: record.master().endpoint.clone(),
-            steps: steps.clone(),
-        }),
-        (Change::Paused, Entry::Pause(pause)) => Some(Happening::Paused {
-            group,
-            by: pause.by.to_string(),
-            reason: pause.reason.clone(),
-            until: pause.until(),
-        }),
-        (Change::Resumed, Entry::Resume(resume)) => Some(Happening::Resumed {
-            group,
-            by: resume.by.to_string(),
-        }),
-        (
-            Change::History,
-            Entry::Returned {
-                epoch, lost_bytes, ..
-            },
-        ) => Some(Happening::LossKnown {
-            group,
-            epoch: *epoch,
-            lost_bytes: *lost_bytes,
-        }),
-        (Change::History, Entry::Settled { epoch, steps, .. }) => Some(Happening::Settled {
-            group,
-            epoch: *epoch,
-            steps: steps.clone(),
-        }),
-        // No other entry makes these changes.
-        (
-            Change::Begun
-            | Change::Aborted
-            | Change::Done
-            | Change::History
-            | Change::Guard
-            | Change::Paused
-            | Change::Resumed,
-            _,
-        ) => None,
     }
 }

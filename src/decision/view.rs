@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::fencing::{FenceClaim, HeldFence};
 use super::health::{Cause, Health};
 use super::policy::GroupPolicy;
-use crate::model::{Epoch, GroupName, Life, RunId};
+use super::settings_digest::GroupClaim;
+use crate::model::{Epoch, GroupName, Life, NodeRole, RunId};
 
 /// A view is not counted when it is older than this.
 pub const VIEW_FRESH_FOR: Duration = Duration::from_secs(2);
@@ -17,8 +18,19 @@ pub const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 /// What one node tells all the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Its groups.
+    /// Of its groups that are registered.
     pub views: Vec<View>,
+    /// What it has in its settings; not said each time.
+    pub claims: Option<Claims>,
+}
+
+/// What a node has in its settings that concerns the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// What it is.
+    pub role: NodeRole,
+    /// All its groups.
+    pub groups: Vec<GroupClaim>,
 }
 
 /// One node's view of one group's master, with ages as of its sending.

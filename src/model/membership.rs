@@ -1,4 +1,5 @@
-//! Who belongs to a cluster: random names of the cluster itself, and of each state directory in it.
+//! Who belongs to a cluster: random names of the cluster itself, and of each state directory in it; and
+//! what its nodes are.
 
 use std::fmt;
 
@@ -39,4 +40,24 @@ random_name! {
     /// Drawn for each new state directory: what an emptied voter once promised, its next one does
     /// not know of.
     Incarnation
+}
+
+/// What a node is to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeRole {
+    /// It is counted.
+    #[default]
+    Voter,
+    /// It is counted too, and has neither Redis nor clients beside it.
+    Witness,
+}
+
+impl fmt::Display for NodeRole {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Voter => "voter",
+            Self::Witness => "witness",
+        })
+    }
 }

@@ -14,7 +14,7 @@ pub use instance::{
     AnnouncedReplica, InstanceInfo, Loading, MasterLink, PingReply, ReplicaAck, ReplicationHistory,
     Role, WriteLimits,
 };
-pub use membership::{ClusterId, Incarnation};
+pub use membership::{ClusterId, Incarnation, NodeRole};
 pub use name::{ClientName, GroupName, InvalidName, NodeId};
 pub use number::{
     Epoch, InvalidIdentity, Life, LogIndex, ReplicationId, ReplicationOffset, RunId, Term, UnixTime,

@@ -108,6 +108,16 @@ impl Instances {
         }
     }
 
+    /// From now on `group` is spoken to with these. Connections that are open stay.
+    pub fn set_credentials(&mut self, group: &GroupName, credentials: Credentials) {
+        let before = self.credentials_of(group);
+        if *before != credentials {
+            self.credentials
+                .insert(group.clone(), Arc::new(credentials));
+            self.pools.retain(|(of, _), _| of != group);
+        }
+    }
+
     /// Carries out `order` without blocking; it has to be called inside of the tokio runtime.
     ///
     /// After [`ProbeCommand::Disconnect`] nothing more is reported of that connection. Orders for

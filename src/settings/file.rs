@@ -10,6 +10,7 @@ use toml_edit::{Array, Document, Item, TableLike, Value};
 use zeroize::Zeroizing;
 
 use super::mistakes::Problem;
+use super::variables::{self, Assignment};
 
 /// Largest settings file in bytes.
 const SETTINGS_MAX: usize = 1 << 20;
@@ -44,8 +45,17 @@ pub(super) struct SecretText {
     pub(super) too_open: Option<u32>,
 }
 
-/// Reads a settings file. The second part of an error is the line, where there is one.
-pub(super) fn read_settings(path: &Path) -> Result<Vec<Leaf>, (Problem, Option<usize>)> {
+/// Reads a file of variables. The second part of an error is the line, where there is one.
+pub(super) fn read_variables(path: &Path) -> Result<Vec<Assignment>, (Problem, Option<usize>)> {
+    let (bytes, _) = read_bounded(path, SETTINGS_MAX).map_err(|problem| (problem, None))?;
+    let reason = "it is no UTF-8 text".to_owned();
+    let not_text = |_| (Problem::NotVariables { reason }, None);
+    let text = std::str::from_utf8(&bytes).map_err(not_text)?;
+    variables::parse(text).map_err(|(problem, line)| (problem, Some(line)))
+}
+
+/// Reads a TOML file. The second part of an error is the line, where there is one.
+pub(super) fn read_toml(path: &Path) -> Result<Vec<Leaf>, (Problem, Option<usize>)> {
     let (bytes, _) = read_bounded(path, SETTINGS_MAX).map_err(|problem| (problem, None))?;
     let not_toml = |reason: &str| Problem::NotToml {
         reason: reason.to_owned(),

@@ -6,9 +6,7 @@ use std::time::Duration;
 use super::keys::{self, Key, Scope};
 use super::mistakes::Problem;
 use super::node::read_secret;
-use super::parse::{
-    AbsolutePath, Address, Count, Level, List, Renamed, Size, Span, Switch, Username,
-};
+use super::parse::{Address, Count, Level, List, Renamed, Size, Span, Switch, Username};
 use super::reader::{Reader, Reading, example};
 use super::source::Origin;
 use crate::decision::GroupPolicy;
@@ -335,12 +333,17 @@ fn read_command_names(reader: &mut Reader, label: &str) -> Option<CommandNames> 
 }
 
 fn read_password(reader: &mut Reader, label: &str, key: &'static Key) -> Option<Option<Secret>> {
-    match reader.read_or_told(key, label)? {
-        Some(AbsolutePath(path)) => {
+    let credential = match std::ptr::eq(key, &keys::PASSWORD_FILE) {
+        true => format!("{label}.password"),
+        false => format!("{label}.masterauth"),
+    };
+    match reader.read_secret_path(key, label, &credential) {
+        Reading::Given(path) => {
             // Moved out, so that no copy of it is left behind.
             let mut text = read_secret(reader, key, label, &path)?;
             Some(Some(Secret::new(std::mem::take(&mut *text))))
         }
-        None => Some(None),
+        Reading::Mistaken => None,
+        Reading::Absent => Some(None),
     }
 }

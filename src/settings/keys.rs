@@ -29,8 +29,6 @@ pub enum Fallback {
 pub enum Availability {
     /// It can.
     Now,
-    /// Only for this value.
-    Only(&'static str),
     /// It cannot; the key is refused.
     Later,
 }
@@ -92,11 +90,6 @@ impl Key {
 
     const fn within(mut self, min: &'static str, max: &'static str) -> Self {
         self.bounds = Some((min, max));
-        self
-    }
-
-    const fn only(mut self, value: &'static str) -> Self {
-        self.availability = Availability::Only(value);
         self
     }
 
@@ -193,9 +186,9 @@ macro_rules! table {
 
 table! {
     CONFIG = Node "CONFIG" "/etc/promoterd/promoterd.toml"
-        "a TOML file with the same keys; the environment wins".told("none");
+        "a file with the same keys, `.env` or TOML; the environment wins".told("none");
     NODE = Node "NODE" "a" "who we are".told("the host name");
-    ROLE = Node "ROLE" "voter" "what this node is to the others".value("voter").only("voter");
+    ROLE = Node "ROLE" "witness" "`voter`, or `witness`: a voter on a host without Redis and clients".value("voter");
     PEERS = Node "PEERS" "a=10.0.0.1:7400,b=10.0.0.2:7400,c=10.0.0.3:7400"
         "all voters, ourselves included".list().told("none");
     ALONE = Node "ALONE" "true" "a cluster of one, in place of PEERS".value("false");
@@ -211,7 +204,7 @@ table! {
     LOG = Node "LOG" "info" "which events are logged: a level, or TARGET=LEVEL by commas".value("info");
     ADMIN_GROUP = Node "ADMIN_GROUP" "promoterd-admin"
         "whose members may pause, resume and the like; root always may".value("promoterd-admin");
-    LOG_FORMAT = Node "LOG_FORMAT" "json" "`text` or `json`".told("by output");
+    LOG_FORMAT = Node "LOG_FORMAT" "json" "`text`, `json` or `journald`".told("journald where that listens, or text");
     SENTINEL_LISTEN = Node "SENTINEL__LISTEN" "10.0.0.1:26379" "the Sentinel endpoint".told("off").later();
     HTTP_LISTEN = Node "HTTP__LISTEN" "127.0.0.1:7480" "metrics and health over TCP".told("off").later();
     GROUP_NAME = Group "NAME" "Features" "where the name is not a lower-case word"
@@ -225,7 +218,8 @@ table! {
     REPLICA_VETO_MAX = Group "REPLICA_VETO_MAX" "10s"
         "how long a replica whose link moves delays `silent`".value("10s").within("0s", "1h");
     USERNAME = Group "USERNAME" "promoterd" "for Redis".told("none");
-    PASSWORD_FILE = Group "PASSWORD_FILE" "/etc/promoterd/features.password" "for Redis".told("none");
+    PASSWORD_FILE = Group "PASSWORD_FILE" "/etc/promoterd/features.password" "for Redis"
+        .told("the credential F.password");
     COMMANDS = Group "COMMANDS" "REPLICAOF=x7f2,CONFIG=k0p9"
         "what renamed commands are called on its servers".list().told("none");
     FENCING = Group "FENCING" "off" "what stops an old master: `off` or `fast`".value("fast");
@@ -235,7 +229,7 @@ table! {
     MASTERUSER = Group "MASTERUSER" "replica" "what its replicas have as masteruser, without the guard"
         .told("none");
     MASTERAUTH_FILE = Group "MASTERAUTH_FILE" "/etc/promoterd/features.masterauth"
-        "holds what its replicas have as masterauth, without the guard".told("none");
+        "holds what its replicas have as masterauth, without the guard".told("the credential F.masterauth");
     GONE_LOSS_MAX = Group "GONE_LOSS_MAX" "1MiB"
         "a lost master is waited for where the best replica lacks more".value("1MiB");
     PARALLEL_SYNCS = Group "PARALLEL_SYNCS" "1" "replicas that are repointed at a time"

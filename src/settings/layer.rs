@@ -9,7 +9,7 @@ use figment::{Metadata, Profile, Provider};
 use super::file::{Leaf, LeafValue};
 use super::keys::{self, Key};
 use super::mistakes::{Mistake, Problem};
-use super::source::{example_in_file, place_in_file};
+use super::source::{example_in_toml, place_in_file};
 
 /// One source as figment sees it: nested tables of raw strings.
 pub(super) struct Layer {
@@ -34,7 +34,7 @@ impl Layer {
         set(&mut self.dict, path, value);
     }
 
-    /// Takes in what a file says, and notes the line of each key.
+    /// Takes in what a TOML file says, and notes the line of each key.
     pub(super) fn fill(
         &mut self,
         leaves: Vec<Leaf>,
@@ -104,7 +104,7 @@ fn wrong_shape(key: &Key) -> Problem {
         } else {
             "one value"
         },
-        example: example_in_file(key),
+        example: example_in_toml(key),
     }
 }
 

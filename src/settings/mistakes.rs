@@ -73,12 +73,6 @@ pub enum Problem {
         /// A line that is accepted.
         example: String,
     },
-    /// A value of a capability that is not built yet.
-    #[error("this version accepts only {only}; other values come with a later version")]
-    OnlyFor {
-        /// The value that works.
-        only: &'static str,
-    },
     /// A key of a capability that is not built yet.
     #[error("this comes with a later version: leave it out")]
     NotYet,
@@ -109,6 +103,12 @@ pub enum Problem {
     #[error("this is no TOML: {reason}")]
     NotToml {
         /// What the parser expected. It never holds text of the file.
+        reason: String,
+    },
+    /// A file of variables that is none.
+    #[error("this is no file of variables: {reason}")]
+    NotVariables {
+        /// What is wrong. It never holds text of the file.
         reason: String,
     },
     /// A secret file that holds no usable secret. Its content is not repeated.
@@ -233,6 +233,12 @@ pub enum Problem {
         /// A line that is accepted.
         example: String,
     },
+    /// A client beside a witness.
+    #[error(
+        "a witness has no clients: take the CLIENTS lines out here, or make this node a voter \
+         (PROMOTERD_ROLE=voter)"
+    )]
+    ClientOfWitness,
     /// A client of a group that does not exist.
     #[error("there is no group \"{group}\": name one of {known}")]
     NoSuchGroup {

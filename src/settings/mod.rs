@@ -8,6 +8,7 @@
 //! file ────────┘             (keys, parse)                  └──> Mistakes
 //! ```
 
+mod changes;
 mod client;
 mod file;
 mod group;
@@ -21,10 +22,12 @@ mod report;
 mod source;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use changes::Changes;
 pub use group::GroupSettings;
 pub use keys::{Availability, Fallback, KEYS, Key, Scope};
 pub use mistakes::{Mistake, Mistakes, Problem};
@@ -33,7 +36,7 @@ pub use report::{EffectiveSetting, report};
 pub use source::{Origin, Sources};
 
 use crate::clients::Target;
-use crate::model::{ClientName, Endpoint, GroupName, NodeId};
+use crate::model::{ClientName, Endpoint, GroupName, NodeId, NodeRole};
 use crate::peer::ClusterKey;
 use group::Groups;
 use node::NodeSettings;
@@ -44,6 +47,8 @@ use reader::Reader;
 pub struct Settings {
     /// Who we are; always among the voters.
     pub node: NodeId,
+    /// What we are to the others.
+    pub role: NodeRole,
     /// All voters with the addresses of their peer ports, ourselves included.
     pub voters: BTreeMap<NodeId, Endpoint>,
     /// Whether the operator wants a cluster of one.
@@ -95,12 +100,16 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
         refuse_loopback_instances(&mut reader, node, groups);
         refuse_guard_without_key(&mut reader, node, groups);
     }
+    if let Some(node) = &node {
+        refuse_clients_of_witness(&mut reader, node);
+    }
     let remarks = reader.finish()?;
     let (Some(node), Some(groups), Some(clients)) = (node, groups.settings, clients) else {
         unreachable!("what cannot be read is a mistake");
     };
     Ok(Settings {
         node: node.node,
+        role: node.role,
         voters: node.voters,
         alone: node.alone,
         listen: node.listen,
@@ -116,6 +125,17 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
         warnings: remarks.warnings,
         effective: remarks.effective,
     })
+}
+
+/// A witness is where nobody reads the master's address; files there are a mistake about the host.
+fn refuse_clients_of_witness(reader: &mut Reader, node: &NodeSettings) {
+    let labels = match node.role {
+        NodeRole::Voter => Vec::new(),
+        NodeRole::Witness => reader.labels(Scope::Client),
+    };
+    if let Some(label) = labels.first() {
+        reader.refuse(&keys::FILE, label, Problem::ClientOfWitness);
+    }
 }
 
 /// What anybody can compute guards nothing.

@@ -9,12 +9,12 @@ use super::file;
 use super::keys::{self, Key};
 use super::mistakes::Problem;
 use super::parse::{
-    AbsolutePath, Address, ElectionTimeout, List, LogFilter, LogFormat, Peer, SocketPath, Switch,
-    SystemGroup,
+    AbsolutePath, Address, ElectionTimeout, List, LogFilter, LogFormat, Peer, RoleWord, SocketPath,
+    Switch, SystemGroup,
 };
 use super::reader::{Reader, Reading, example};
 use super::source::{Origin, Sources};
-use crate::model::{Endpoint, NodeId};
+use crate::model::{Endpoint, NodeId, NodeRole};
 use crate::peer::ClusterKey;
 
 /// Most voters that a cluster may have.
@@ -23,6 +23,7 @@ const VOTERS_MAX: usize = 7;
 /// All that is about this node.
 pub(super) struct NodeSettings {
     pub(super) node: NodeId,
+    pub(super) role: NodeRole,
     pub(super) voters: BTreeMap<NodeId, Endpoint>,
     pub(super) alone: bool,
     pub(super) listen: Endpoint,
@@ -50,7 +51,7 @@ impl NodeSettings {
             (Reading::Absent | Reading::Mistaken, _) => None,
         };
         let membership = Membership::read(reader, node.as_ref(), alone, peers);
-        let peer_key = read_peer_key(reader, sources);
+        let peer_key = read_peer_key(reader);
         if let (Some(membership), Some(None)) = (&membership, &peer_key) {
             membership.demand_key(reader);
         }
@@ -67,8 +68,11 @@ impl NodeSettings {
     ) -> Option<Self> {
         // Only the form of the name: the file itself was gathered before.
         let config: Option<Option<AbsolutePath>> = reader.read_or_told(&keys::CONFIG, "");
-        let capable = [&keys::ROLE, &keys::SENTINEL_LISTEN, &keys::HTTP_LISTEN]
-            .map(|key| reader.read_restricted(key, ""));
+        let role = reader
+            .read_or_default(&keys::ROLE, "")
+            .map(|RoleWord(role)| role);
+        let capable =
+            [&keys::SENTINEL_LISTEN, &keys::HTTP_LISTEN].map(|key| reader.read_restricted(key, ""));
         let state_dir = reader
             .read_or_default(&keys::STATE_DIR, "")
             .map(|AbsolutePath(path)| path);
@@ -88,6 +92,7 @@ impl NodeSettings {
         is_capable.then_some(Self {
             node: node?,
             voters,
+            role: role?,
             alone: alone?,
             listen,
             peer_key: peer_key?,
@@ -242,21 +247,12 @@ fn read_peers(reader: &mut Reader) -> Reading<BTreeMap<NodeId, Endpoint>> {
     )
 }
 
-fn read_peer_key(reader: &mut Reader, sources: &Sources) -> Option<Option<ClusterKey>> {
+fn read_peer_key(reader: &mut Reader) -> Option<Option<ClusterKey>> {
     let key = &keys::PEER_KEY_FILE;
-    let path = match reader.read(key, "") {
-        Reading::Given(AbsolutePath(path)) => path,
+    let path = match reader.read_secret_path(key, "", "peer-key") {
+        Reading::Given(path) => path,
         Reading::Mistaken => return None,
-        Reading::Absent => match sources.credential("peer-key") {
-            Some(path) => {
-                reader.note(key, "", path.display().to_string(), Origin::Credential);
-                path
-            }
-            None => {
-                reader.settle(key, "", "none");
-                return Some(None);
-            }
-        },
+        Reading::Absent => return Some(None),
     };
     let text = read_secret(reader, key, "", &path)?;
     match ClusterKey::parse(&text) {

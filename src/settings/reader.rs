@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::keys::{Availability, Fallback, Key, Scope};
 use super::mistakes::{Mistake, Mistakes, Problem};
-use super::parse::{InvalidValue, quote};
+use super::parse::{AbsolutePath, InvalidValue, quote};
 use super::report::EffectiveSetting;
-use super::source::{Entry, Gathered, Origin, Sources, Tree, example_in_file, place_in_file};
+use super::source::{
+    Entry, Gathered, Origin, Sources, Tree, example_in_file, name_in_file, place_in_file,
+};
 
 /// What reading a key came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,7 @@ pub(super) struct Reader {
     mistakes: Vec<(Option<Order>, Mistake)>,
     effective: Vec<(Order, EffectiveSetting)>,
     warnings: Vec<String>,
+    sources: Sources,
 }
 
 /// What is known once all keys are read.
@@ -67,6 +71,31 @@ impl Reader {
                 .collect(),
             effective: Vec::new(),
             warnings: Vec::new(),
+            sources: sources.clone(),
+        }
+    }
+
+    /// The file of a secret: the one that the key names, or the credential of that name that the
+    /// service manager passed.
+    pub(super) fn read_secret_path(
+        &mut self,
+        key: &'static Key,
+        label: &str,
+        credential: &str,
+    ) -> Reading<PathBuf> {
+        match self.read(key, label) {
+            Reading::Given(AbsolutePath(path)) => Reading::Given(path),
+            Reading::Mistaken => Reading::Mistaken,
+            Reading::Absent => match self.sources.credential(credential) {
+                Some(path) => {
+                    self.note(key, label, path.display().to_string(), Origin::Credential);
+                    Reading::Given(path)
+                }
+                None => {
+                    self.settle(key, label, "none");
+                    Reading::Absent
+                }
+            },
         }
     }
 
@@ -141,18 +170,11 @@ impl Reader {
         None
     }
 
-    /// Reads a key that this version knows, and accepts in part or not at all.
+    /// Reads a key that this version may know and not accept.
     pub(super) fn read_restricted(&mut self, key: &'static Key, label: &str) -> bool {
         let entry = self.tree.find(key, label);
         match (entry, key.availability) {
             (None, _) => self.settle(key, label, key.default),
-            (Some(entry), Availability::Only(only)) if entry.text.trim() == only => {
-                self.note(key, label, entry.text, entry.origin);
-            }
-            (Some(_), Availability::Only(only)) => {
-                self.refuse(key, label, Problem::OnlyFor { only });
-                return false;
-            }
             (Some(_), Availability::Later) => {
                 self.refuse(key, label, Problem::NotYet);
                 return false;
@@ -219,7 +241,8 @@ impl Reader {
     pub(super) fn refuse(&mut self, key: &'static Key, label: &str, problem: Problem) {
         let place = match self.tree.find(key, label).map(|entry| entry.origin) {
             Some(Origin::File { path, line }) => {
-                place_in_file(Some(&path), line, Some(&key.path(label).join(".")))
+                let name = name_in_file(&path, key, label);
+                place_in_file(Some(&path), line, Some(&name))
             }
             Some(Origin::Environment | Origin::Default | Origin::Credential) | None => {
                 key.variable(label).escape_debug().to_string()
@@ -264,7 +287,7 @@ impl Reader {
 /// A line that is accepted, in the form of the source where the key was given.
 pub(super) fn example(key: &Key, label: &str, origin: &Origin) -> String {
     match origin {
-        Origin::File { .. } => example_in_file(key),
+        Origin::File { path, .. } => example_in_file(path, key, label),
         Origin::Environment | Origin::Default | Origin::Credential => {
             format!("{}={}", key.variable(label), key.example)
         }

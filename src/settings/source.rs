@@ -15,6 +15,7 @@ use super::file;
 use super::keys::{self, Key, Scope};
 use super::layer::{Layer, find, unknown};
 use super::mistakes::{Mistake, Problem};
+use super::variables::Assignment;
 
 /// All that settings are made of, taken from the process by the caller.
 #[derive(Clone)]
@@ -104,17 +105,15 @@ impl Sources {
         let mut incomplete = config.is_some() && path.is_none();
         let mut lines = BTreeMap::new();
         let mut file = Layer::new("file");
-        match path.as_deref().map(file::read_settings) {
-            None => {}
-            Some(Ok(leaves)) => file.fill(leaves, path.as_deref(), &mut lines, &mut mistakes),
-            Some(Err((problem, line))) => {
-                incomplete = true;
-                let place = match line {
-                    Some(line) => place_in_file(path.as_deref(), Some(line), None),
-                    None => keys::CONFIG.variable(""),
-                };
-                mistakes.push(Mistake { place, problem });
-            }
+        if let Some(path) = path.as_deref()
+            && let Err((problem, line)) = read_file(path, &mut file, &mut lines, &mut mistakes)
+        {
+            incomplete = true;
+            let place = match line {
+                Some(line) => place_in_file(Some(path), Some(line), None),
+                None => keys::CONFIG.variable(""),
+            };
+            mistakes.push(Mistake { place, problem });
         }
         incomplete |= mistakes
             .iter()
@@ -131,10 +130,9 @@ impl Sources {
         let mut seen: BTreeMap<Vec<String>, &str> = BTreeMap::new();
         for (name, value) in &self.environment {
             let lossy = name.to_string_lossy();
-            let Some(rest) = strip_prefix(&lossy) else {
+            let Some(path) = path_of(&lossy) else {
                 continue;
             };
-            let path: Vec<String> = rest.to_lowercase().split("__").map(str::to_owned).collect();
             let problem = match (name.to_str(), value.to_str(), keys::find(&path)) {
                 (Some(name), Some(value), Some((key, label))) => match seen.insert(path, name) {
                     Some(other) => Problem::GivenTwice {
@@ -214,8 +212,63 @@ impl Tree {
     }
 }
 
-/// A line for a file that is accepted: `quorum = "2"`.
-pub(super) fn example_in_file(key: &Key) -> String {
+/// Reads the file that `PROMOTERD_CONFIG` names, in the form that its name tells.
+fn read_file(
+    path: &Path,
+    layer: &mut Layer,
+    lines: &mut BTreeMap<Vec<String>, usize>,
+    mistakes: &mut Vec<Mistake>,
+) -> Result<(), (Problem, Option<usize>)> {
+    if !has_variables(path) {
+        layer.fill(file::read_toml(path)?, Some(path), lines, mistakes);
+        return Ok(());
+    }
+    for Assignment { name, value, line } in file::read_variables(path)? {
+        let Some(key_path) = path_of(&name) else {
+            continue;
+        };
+        let problem = match keys::find(&key_path) {
+            None => unknown(&key_path, |key, label| key.variable(label)),
+            Some((key, _)) if std::ptr::eq(key, &keys::CONFIG) => Problem::EnvironmentOnly,
+            Some((key, label)) => match lines.insert(key.path(&label), line) {
+                Some(line) => Problem::GivenTwice {
+                    other: format!("{} in line {line}", key.variable(&label)),
+                },
+                None => {
+                    layer.set(&key.path(&label), Value::from(value));
+                    continue;
+                }
+            },
+        };
+        let place = place_in_file(Some(path), Some(line), Some(&name));
+        mistakes.push(Mistake { place, problem });
+    }
+    Ok(())
+}
+
+/// Whether a settings file holds variables: `.env`. Every other one is TOML.
+fn has_variables(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "env")
+}
+
+/// What a key is called in a settings file.
+pub(super) fn name_in_file(file: &Path, key: &Key, label: &str) -> String {
+    match has_variables(file) {
+        true => key.variable(label),
+        false => key.path(label).join("."),
+    }
+}
+
+/// A line for a settings file that is accepted.
+pub(super) fn example_in_file(file: &Path, key: &Key, label: &str) -> String {
+    match has_variables(file) {
+        true => format!("{}={}", key.variable(label), key.example),
+        false => example_in_toml(key),
+    }
+}
+
+/// A line for a TOML file that is accepted: `quorum = "2"`.
+pub(super) fn example_in_toml(key: &Key) -> String {
     let name = key.name.to_lowercase();
     let name = name.rsplit("__").next().unwrap_or_default();
     if key.is_list {
@@ -241,10 +294,12 @@ pub(super) fn place_in_file(file: Option<&Path>, line: Option<usize>, key: Optio
     format!("{file}{line}{key}")
 }
 
-fn strip_prefix(name: &str) -> Option<&str> {
+/// The path of the key that a variable means, if it is meant for us.
+pub(super) fn path_of(name: &str) -> Option<Vec<String>> {
     const PREFIX: &str = "PROMOTERD_";
     let start = name.get(..PREFIX.len())?;
-    start
+    let rest = start
         .eq_ignore_ascii_case(PREFIX)
-        .then(|| &name[PREFIX.len()..])
+        .then(|| name[PREFIX.len()..].to_lowercase())?;
+    Some(rest.split("__").map(str::to_owned).collect())
 }

@@ -4,17 +4,18 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::schema::{
-    DownReport, FenceHolder, FenceReport, FileReport, GroupAnswer, GroupReport, GuardReport,
-    InstanceReport, PassedOver, ReloadReport, SCHEMA, StatusReport, VoterReport,
+    ClientReloadReport, DifferingReport, DownReport, FenceHolder, FenceReport, FileReport,
+    GroupAnswer, GroupReport, GuardReport, InstanceReport, PassedOver, SCHEMA, StatusReport,
+    VoterReport,
 };
-use super::schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
+use super::schema_history::{FailoverReport, HistoryReport};
 use super::schema_pause::PauseReport;
 use super::source::{FileOverview, StatusSource, VoterOverview};
 use crate::decision::{
-    DownOverview, FailoverRecord, FenceOverview, GroupOverview, GuardOverview, Ineligible,
-    InstanceOverview, Outcome, Step,
+    Difference, DownOverview, FenceOverview, GroupOverview, GuardOverview, Ineligible,
+    InstanceOverview,
 };
-use crate::model::Endpoint;
+use crate::model::{Endpoint, NodeId};
 
 /// Failovers that a group shows in `/v1/status`; the others are in `/v1/history`.
 const LAST_FAILOVERS_MAX: usize = 5;
@@ -39,7 +40,7 @@ impl From<&StatusSource> for StatusReport {
             groups: source
                 .groups
                 .iter()
-                .map(|group| group_report(group, &source.files))
+                .map(|group| group_report(group, source))
                 .collect(),
         }
     }
@@ -81,7 +82,7 @@ impl GroupAnswer {
             .find(|group| group.name.as_str() == name)?;
         Some(Self {
             schema: SCHEMA,
-            group: group_report(group, &source.files),
+            group: group_report(group, source),
         })
     }
 }
@@ -92,6 +93,7 @@ impl From<&VoterOverview> for VoterReport {
             node: voter.node.clone(),
             connected: voter.connected,
             is_self: voter.is_self,
+            role: voter.role,
             address: voter.address.clone(),
             since_ms: voter.since.map(milliseconds),
             last_error: voter.last_error.clone(),
@@ -99,7 +101,7 @@ impl From<&VoterOverview> for VoterReport {
     }
 }
 
-fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
+fn group_report(group: &GroupOverview, source: &StatusSource) -> GroupReport {
     let (master, replicas): (Vec<_>, Vec<_>) = group
         .instances
         .iter()
@@ -111,7 +113,8 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
         phase: group.phase.as_str().to_owned(),
         master: decided.map(|decided| decided.master.clone()),
         master_run_id: decided.map(|decided| decided.run_id),
-        waiting: group.waiting.as_ref().map(ToString::to_string),
+        waiting: waiting(group, source),
+        differing: group.differing.iter().map(DifferingReport::from).collect(),
         paused: current_pause(group),
         deferred_to: group.deferred_to.clone(),
         master_instance: master.first().copied().map(InstanceReport::from),
@@ -120,7 +123,8 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
         passed_over: group.passed_over.iter().map(PassedOver::from).collect(),
         awaited: group.awaited.clone(),
         guard: group.guard.as_ref().map(GuardReport::from),
-        files: files
+        files: source
+            .files
             .iter()
             .filter(|file| file.group == group.name)
             .map(FileReport::from)
@@ -135,6 +139,19 @@ fn group_report(group: &GroupOverview, files: &[FileOverview]) -> GroupReport {
     }
 }
 
+/// A leader whose settings are its own registers nothing, though a majority may agree without it.
+fn waiting(group: &GroupOverview, source: &StatusSource) -> Option<String> {
+    if group.decided.is_some() || group.waiting.is_some() {
+        return group.waiting.as_ref().map(ToString::to_string);
+    }
+    let leader = source.engine.leader.as_ref()?;
+    let (node, difference) = group.differing.iter().find(|(node, _)| node == leader)?;
+    Some(format!(
+        "{node}, which leads, to have the settings of the others ({difference}): make the \
+         PROMOTERD_GROUPS__F__ lines equal on all hosts, then reload or restart promoterd there"
+    ))
+}
+
 impl From<&GuardOverview> for GuardReport {
     fn from(guard: &GuardOverview) -> Self {
         let trouble = |(endpoint, reason): &(Endpoint, String)| PassedOver {
@@ -146,6 +163,15 @@ impl From<&GuardOverview> for GuardReport {
             armed: guard.armed,
             replicas: guard.replicas,
             troubles: guard.troubles.iter().map(trouble).collect(),
+        }
+    }
+}
+
+impl From<&(NodeId, Difference)> for DifferingReport {
+    fn from((node, difference): &(NodeId, Difference)) -> Self {
+        Self {
+            node: node.clone(),
+            difference: difference.clone(),
         }
     }
 }
@@ -224,7 +250,7 @@ impl From<&FileOverview> for FileReport {
                 .clone()
                 .or_else(|| file.reload.as_ref()?.error.clone()),
             check_output: file.check_output.clone(),
-            reload: file.reload.as_ref().map(|reload| ReloadReport {
+            reload: file.reload.as_ref().map(|reload| ClientReloadReport {
                 state: reload.standing,
                 epoch: reload.epoch,
                 error: reload.error.clone(),
@@ -234,60 +260,8 @@ impl From<&FileOverview> for FileReport {
     }
 }
 
-impl From<&FailoverRecord> for FailoverReport {
-    fn from(record: &FailoverRecord) -> Self {
-        let begin = &record.begin;
-        let (outcome, why) = match &record.outcome {
-            Outcome::Open => (OutcomeName::Open, None),
-            Outcome::Done => (OutcomeName::Done, None),
-            Outcome::Aborted(why) => (OutcomeName::Aborted, Some(why.to_string())),
-        };
-        let views = begin.evidence.views.iter();
-        Self {
-            group: begin.group.clone(),
-            epoch: begin.epoch,
-            from: begin.from.endpoint.clone(),
-            to: begin.candidate.endpoint.clone(),
-            at: begin.at,
-            cause: begin.evidence.cause,
-            views: views
-                .map(|(node, cause)| ViewReport {
-                    node: node.clone(),
-                    cause: *cause,
-                })
-                .collect(),
-            needed: begin.evidence.needed,
-            outcome,
-            why,
-            passed_over: begin.passed_over.iter().map(PassedOver::from).collect(),
-            steps: step_reports(&record.steps),
-            loss_estimate_bytes: begin.loss_estimate,
-            loss_bytes: record.loss,
-            leader: begin.leader.clone(),
-        }
-    }
-}
-
-fn step_reports(steps: &[Step]) -> Vec<StepReport> {
-    let before = std::iter::once(Duration::ZERO).chain(steps.iter().map(|step| step.after));
-    steps
-        .iter()
-        .zip(before)
-        .map(|(step, before)| StepReport {
-            step: step.what,
-            after_ms: precise_milliseconds(step.after),
-            took_ms: precise_milliseconds(step.after.saturating_sub(before)),
-        })
-        .collect()
-}
-
 fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// With at most three decimals, as JSON prints them.
-fn precise_milliseconds(span: Duration) -> f64 {
-    span.as_micros() as f64 / 1000.0
 }
 
 #[cfg(test)]
@@ -295,7 +269,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::status::example;
+    use crate::status::{OutcomeName, example};
 
     fn value(source: &StatusSource) -> Value {
         serde_json::to_value(StatusReport::from(source)).unwrap()
@@ -315,7 +289,7 @@ mod tests {
         assert_eq!(
             status["voters"][2],
             json!({
-                "node": "c", "connected": false, "is_self": false, "address": "10.0.0.3:7400",
+                "node": "c", "connected": false, "is_self": false, "role": "voter", "address": "10.0.0.3:7400",
                 "since_ms": 3200, "last_error": "connection refused"
             })
         );
@@ -369,6 +343,31 @@ mod tests {
             group["waiting"],
             "no answer from 10.0.0.3:6379 (connection refused): start them, or take them out of \
              INSTANCES"
+        );
+    }
+
+    #[test]
+    fn whoever_has_other_settings_is_told_with_the_keys() {
+        let mut source = example::healthy();
+        let keys = vec!["QUORUM".to_owned()];
+        source.groups[0].differing = vec![
+            ("a".parse().unwrap(), Difference::Differs { keys }),
+            ("c".parse().unwrap(), Difference::NoGroup),
+        ];
+        assert_eq!(
+            value(&source)["groups"][0]["differing"],
+            json!([
+                {"node": "a", "settings": "differs", "keys": ["QUORUM"]},
+                {"node": "c", "settings": "no_group"}
+            ])
+        );
+        assert_eq!(value(&source)["groups"][0]["waiting"], Value::Null);
+        source.engine.leader = Some("a".parse().unwrap());
+        source.groups[0].decided = None;
+        assert_eq!(
+            value(&source)["groups"][0]["waiting"],
+            "a, which leads, to have the settings of the others (differs in QUORUM): make the \
+             PROMOTERD_GROUPS__F__ lines equal on all hosts, then reload or restart promoterd there"
         );
     }
 

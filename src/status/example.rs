@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::source::{
-    EngineOverview, EngineRole, FileOverview, ReloadOverview, ReloadStanding, StatusSource,
+    ClientReloadOverview, EngineOverview, EngineRole, FileOverview, ReloadStanding, StatusSource,
     VoterOverview,
 };
 use crate::decision::{
@@ -12,8 +12,8 @@ use crate::decision::{
     PauseRecord, PausedBy, Phase, Requester, ResumedBy, Step, StepName, WaitingFor,
 };
 use crate::model::{
-    ClusterId, Endpoint, Epoch, Incarnation, NodeId, ReplicationId, ReplicationOffset, RunId, Term,
-    UnixTime,
+    ClusterId, Endpoint, Epoch, Incarnation, NodeId, NodeRole, ReplicationId, ReplicationOffset,
+    RunId, Term, UnixTime,
 };
 
 /// Half an hour after the failover of [`after_failover`] began.
@@ -31,6 +31,7 @@ fn voter(name: &str, address: &str) -> VoterOverview {
     VoterOverview {
         node: node(name),
         is_self: name == "b",
+        role: Some(NodeRole::Voter),
         connected: true,
         address: endpoint(address),
         since: (name != "b").then_some(Duration::from_secs(7500)),
@@ -92,6 +93,7 @@ pub fn healthy() -> StatusSource {
                 run_id: RunId::from_bytes([1; 20]),
             }),
             waiting: None,
+            differing: Vec::new(),
             phase: Phase::Watching,
             instances: vec![
                 instance("10.0.0.1:6379", true, 89_536),
@@ -314,7 +316,7 @@ pub fn command_errors() -> StatusSource {
         },
         FileOverview {
             client: "worker".parse().unwrap(),
-            reload: Some(ReloadOverview {
+            reload: Some(ClientReloadOverview {
                 epoch: Epoch(2),
                 standing: ReloadStanding::Failed,
                 error: Some("RELOAD failed".to_owned()),

@@ -9,6 +9,7 @@ pub mod client;
 #[cfg(test)]
 mod client_tests;
 mod convert;
+mod convert_failover;
 mod events;
 mod operate;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod routes;
 mod schema;
 mod schema_history;
 mod schema_pause;
+mod schema_reload;
 mod server;
 mod socket;
 mod source;
@@ -36,17 +38,21 @@ mod server_tests;
 
 pub use admin::Gatekeeper;
 pub use events::EventFeed;
-pub use operate::{PauseOrder, ResumeOrder};
+pub use operate::{AdoptOrder, PauseOrder, ResumeOrder};
 pub use render::{describe_pause, render};
 pub use schema::{
-    DownReport, FileReport, GroupAnswer, GroupReport, InstanceReport, PassedOver, Readiness,
-    ReloadReport, SCHEMA, StatusReport, VoterReport,
+    ClientReloadReport, DifferingReport, DownReport, FileReport, GroupAnswer, GroupReport,
+    InstanceReport, PassedOver, Readiness, SCHEMA, StatusReport, VoterReport,
 };
 pub use schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
-pub use schema_pause::{OperatedGroup, OperationReport, PauseReport};
+pub use schema_pause::{
+    AdoptionReport, BystanderReport, OperatedGroup, OperationReport, PauseReport,
+};
+pub use schema_reload::ReloadReport;
 pub use server::StatusServer;
 pub use socket::StatusError;
 pub use source::{
-    EngineOverview, EngineRole, FileOverview, OperationOverview, OperationState, Order, Question,
-    ReloadOverview, ReloadStanding, StatusSource, VoterOverview,
+    AdoptionOverview, ClientReloadOverview, EngineOverview, EngineRole, FileOverview,
+    OperatedOverview, OperationOverview, OperationState, Order, Question, ReloadStanding,
+    StatusSource, VoterOverview,
 };

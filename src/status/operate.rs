@@ -17,6 +17,7 @@ use super::schema_pause::OperationReport;
 use super::server::REQUEST_WAIT_MAX;
 use super::source::{OperationState, Order, Question};
 use crate::decision::{OperationId, Reason, Scope, Wish};
+use crate::model::Endpoint;
 
 /// Largest body of a request in bytes.
 pub const BODY_LENGTH_MAX: usize = 4096;
@@ -83,6 +84,45 @@ pub async fn resume_group(
     body: Body,
 ) -> Result<Response, Refusal> {
     resume(desk, named(&name)?, (caller, gate), body).await
+}
+
+/// The body of `POST …/adopt`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdoptOrder {
+    /// The number of the operation; drawn by the daemon when none is given.
+    pub operation: Option<OperationId>,
+    /// The instance that is to be the master.
+    pub master: Option<Endpoint>,
+}
+
+/// `POST /v1/groups/NAME/adopt`
+pub async fn adopt_group(
+    State(desk): State<Desk>,
+    Path(name): Path<String>,
+    caller: Extension<Option<Caller>>,
+    gate: Extension<Gatekeeper>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let scope = named(&name)?;
+    let admitted = admit((caller, gate)).await?;
+    let order: AdoptOrder = read(body).await?;
+    let master = order.master.ok_or_else(|| Refusal::BadRequest {
+        why: "name the master: {\"master\": \"HOST:PORT\"}".to_owned(),
+    })?;
+    let wish = Wish::Adopt { master };
+    operate(desk, admitted, order.operation, scope, wish).await
+}
+
+/// `POST /v1/reload`
+pub async fn reload(
+    State(desk): State<Desk>,
+    caller: Extension<Option<Caller>>,
+    gate: Extension<Gatekeeper>,
+) -> Result<Response, Refusal> {
+    admit((caller, gate)).await?;
+    let report = desk.ask(Question::Reload).await?;
+    write(StatusCode::OK, &report)
 }
 
 /// `GET /v1/operations/ID`
@@ -195,7 +235,7 @@ async fn read<T: DeserializeOwned + Default>(body: Body) -> Result<T, Refusal> {
     })
 }
 
-fn write(status: StatusCode, report: &OperationReport) -> Result<Response, Refusal> {
+fn write(status: StatusCode, report: &impl Serialize) -> Result<Response, Refusal> {
     let body = serde_json::to_vec(report).map_err(|_| Refusal::Unwritable)?;
     let kind = [(header::CONTENT_TYPE, "application/json")];
     Ok((status, kind, body).into_response())

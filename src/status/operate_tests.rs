@@ -5,7 +5,9 @@ use tokio::time::Instant;
 
 use super::server::REQUEST_WAIT_MAX;
 use super::server_tests::{Daemon, serve, serve_source};
-use super::{OperationOverview, OperationState, Order, Question, example};
+use super::{
+    AdoptionOverview, OperatedOverview, OperationOverview, OperationState, Order, Question, example,
+};
 use crate::decision::{Impossible, OperationId, Pause, PausedBy, Requester, Scope, Wish};
 use crate::model::{GroupName, UnixTime};
 
@@ -26,7 +28,11 @@ pub(super) fn operated(order: Order) -> Result<OperationOverview, Impossible> {
             known: vec![features],
         }),
         Scope::Group(_) | Scope::All => Ok(OperationOverview {
-            groups: vec![(features.clone(), pause_of(features, order.clone()))],
+            groups: vec![OperatedOverview {
+                group: features.clone(),
+                pause: pause_of(features, order.clone()),
+                adoption: adoption_of(order.wish.clone()),
+            }],
             ..overview(order.operation, OperationState::Done)
         }),
     }
@@ -45,6 +51,19 @@ fn pause_of(group: GroupName, order: Order) -> Option<Pause> {
             by: Requester::new(order.uid, order.user, "b".parse().unwrap()),
             operation: order.operation,
         },
+    })
+}
+
+fn adoption_of(wish: Wish) -> Option<AdoptionOverview> {
+    let Wish::Adopt { master } = wish else {
+        return None;
+    };
+    Some(AdoptionOverview {
+        master,
+        others: vec![(
+            example::endpoint("10.0.0.2:6379"),
+            "is a master too".to_owned(),
+        )],
     })
 }
 
@@ -97,6 +116,21 @@ async fn a_pause_is_asked_for_by_post_and_answered_with_the_pause_that_stands() 
 }
 
 #[tokio::test]
+async fn an_adoption_is_answered_with_the_master_and_what_becomes_of_the_others() {
+    let daemon = serve_source(example::healthy()).await;
+    let body = r#"{"operation":"00000000000000a1","master":"10.0.0.1:6379"}"#;
+    let (status, answer) = daemon.post("/v1/groups/features/adopt", body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(
+        answer["groups"][0]["adopted"],
+        json!({
+            "master": "10.0.0.1:6379",
+            "others": [{"endpoint": "10.0.0.2:6379", "outlook": "is a master too"}]
+        })
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_refused_with_the_reason() {
     let daemon = serve_source(example::healthy()).await;
     let long = format!("{{\"reason\":\"{}\"}}", "x".repeat(5000));
@@ -113,6 +147,25 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
             400,
             "that is no name of a group",
         ),
+        (
+            "/v1/groups/feature/adopt",
+            r#"{"master":"10.0.0.1:6379"}"#,
+            409,
+            "no group is called \"feature\": there are features",
+        ),
+        (
+            "/v1/groups/features/adopt",
+            "",
+            400,
+            "name the master: {\"master\": \"HOST:PORT\"}",
+        ),
+        (
+            "/v1/groups/features/adopt",
+            r#"{"master":"10.0.0.1"}"#,
+            400,
+            "\"10.0.0.1\" has no port",
+        ),
+        ("/v1/adopt", "{}", 404, "no such path"),
         ("/v1/pause", "{", 400, "not understood: EOF"),
         ("/v1/pause", "{\"until\":1}", 400, "unknown field `until`"),
         ("/v1/pause", "{\"for_ms\":0}", 400, "for_ms is 1 to"),

@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 
 use super::schema::{
-    FileReport, GroupReport, GuardReport, InstanceReport, ReloadReport, StatusReport, VoterReport,
+    ClientReloadReport, FileReport, GroupReport, GuardReport, InstanceReport, StatusReport,
+    VoterReport,
 };
 use super::schema_history::{FailoverReport, OutcomeName};
 use super::schema_pause::PauseReport;
@@ -11,7 +12,7 @@ use super::source::ReloadStanding;
 use super::table::{Lean, Table};
 use super::text::{bytes, moment, plain, span};
 use super::verdict;
-use crate::model::UnixTime;
+use crate::model::{NodeRole, UnixTime};
 
 /// What was read longer ago than this is marked on an instance that is not well.
 const FRESH_MS: u64 = 2000;
@@ -78,12 +79,19 @@ fn write_node(report: &StatusReport, page: &mut String) {
     ]);
     for voter in &report.voters {
         table.add([
-            voter.node.to_string(),
+            describe_voter(voter),
             voter.address.to_string(),
             describe_link(voter),
         ]);
     }
     table.print("  ", page);
+}
+
+fn describe_voter(voter: &VoterReport) -> String {
+    match voter.role {
+        Some(NodeRole::Witness) => format!("{} (witness)", voter.node),
+        Some(NodeRole::Voter) | None => voter.node.to_string(),
+    }
 }
 
 fn describe_link(voter: &VoterReport) -> String {
@@ -259,7 +267,7 @@ fn write_files(group: &GroupReport, page: &mut String) {
 fn write_commands(file: &FileReport, page: &mut String) {
     let client = &file.client;
     write_output("CHECK", file, &file.check_output, page);
-    let Some(ReloadReport {
+    let Some(ClientReloadReport {
         state,
         epoch,
         error,

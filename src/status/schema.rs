@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::schema_history::FailoverReport;
 use super::schema_pause::PauseReport;
 use super::source::{EngineRole, ReloadStanding};
-use crate::decision::{Cause, FenceCause, SentinelWatch};
+use crate::decision::{Cause, Difference, FenceCause, SentinelWatch};
 use crate::model::{
-    ClientName, Endpoint, Epoch, GroupName, NodeId, ReplicationOffset, RunId, Term,
+    ClientName, Endpoint, Epoch, GroupName, NodeId, NodeRole, ReplicationOffset, RunId, Term,
 };
 
 /// Version of the schema; it grows when a field changes its meaning or goes away.
@@ -54,6 +54,8 @@ pub struct VoterReport {
     pub connected: bool,
     /// Whether it is the answering node.
     pub is_self: bool,
+    /// What it is: `voter` or `witness`; `null` while it has not said so.
+    pub role: Option<NodeRole>,
     /// Where it listens.
     pub address: Endpoint,
     /// For how many milliseconds the link has been as it is.
@@ -88,6 +90,8 @@ pub struct GroupReport {
     pub master_run_id: Option<RunId>,
     /// What has to happen before the group can be registered.
     pub waiting: Option<String>,
+    /// The voters whose settings of it are not those of the answering node.
+    pub differing: Vec<DifferingReport>,
     /// The pause that stands: then nothing is done about the group.
     pub paused: Option<PauseReport>,
     /// The Sentinels that watch it too: then nothing is done about it until `take_over`.
@@ -108,6 +112,16 @@ pub struct GroupReport {
     pub files: Vec<FileReport>,
     /// The last failovers, the newest first; all that are remembered are in `/v1/history`.
     pub failovers: Vec<FailoverReport>,
+}
+
+/// A voter that has other settings of a group than the answering node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DifferingReport {
+    /// The voter.
+    pub node: NodeId,
+    /// In what, as far as it is known; `no_group` when it does not have the group at all.
+    #[serde(flatten)]
+    pub difference: Difference,
 }
 
 /// An instance as the answering node sees it.
@@ -208,12 +222,12 @@ pub struct FileReport {
     pub check_output: String,
     /// How `RELOAD` stands; `null` before it ran in this life of the daemon.
     #[serde(default)]
-    pub reload: Option<ReloadReport>,
+    pub reload: Option<ClientReloadReport>,
 }
 
 /// How a client was made to read its file again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReloadReport {
+pub struct ClientReloadReport {
     /// `running`, `done` or `failed`; one that failed is tried again.
     pub state: ReloadStanding,
     /// The epoch that its file named.

@@ -1,11 +1,11 @@
-//! The JSON of pauses, and of the operations that begin and end them.
+//! The JSON of pauses, and of administrators' operations.
 
 use serde::{Deserialize, Serialize};
 
 use super::schema::SCHEMA;
-use super::source::{OperationOverview, OperationState};
+use super::source::{AdoptionOverview, OperationOverview, OperationState};
 use crate::decision::{OperationId, Pause, PauseRecord};
-use crate::model::{GroupName, UnixTime};
+use crate::model::{Endpoint, GroupName, UnixTime};
 
 /// A pause of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,39 @@ pub struct OperatedGroup {
     pub group: GroupName,
     /// The pause that stands now.
     pub paused: Option<PauseReport>,
+    /// What the operation came to, if it registered the group.
+    pub adopted: Option<AdoptionReport>,
+}
+
+/// A group that was registered by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptionReport {
+    /// Its master.
+    pub master: Endpoint,
+    /// The instances that do not follow it.
+    pub others: Vec<BystanderReport>,
+}
+
+/// An instance of a group that was registered by hand, which does not follow its master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BystanderReport {
+    /// Which.
+    pub endpoint: Endpoint,
+    /// What it says, and what becomes of it, in words.
+    pub outlook: String,
+}
+
+impl From<&AdoptionOverview> for AdoptionReport {
+    fn from(adoption: &AdoptionOverview) -> Self {
+        let bystander = |(endpoint, outlook): &(Endpoint, String)| BystanderReport {
+            endpoint: endpoint.clone(),
+            outlook: outlook.clone(),
+        };
+        Self {
+            master: adoption.master.clone(),
+            others: adoption.others.iter().map(bystander).collect(),
+        }
+    }
 }
 
 impl OperationReport {
@@ -100,9 +133,10 @@ impl From<&OperationOverview> for OperationReport {
             operation: overview.operation,
             state: overview.state,
             groups: groups
-                .map(|(group, pause)| OperatedGroup {
-                    group: group.clone(),
-                    paused: pause.as_ref().map(PauseReport::from),
+                .map(|operated| OperatedGroup {
+                    group: operated.group.clone(),
+                    paused: operated.pause.as_ref().map(PauseReport::from),
+                    adopted: operated.adoption.as_ref().map(AdoptionReport::from),
                 })
                 .collect(),
         }

@@ -15,7 +15,10 @@ use super::client::{self, ClientError};
 use super::operate_tests::{operated, overview};
 use super::routes::{ANSWER_WAIT_MAX, STREAMS_MAX};
 use super::server::{CONNECTIONS_MAX, REQUEST_WAIT_MAX};
-use super::{EventFeed, Gatekeeper, OperationState, Question, StatusServer, StatusSource, example};
+use super::{
+    EventFeed, Gatekeeper, OperationState, Question, ReloadReport, StatusServer, StatusSource,
+    example,
+};
 use crate::decision::Happening;
 use crate::model::UnixTime;
 
@@ -62,6 +65,7 @@ pub(super) async fn serve_source(source: StatusSource) -> Daemon {
                 Question::Operation(operation, answer) => {
                     drop(answer.send(overview(operation, OperationState::Unknown)));
                 }
+                Question::Reload(answer) => drop(answer.send(ReloadReport::default())),
             }
         }
     });
@@ -113,8 +117,8 @@ async fn each_path_answers_with_its_own_json() {
 async fn what_is_not_there_is_refused_with_what_is() {
     let daemon = serve_source(example::healthy()).await;
     let paths = "no such path: there are /v1/status, /v1/groups/NAME, /v1/history, /v1/events, \
-                 /v1/operations/ID, /livez and /readyz; and by POST /v1/pause, /v1/resume, \
-                 /v1/groups/NAME/pause and /v1/groups/NAME/resume";
+                 /v1/operations/ID, /livez and /readyz; and by POST /v1/pause, /v1/resume, /v1/reload, \
+                 /v1/groups/NAME/pause, /v1/groups/NAME/resume and /v1/groups/NAME/adopt";
     let method = "not by this method: what is read is asked for by GET or HEAD, what is changed by \
                   POST";
     for (line, expected, reason) in [
@@ -197,7 +201,10 @@ async fn questions_beyond_what_the_loop_takes_are_refused_at_once() {
     );
     match asked.recv().await.unwrap() {
         Question::Alive(answer) => answer.send(()).unwrap(),
-        Question::Overview(_) | Question::Operate(..) | Question::Operation(..) => {
+        Question::Overview(_)
+        | Question::Operate(..)
+        | Question::Operation(..)
+        | Question::Reload(_) => {
             panic!("nobody asked for it")
         }
     }

@@ -7,8 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::schema_reload::ReloadReport;
 use crate::decision::{GroupOverview, Impossible, OperationId, Pause, Scope, Wish};
-use crate::model::{ClientName, ClusterId, Endpoint, Epoch, GroupName, Incarnation, NodeId, Term};
+use crate::model::{
+    ClientName, ClusterId, Endpoint, Epoch, GroupName, Incarnation, NodeId, NodeRole, Term,
+};
 
 /// What the status socket wants of the daemon's loop. A receiver that is gone is no matter: its
 /// client left, or lost patience.
@@ -25,6 +28,8 @@ pub enum Question {
     ),
     /// How far an operation is.
     Operation(OperationId, oneshot::Sender<OperationOverview>),
+    /// To read the settings again; answered when they are taken on, or not.
+    Reload(oneshot::Sender<ReloadReport>),
 }
 
 /// What somebody wants who may.
@@ -49,8 +54,28 @@ pub struct OperationOverview {
     pub operation: OperationId,
     /// As far as the answering node knows.
     pub state: OperationState,
-    /// The groups in which it is committed, with the pause that stands in each.
-    pub groups: Vec<(GroupName, Option<Pause>)>,
+    /// The groups in which it is committed.
+    pub groups: Vec<OperatedOverview>,
+}
+
+/// A group in which an operation is committed, as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatedOverview {
+    /// The group.
+    pub group: GroupName,
+    /// The pause that stands.
+    pub pause: Option<Pause>,
+    /// What the operation came to, if it registered the group.
+    pub adoption: Option<AdoptionOverview>,
+}
+
+/// A group that was registered by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptionOverview {
+    /// Its master.
+    pub master: Endpoint,
+    /// The instances that do not follow it, and what becomes of each, in words.
+    pub others: Vec<(Endpoint, String)>,
 }
 
 /// How far an operation is, as far as one node knows.
@@ -130,6 +155,8 @@ pub struct VoterOverview {
     pub node: NodeId,
     /// Whether it is this node.
     pub is_self: bool,
+    /// What it is, once it said so.
+    pub role: Option<NodeRole>,
     /// Whether we can talk to it; true for ourselves.
     pub connected: bool,
     /// Where it listens.
@@ -156,12 +183,12 @@ pub struct FileOverview {
     /// The end of what the command that refused its new content printed.
     pub check_output: String,
     /// How the command stands that makes its reader read it again; none before it ran.
-    pub reload: Option<ReloadOverview>,
+    pub reload: Option<ClientReloadOverview>,
 }
 
 /// How one client was made to read its file again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReloadOverview {
+pub struct ClientReloadOverview {
     /// The epoch that its file named.
     pub epoch: Epoch,
     /// How it stands.

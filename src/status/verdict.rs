@@ -1,6 +1,6 @@
 //! What is wrong, in words, the gravest first: for `/readyz` and for the first line of a person.
 
-use super::schema::{FileReport, GroupReport, InstanceReport, StatusReport};
+use super::schema::{DifferingReport, FileReport, GroupReport, InstanceReport, StatusReport};
 use crate::decision::Phase;
 use crate::model::{Endpoint, Epoch};
 
@@ -52,6 +52,7 @@ pub fn problems(report: &StatusReport) -> Vec<String> {
         );
     }
     for (group, _, _) in decided() {
+        problems.extend(settings_problems(group, report));
         problems.extend(replica_problems(group));
         problems.extend(guard_problems(group));
     }
@@ -66,6 +67,27 @@ pub fn problems(report: &StatusReport) -> Vec<String> {
             }),
     );
     problems
+}
+
+/// The leader's settings are those that count, so whoever has others is the one to be named.
+fn settings_problems(group: &GroupReport, report: &StatusReport) -> Vec<String> {
+    let name = &group.name;
+    let advice = "make the PROMOTERD_GROUPS__F__ lines equal on all hosts";
+    let leader = group.differing.iter();
+    let leader = leader
+        .clone()
+        .find(|it| report.leader.as_ref() == Some(&it.node));
+    if let Some(DifferingReport { node, difference }) = leader {
+        return vec![format!(
+            "group {name}: the settings of this node are not those of the leader ({node} {difference}): \
+             {advice}"
+        )];
+    }
+    let differing = group.differing.iter();
+    let problem = |DifferingReport { node, difference }: &DifferingReport| {
+        format!("group {name}: settings are not equal, {node} {difference}: {advice}")
+    };
+    differing.map(problem).collect()
 }
 
 fn guard_problems(group: &GroupReport) -> Vec<String> {
@@ -185,6 +207,7 @@ fn ailment(instance: &InstanceReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::Difference;
     use crate::status::{StatusSource, example};
 
     fn problems_of(source: &StatusSource) -> Vec<String> {
@@ -285,6 +308,42 @@ mod tests {
             problems_of(&source),
             ["group features has no replica: nobody could take its master's place"]
         );
+    }
+
+    #[test]
+    fn whoever_has_other_settings_than_the_leader_is_named_once() {
+        let named = |differing: &[(&str, Difference)], leader: &str| {
+            let mut source = example::healthy();
+            source.engine.leader = Some(leader.parse().unwrap());
+            let differing = differing.iter();
+            source.groups[0].differing = differing
+                .map(|(node, difference)| (node.parse().unwrap(), difference.clone()))
+                .collect();
+            problems_of(&source)
+        };
+        let keys = vec!["QUORUM".to_owned(), "GUARD".to_owned()];
+        let differs = Difference::Differs { keys };
+        let advice = "make the PROMOTERD_GROUPS__F__ lines equal on all hosts";
+        let both = [("a", differs.clone()), ("c", Difference::NoGroup)];
+        assert_eq!(
+            named(&both, "b"),
+            [
+                format!(
+                    "group features: settings are not equal, a differs in QUORUM and GUARD: {advice}"
+                ),
+                format!(
+                    "group features: settings are not equal, c does not have the group: {advice}"
+                ),
+            ]
+        );
+        assert_eq!(
+            named(&both, "a"),
+            [format!(
+                "group features: the settings of this node are not those of the leader (a differs in QUORUM \
+                 and GUARD): {advice}"
+            )]
+        );
+        assert_eq!(named(&[], "b"), Vec::<String>::new());
     }
 
     #[test]

@@ -111,6 +111,16 @@ impl Daemon {
         assert_eq!(status.code(), Some(0), "{}", self.name);
     }
 
+    /// Its end, which it finds by itself; the exit code.
+    pub fn await_end(&mut self) -> Option<i32> {
+        let process = self.process.take().unwrap();
+        process.end(&format!("{} ends", self.name)).code()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.process.as_ref().unwrap().signal(signal);
+    }
+
     pub fn is_running(&self) -> bool {
         self.process.is_some()
     }

@@ -3,8 +3,12 @@
 use std::fs;
 use std::net::TcpListener;
 
+use rustix::process::Signal;
+
 use crate::cluster::Cluster;
-use crate::server::Kind;
+use crate::daemon::Daemon;
+use crate::process::eventually;
+use crate::server::{Kind, Server};
 
 /// A cluster of which nothing can be had: the peer port of the first daemon is taken by the listener,
 /// and the place of its state directory and of its socket by a file.
@@ -114,4 +118,62 @@ fn peers_beyond_this_machine_need_a_key() {
         "{said}"
     );
     assert!(!cluster.daemons[0].state.exists());
+}
+
+/// Settings that are in a file can be read again while the daemon runs.
+#[test]
+fn what_can_change_is_taken_on_without_a_restart_and_mistakes_change_nothing() {
+    let mut cluster = Cluster::prepare(Kind::Redis7);
+    let file = cluster.directory.path().join("more.env");
+    let write = |text: &str| fs::write(&file, text).unwrap();
+    write("PROMOTERD_GROUPS__FEATURES__DOWN_AFTER=1m\n");
+    cluster.set("CONFIG", file.to_str().unwrap());
+    cluster.start_servers();
+    cluster.start_daemons();
+    cluster.await_healthy(1);
+    let reload = |daemon: &Daemon| {
+        let output = daemon.output("reload");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+
+    write("PROMOTERD_GROUPS__FEATURES__DOWN_AFTER=soon\n");
+    let (code, _, said) = reload(&cluster.daemons[0]);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("more.env:1: "), "{said}");
+    assert!(said.contains("nothing was changed"), "{said}");
+    cluster.await_healthy(1);
+
+    write("PROMOTERD_GROUPS__FEATURES__DOWN_AFTER=300ms\nPROMOTERD_ADMIN_GROUP=staff\n");
+    for daemon in &cluster.daemons[..2] {
+        let (code, said, _) = reload(daemon);
+        assert_eq!(code, Some(0), "{said}");
+        let taken = "taken on: PROMOTERD_GROUPS__FEATURES__DOWN_AFTER\n";
+        assert!(said.contains(taken), "{said}");
+        let left = "needs a restart: PROMOTERD_ADMIN_GROUP\n";
+        assert!(said.contains(left), "{said}");
+    }
+    cluster.daemons[2].signal(Signal::HUP);
+    eventually("the third one says so in its log", || {
+        let logged = cluster.daemons[2].logged();
+        match logged.contains("settings reloaded") {
+            true => Ok(()),
+            false => Err("not yet".to_owned()),
+        }
+    });
+    // A minute would be over long after this test.
+    cluster.servers[0].signal(Signal::STOP);
+    eventually("another one is promoted", || {
+        let promoted = |server: &Server| server.is_master().is_ok_and(|is_master| is_master);
+        match cluster.servers[1..].iter().any(promoted) {
+            true => Ok(()),
+            false => Err("not yet".to_owned()),
+        }
+    });
+    cluster.servers[0].signal(Signal::CONT);
+    cluster.await_healthy(2);
 }

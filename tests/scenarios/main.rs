@@ -14,7 +14,8 @@
 //! at 5 cut n1 a               nothing comes through; `reject` answers with resets; `heal`
 //! at 5 deny promote b         also: lose promote, deny follow, deny info, load b, heed b, priority b 0
 //! at 5 replicaof c z          somebody orders it by hand; `replicaof c none`
-//! at 5 ask n2 7 pause 500      somebody pauses the group by n2, as operation 7; `ask n2 8 resume`
+//! settings n2                 n2 has other settings than the others
+//! at 5 ask n2 7 pause 500      somebody pauses the group by n2, as operation 7; `ask n2 8 resume`, `adopt b`
 //! at 5 sentinels 3            so many Sentinels watch all instances
 //! at 5 lead n2                also: freeze log, drop log, thaw log, pause n1, wake n1
 //! at 5 probes on              show what is asked of the probe connections too
@@ -80,6 +81,8 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    a_group_with_two_masters_is_registered_by_hand
+    a_leader_whose_settings_are_its_own_registers_nothing
     a_guarded_group_lets_its_replicas_in_anew_in_each_epoch
     a_lost_master_that_has_more_is_waited_for_as_long_as_silence
     a_master_that_loads_more_than_any_replica_has_is_waited_for

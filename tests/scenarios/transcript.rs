@@ -83,6 +83,12 @@ pub fn entry(entry: &Entry) -> String {
         Entry::Guarded { on, .. } => format!("Guarded {}", if *on { "on" } else { "off" }),
         Entry::Pause(pause) => format!("Pause{} by {}", span(pause.lasts), pause.by),
         Entry::Resume(resume) => format!("Resume by {}", resume.by),
+        Entry::Adopt(adoption) => format!(
+            "Adopt {}, members {}, by {}",
+            self::identity(&adoption.master),
+            names(&adoption.members),
+            adoption.by
+        ),
     }
 }
 
@@ -191,12 +197,18 @@ pub fn happening(happening: &Happening) -> Option<String> {
             "says the guard fails at {}: {why}",
             instance.host()
         )),
+        Happening::SettingsDiffer {
+            node, difference, ..
+        } => Some(format!("says {node} {difference}")),
+        Happening::SettingsEqual { node, .. } => Some(format!("says {node} has the same settings")),
+        Happening::AdoptionRefused { why, .. } => Some(format!("does not adopt: {why}")),
         Happening::PutOff { awaited, .. } => Some(format!("waits for {awaited}")),
         Happening::Slept { for_ms } => Some(format!("says it slept for {for_ms} ms")),
         Happening::LeaderChanged { .. }
         | Happening::PeerUp { .. }
         | Happening::PeerDown { .. }
         | Happening::Registered { .. }
+        | Happening::Adopted { .. }
         | Happening::Begun { .. }
         | Happening::Done { .. }
         | Happening::Aborted { .. }

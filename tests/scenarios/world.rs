@@ -110,11 +110,16 @@ impl World {
         let names = header("nodes ")[0];
         let is_guarded = lines.contains(&"guarded");
         let quorum = names.split(' ').count() / 2 + 1;
+        let odd: BTreeSet<&str> = header("settings ").into_iter().collect();
+        let policy = |name: &str| GroupPolicy {
+            take_over: odd.contains(name),
+            ..policy(quorum, is_guarded)
+        };
         let node = |name: &str| Node {
             name: name.to_owned(),
             supervisor: Supervisor::new(
                 name.parse().unwrap(),
-                [(group(), policy(quorum, is_guarded))].into(),
+                [(group(), policy(name))].into(),
                 Records::default(),
                 WallClock {
                     at: start,
@@ -692,6 +697,12 @@ impl World {
                 )
             }
             [number, "resume"] => (number, Wish::Resume),
+            [number, "adopt", name] => (
+                number,
+                Wish::Adopt {
+                    master: endpoint(name),
+                },
+            ),
             _ => panic!("what is {words:?}?"),
         };
         let name: promoterd::model::NodeId = self.nodes[node].name.parse().unwrap();

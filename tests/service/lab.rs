@@ -1,4 +1,5 @@
-//! A systemd of its own in namespaces, by `tests/lab/systemd-lab`.
+//! A systemd of its own in namespaces, by `tests/lab/systemd-lab`; several of them on one network, by
+//! `tests/lab/netlab`.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -7,41 +8,84 @@ use std::process::{Child, Command, Stdio};
 /// A booted systemd, until dropped; it also goes away when the test is killed.
 pub struct Lab {
     name: String,
-    // Its standard input keeps the lab up.
-    holder: Child,
+    _held: Held,
 }
+
+/// Hosts on one network, with nothing in them; until dropped, likewise.
+pub struct Network {
+    name: String,
+    _held: Held,
+}
+
+/// What a script keeps up for as long as its standard input is open.
+struct Held(Child);
 
 /// A file of the checkout.
 pub fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn systemd_lab(name: &str) -> Command {
+fn lab_script(program: &str, name: &str) -> Command {
     let mut command = Command::new("bash");
     command
-        .arg(file("tests/lab/systemd-lab"))
+        .arg(file("tests/lab").join(program))
         .args(["-n", name]);
     command
 }
 
-impl Lab {
-    pub fn start() -> Self {
+impl Held {
+    fn hold(program: &str, name: &str, words: &[&str]) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "a systemd of its own needs root: run the tests as root, or leave out `--test service`"
         );
-        let name = format!("s{}", std::process::id());
-        let mut holder = systemd_lab(&name)
+        let mut child = lab_script(program, name)
             .arg("hold")
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut said = String::new();
-        let mut output = BufReader::new(holder.stdout.take().unwrap());
+        let mut output = BufReader::new(child.stdout.take().unwrap());
         output.read_line(&mut said).unwrap();
-        assert_eq!(said, "up\n", "systemd-lab: see what it says above");
-        Self { name, holder }
+        assert_eq!(said, "up\n", "{program}: see what it says above");
+        Self(child)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        drop(self.0.wait());
+    }
+}
+
+impl Network {
+    pub fn start(hosts: usize) -> Self {
+        let name = format!("v{}", std::process::id() % 1_000_000);
+        let held = Held::hold("netlab", &name, &[&hosts.to_string()]);
+        Self { name, _held: held }
+    }
+
+    /// A systemd on host 1, 2, ..., with the checkout at `/root/promoterd`.
+    pub fn boot(&self, host: usize) -> Lab {
+        let namespace = format!("{}-{host}", self.name);
+        let checkout = format!("{}:/root/promoterd:ro", file("").display());
+        Lab::boot(&namespace, &["--netns", &namespace, "--bind", &checkout])
+    }
+}
+
+impl Lab {
+    /// One by itself.
+    pub fn start() -> Self {
+        Self::boot(&format!("s{}", std::process::id()), &[])
+    }
+
+    fn boot(name: &str, words: &[&str]) -> Self {
+        let held = Held::hold("systemd-lab", name, words);
+        let name = name.to_owned();
+        Self { name, _held: held }
     }
 
     /// Puts a file in its place, with a mode such as `0755`.
@@ -65,7 +109,7 @@ impl Lab {
             "for i in $(seq 200); do said=$({script} || true); [ \"$said\" = '{expected}' ] && exit; sleep 0.05; done; \
              echo \"$said\"; exit 1"
         );
-        let output = systemd_lab(&self.name)
+        let output = lab_script("systemd-lab", &self.name)
             .args(["run", "bash", "-uc", &patient])
             .output()
             .unwrap();
@@ -74,7 +118,10 @@ impl Lab {
     }
 
     fn order(&self, words: &[&str]) -> String {
-        let output = systemd_lab(&self.name).args(words).output().unwrap();
+        let output = lab_script("systemd-lab", &self.name)
+            .args(words)
+            .output()
+            .unwrap();
         let (said, complained) = (
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),
@@ -85,12 +132,5 @@ impl Lab {
             output.status
         );
         said.into_owned()
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        drop(self.holder.wait());
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod lab;
+mod readme;
 
 use std::path::Path;
 
@@ -72,6 +73,30 @@ fn as_a_service_it_heals_and_comes_back_from_whatever_ends_it() {
     lab.await_output(status, "leader; features epoch 1 at 127.0.0.1:7001");
     let verdict = "promoterd status | head -1";
     lab.await_output(verdict, "all well");
+
+    // The log is the journal, with fields to look for.
+    let fields =
+        "journalctl -q -o cat PROMOTERD_GROUP=features PROMOTERD_MASTER=127.0.0.1:7001 | head -1";
+    lab.await_output(
+        fields,
+        "group registered group=features master=127.0.0.1:7001",
+    );
+
+    // What changes in the file is taken on, or named; a mistake changes nothing, and is told at once.
+    let file = "/etc/promoterd/promoterd.env";
+    lab.shell(&format!(
+        "echo PROMOTERD_GROUPS__FEATURES__DOWN_AFTER=soon >> {file}"
+    ));
+    lab.shell("! systemctl reload promoterd");
+    lab.shell(&format!(
+        "sed -i s/DOWN_AFTER=soon/DOWN_AFTER=900ms/ {file}"
+    ));
+    lab.shell("systemctl reload promoterd");
+    lab.await_output(
+        "journalctl -q -o cat -u promoterd -g 'settings reloaded' | grep -o 'FEATURES__DOWN_AFTER'",
+        "FEATURES__DOWN_AFTER",
+    );
+    lab.shell("[ $(systemctl show promoterd -P NRestarts) = 0 ]");
 
     // The sandbox leaves it what it needs to see a process exit, and to replace a file.
     lab.shell("systemctl kill -s KILL redis-7001");

@@ -29,6 +29,7 @@ pub fn populate(world: &mut World) {
         let delay = world.random.below(200_000);
         world.later(delay, Happens::Start { node });
     }
+    world.mistake_settings();
     let faults_from = world.plan.faults_from;
     world.at(faults_from, Happens::Fault);
     let faults_until = world.plan.faults_until;
@@ -67,6 +68,7 @@ fn host(world: &World, node: usize) -> Host {
         published: BTreeMap::new(),
         busy: (0, 0),
         is_emptied: false,
+        differs: false,
         slow_disk_until: 0,
     }
 }

@@ -42,6 +42,8 @@ pub struct Host {
     pub busy: (Micros, u32),
     /// Its state directory was emptied, and it has not rejoined since.
     pub is_emptied: bool,
+    /// Its settings are not those of the others.
+    pub differs: bool,
     /// Until then its disk is slow.
     pub slow_disk_until: Micros,
 }
@@ -84,9 +86,7 @@ impl World {
             at: self.instant(),
             time: UnixTime(1_700_000_000_000 + self.now / 1000),
         };
-        let policies = self.groups.iter();
-        let policies = policies.map(|group| (group.name.clone(), group.policy.clone()));
-        let policies = policies.collect();
+        let policies = self.policies(node);
         let incarnation = Life(self.random.next());
         let origin = Origin {
             life: incarnation,

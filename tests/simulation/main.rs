@@ -24,6 +24,7 @@ mod probes;
 mod replication;
 mod run;
 mod server;
+mod settings;
 mod settled;
 mod tally;
 mod transcript;

@@ -55,6 +55,8 @@ pub struct Tally {
     pub begins_paused: u64,
     /// Operations that were answered.
     pub operations: u64,
+    /// Schedules in which no majority had the same settings, and nothing was registered.
+    pub unequal: u64,
     /// Seeds of the runs that could not settle, by why that is nobody's fault.
     pub unsettled: BTreeMap<String, Vec<u64>>,
     /// Microseconds from the last fault to the settled cluster, of each run.
@@ -109,6 +111,7 @@ impl Tally {
         self.expiries += other.expiries;
         self.begins_paused += other.begins_paused;
         self.operations += other.operations;
+        self.unequal += other.unequal;
         for (why, seeds) in other.unsettled {
             self.unsettled.entry(why).or_default().extend(seeds);
         }
@@ -163,6 +166,7 @@ impl Tally {
             (self.expiries, "a pause whose time was over"),
             (self.begins_paused, "a begin that a pause made void"),
             (self.operations, "an operation that was answered"),
+            (self.unequal, "a group that waited for equal settings"),
         ]
         .into_iter()
         .filter(|(count, _)| *count == 0)
@@ -203,6 +207,7 @@ impl Tally {
             "pauses {}, ended {}, expired {}, begins void {}, operations answered {}",
             self.pauses, self.resumes, self.expiries, self.begins_paused, self.operations
         );
+        println!("waited for equal settings {}", self.unequal);
         println!(
             "copies: partial {}, full {}",
             self.partial_copies, self.full_copies

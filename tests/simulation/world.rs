@@ -79,6 +79,8 @@ pub enum Happens {
     Fault,
     /// The end of one.
     Undo(Undo),
+    /// The settings of all hosts are made equal.
+    EqualSettings,
     /// The end of all.
     FaultsEnd,
 }
@@ -285,6 +287,7 @@ impl World {
             Happens::ClientWrites { group } => self.on_client_writes(group),
             Happens::Fault => self.on_fault(),
             Happens::Undo(undo) => self.undo(undo),
+            Happens::EqualSettings => self.make_settings_equal(),
             Happens::FaultsEnd => self.end_faults(),
         }
     }

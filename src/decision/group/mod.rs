@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use super::choice::Ineligible;
 use super::discovery::WaitingFor;
+use super::equality::Equality;
 use super::event::Action;
 use super::failover::{Failover, Timeline};
-use super::fencing::{FenceCause, Fences, Isolation};
+use super::fencing::{Fences, Isolation};
 use super::guard::{Guard, GuardOutcome};
 use super::happening::Happening;
 use super::health::{Cause, Health};
@@ -22,11 +23,13 @@ use super::lead::Awaited;
 use super::policy::GroupPolicy;
 use super::record::{Change, FailoverRecord, GroupRecord};
 use super::repair::Repair;
+use super::request::OperationId;
 use super::sentinels::SentinelWatch;
 use super::settling::Settling;
 use super::view::{HeldView, View};
 use super::watch::{Orders, Watch};
 use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId, ReplicationOffset, RunId};
+use opinion::Told;
 
 /// One group as one node sees it.
 #[derive(Debug)]
@@ -62,6 +65,9 @@ pub struct Group {
     /// The leader proposes nothing before this moment.
     pub(super) proposals_from: Instant,
     pub(super) waiting: Option<WaitingFor>,
+    pub(super) equality: Equality,
+    /// The last adoption that came to nothing, and that people were told of.
+    pub(super) refused: Option<OperationId>,
     /// What a failover was put off for, and people told of.
     pub(super) awaited: Option<Awaited>,
     pub(super) watching_since: Instant,
@@ -92,37 +98,6 @@ pub(super) struct Bookkeeping {
     pub(super) resume: bool,
 }
 
-/// What of a view is worth a message of its own when it changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Told {
-    epoch: Epoch,
-    run_id: RunId,
-    opinion: Kind,
-    files_epoch: Option<Epoch>,
-    fences: Vec<(Endpoint, FenceCause)>,
-    /// Signs of life, only while somebody doubts.
-    signs: Option<(Option<Instant>, Option<Instant>)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Unknown,
-    Up,
-    Suspected,
-    Down(Cause),
-}
-
-impl Kind {
-    fn of(health: Health) -> Self {
-        match health {
-            Health::Unknown => Self::Unknown,
-            Health::Up => Self::Up,
-            Health::Suspected { .. } => Self::Suspected,
-            Health::Down { cause, .. } => Self::Down(cause),
-        }
-    }
-}
-
 impl Group {
     /// A group that nothing is known of but its settings.
     #[must_use]
@@ -130,6 +105,7 @@ impl Group {
         Self {
             name,
             node,
+            equality: Equality::new(&policy),
             policy,
             watches: BTreeMap::new(),
             aliases: BTreeMap::new(),
@@ -150,6 +126,7 @@ impl Group {
             bookkeeping: Bookkeeping::default(),
             proposals_from: now,
             waiting: None,
+            refused: None,
             awaited: None,
             watching_since: now,
             master_seen: None,

@@ -1,14 +1,46 @@
 //! What this node holds of a group's master, tells its peers, and makes of their views.
 
-use super::{Group, Kind, Told};
+use super::Group;
 use crate::decision::agreement::{self, Circumstances, Verdict};
+use crate::decision::fencing::FenceCause;
 use crate::decision::health::{Cause, Health};
 use crate::decision::record::GroupRecord;
 use crate::decision::view::{HeldView, Opinion, View};
 use crate::decision::watch::Watch;
-use crate::model::{InstanceInfo, Life, NodeId, ReplicationOffset, Role};
+use crate::model::{Endpoint, Epoch, InstanceInfo, Life, NodeId, ReplicationOffset, Role, RunId};
 use std::collections::BTreeMap;
 use std::time::Instant;
+
+/// What of a view is worth a message of its own when it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    epoch: Epoch,
+    run_id: RunId,
+    opinion: Kind,
+    files_epoch: Option<Epoch>,
+    fences: Vec<(Endpoint, FenceCause)>,
+    /// Signs of life, only while somebody doubts.
+    signs: Option<(Option<Instant>, Option<Instant>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Unknown,
+    Up,
+    Suspected,
+    Down(Cause),
+}
+
+impl Kind {
+    fn of(health: Health) -> Self {
+        match health {
+            Health::Unknown => Self::Unknown,
+            Health::Up => Self::Up,
+            Health::Suspected { .. } => Self::Suspected,
+            Health::Down { cause, .. } => Self::Down(cause),
+        }
+    }
+}
 
 impl Group {
     pub(super) fn watch_role(&mut self, record: Option<&GroupRecord>, now: Instant) {

@@ -41,6 +41,25 @@ impl fmt::Display for Happening {
             Self::Registered { group, master } => {
                 write!(formatter, "group {group} registered, master {master}")
             }
+            Self::Adopted {
+                group, master, by, ..
+            } => {
+                write!(
+                    formatter,
+                    "group {group} registered by {by}, master {master}"
+                )
+            }
+            Self::AdoptionRefused { group, why, .. } => {
+                write!(formatter, "group {group} not registered by hand: {why}")
+            }
+            Self::SettingsDiffer {
+                node, difference, ..
+            } => {
+                write!(formatter, "settings are not equal: {node} {difference}")
+            }
+            Self::SettingsEqual { node, .. } => {
+                write!(formatter, "settings are equal to those of {node} again")
+            }
             Self::SubjectivelyDown {
                 instance, cause, ..
             } => {

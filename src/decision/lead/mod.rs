@@ -5,18 +5,17 @@ mod following;
 mod guarding;
 mod pausing;
 mod promoting;
+mod registering;
 mod reinstating;
 mod salvaging;
 mod waiting;
 
 use std::time::{Duration, Instant};
 
-use super::discovery::{self, WaitingFor};
 use super::entry::{Entry, StepName};
 use super::event::Action;
 use super::failover::{self, Failover, Run};
 use super::group::Group;
-use super::happening::Happening;
 use super::record::{Change, GroupRecord};
 use super::settling::Settling;
 use crate::model::UnixTime;
@@ -127,6 +126,7 @@ impl Group {
             (
                 _,
                 Entry::Register { .. }
+                | Entry::Adopt(_)
                 | Entry::Begin(_)
                 | Entry::Done { .. }
                 | Entry::Abort { .. }
@@ -187,44 +187,6 @@ impl Group {
             self.keep_following(record, now, actions);
         }
         self.settle(record, now, actions);
-    }
-
-    fn register(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.bookkeeping.register {
-            return;
-        }
-        match discovery::discover(&self.watches, &self.aliases, &self.policy, now) {
-            Ok(found) => {
-                self.bookkeeping.register = true;
-                self.waiting = None;
-                actions.push(Action::Propose(Entry::Register {
-                    group: self.name.clone(),
-                    master: found.master,
-                    members: found.members,
-                }));
-            }
-            Err(reason) => self.wait_for(reason, now, actions),
-        }
-    }
-
-    /// Why the group is not registered yet, as far as this node can tell.
-    pub(in crate::decision) fn why_not_registered(&self, now: Instant) -> Option<WaitingFor> {
-        discovery::discover(&self.watches, &self.aliases, &self.policy, now).err()
-    }
-
-    /// Tells people why a group waits, once for each reason, and not in the first moments, when
-    /// nobody can have answered yet.
-    fn wait_for(&mut self, reason: WaitingFor, now: Instant, actions: &mut Vec<Action>) {
-        let early = now.saturating_duration_since(self.identity_since) < self.policy.down_after;
-        if early || self.waiting.as_ref() == Some(&reason) {
-            return;
-        }
-        let group = self.name.clone();
-        actions.push(Action::Announce(Happening::Waiting {
-            group,
-            reason: reason.clone(),
-        }));
-        self.waiting = Some(reason);
     }
 
     /// One step of the failover; true when the next may follow at once.

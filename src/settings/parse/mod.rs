@@ -14,7 +14,7 @@ pub(super) use amount::{Count, Size, Span};
 pub(super) use edit::{EditPaths, EnvKeys};
 pub(super) use place::{AbsolutePath, Address, Peer, SocketPath};
 pub use word::LogFormat;
-pub(super) use word::{Level, LogFilter, Renamed, Switch, SystemGroup, Username};
+pub(super) use word::{Level, LogFilter, Renamed, RoleWord, Switch, SystemGroup, Username};
 
 use crate::clients::command::InvalidCommandLine;
 use crate::clients::{InvalidKeyPath, UnknownValueKind};

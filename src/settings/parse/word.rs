@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{InvalidValue, quote};
 use crate::decision::Fencing;
+use crate::model::NodeRole;
 use crate::redis::RENAMABLE;
 
 /// `true` or `on`, `false` or `off`.
@@ -43,6 +44,25 @@ impl FromStr for Level {
     }
 }
 
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::settings) struct RoleWord(pub(in crate::settings) NodeRole);
+
+impl FromStr for RoleWord {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim() {
+            "voter" => Ok(Self(NodeRole::Voter)),
+            "witness" => Ok(Self(NodeRole::Witness)),
+            _ => Err(InvalidValue::Word {
+                given: quote(text),
+                known: "voter and witness (observer comes with a later version)",
+            }),
+        }
+    }
+}
+
 /// How events are written to the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -50,6 +70,8 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+    /// Entries of the journal of systemd, with fields.
+    Journald,
 }
 
 impl FromStr for LogFormat {
@@ -59,9 +81,10 @@ impl FromStr for LogFormat {
         match text.trim() {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
+            "journald" => Ok(Self::Journald),
             _ => Err(InvalidValue::Word {
                 given: quote(text),
-                known: "text and json (journald comes with a later version)",
+                known: "text, json and journald",
             }),
         }
     }

@@ -13,6 +13,26 @@ use crate::decision::{Fencing, GroupPolicy};
 use crate::redis::Credentials;
 
 #[test]
+fn a_witness_has_the_same_groups_and_no_clients() {
+    let mut ground = Ground::good();
+    let voter = ground.load().unwrap();
+    ground.set("ROLE", "witness");
+    ground
+        .unset("CLIENTS__API__FILE")
+        .unset("CLIENTS__API__EDIT");
+    let witness = ground.load().unwrap();
+    assert_eq!(
+        (voter.role, witness.role),
+        (NodeRole::Voter, NodeRole::Witness)
+    );
+    assert_eq!(
+        format!("{:?}", witness.groups),
+        format!("{:?}", voter.groups)
+    );
+    assert!(witness.clients.is_empty());
+}
+
+#[test]
 fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
     let mut ground = Ground::new(&[
         ("NODE", "a"),

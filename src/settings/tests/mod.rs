@@ -1,5 +1,6 @@
 //! Tests of the settings as a whole.
 
+mod changing;
 mod loading;
 mod mistaken;
 mod secrets;

@@ -162,3 +162,24 @@ fn what_is_no_secret_file_is_refused_and_a_pipe_does_not_hold_us_up() {
     ground.set("GROUPS__FEATURES__PASSWORD_FILE", full.to_str().unwrap());
     assert_eq!(ground.mistakes(), [""; 0]);
 }
+
+#[test]
+fn a_password_may_come_as_a_credential_of_the_service_manager() {
+    let mut ground = Ground::good();
+    ground.write("features.password", b"open sesame\n");
+    ground.write("features.masterauth", b"replicate\n");
+    let directory = ground.directory.path().display().to_string();
+    ground
+        .variables
+        .insert("CREDENTIALS_DIRECTORY".to_owned(), directory);
+    let settings = ground.load().unwrap();
+    let group = settings.groups.values().next().unwrap();
+    for (credentials, secret) in [
+        (&group.credentials, "open sesame"),
+        (&group.replica_login, "replicate"),
+    ] {
+        assert_eq!(credentials.password.as_ref().unwrap().expose(), secret);
+    }
+    let found = super::effective(&settings, "GROUPS__FEATURES__PASSWORD_FILE");
+    assert_eq!(found.origin, Origin::Credential);
+}

@@ -11,6 +11,7 @@ mod only_the_cut_off_are_isolated;
 mod only_the_leader_acts;
 mod only_the_seated_count;
 mod pauses_hold;
+mod registered_on_equal_settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -73,6 +74,8 @@ pub struct Oracle {
     pauses: BTreeMap<GroupName, Option<OperationId>>,
     /// The operations that are committed.
     operations: BTreeSet<OperationId>,
+    /// The groups that are registered.
+    pub registered: BTreeSet<GroupName>,
     /// The groups whose pause stands, by what each node has applied.
     pausing: BTreeMap<usize, BTreeSet<GroupName>>,
 }
@@ -117,5 +120,6 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
     only_the_seated_count::check(world, step)?;
     files_never_go_back::check(world, step)?;
     pauses_hold::check(world, step)?;
+    registered_on_equal_settings::check(world, step)?;
     bounded_work::check(world, step)
 }

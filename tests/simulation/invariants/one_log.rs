@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use promoterd::consensus::{LogEntry, Rejoin};
-use promoterd::decision::{Begin, Entry, GroupRecord, Outcome, Records, ResumedBy};
+use promoterd::decision::{Adoption, Begin, Entry, GroupRecord, Outcome, Records, ResumedBy};
 use promoterd::model::LogIndex;
 
 use super::{Oracle, Violation, World};
@@ -155,7 +155,7 @@ fn count(world: &mut World, entry: &Entry) {
         Entry::Abort { .. } => world.tally.aborted += 1,
         Entry::Limits { .. } => world.tally.limits_logged += 1,
         // What its instances have when it is registered is what a group has.
-        Entry::Register { members, .. } => {
+        Entry::Register { members, .. } | Entry::Adopt(Adoption { members, .. }) => {
             let members: Vec<_> = members
                 .iter()
                 .map(|member| world.server_at(member))

@@ -46,6 +46,7 @@ pub fn check_entry(oracle: &mut Oracle, entry: &Entry, fits: bool) -> Result<(),
         },
         Entry::Begin(_)
         | Entry::Register { .. }
+        | Entry::Adopt(_)
         | Entry::Members { .. }
         | Entry::Identify { .. }
         | Entry::Done { .. }

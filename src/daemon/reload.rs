@@ -1,0 +1,109 @@
+//! Reading the settings again while the daemon runs, and taking on what can be.
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::log::Log;
+use super::node::{NodeError, NodeEvent};
+use super::{Daemon, Event};
+use crate::settings::{Mistakes, Settings};
+use crate::status::ReloadReport;
+
+/// What the daemon has of the process around it.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The log.
+    pub log: Log,
+    /// Reads the settings anew, as at the start.
+    pub read_settings: fn() -> Result<Settings, Mistakes>,
+}
+
+/// Settings that were read again, and who waits to hear of it.
+#[derive(Debug)]
+pub(super) struct Reread {
+    read: Result<Box<Settings>, Mistakes>,
+    answer: Option<oneshot::Sender<ReloadReport>>,
+}
+
+/// The settings of a daemon that runs.
+#[derive(Debug)]
+pub(super) struct InForce {
+    /// Those it started with.
+    started: Settings,
+    /// Those that were read last.
+    latest: Box<Settings>,
+    rereads: UnboundedSender<Reread>,
+}
+
+impl InForce {
+    /// At the start. What is read again later goes to `rereads`.
+    pub(super) fn new(settings: Settings, rereads: UnboundedSender<Reread>) -> Self {
+        Self {
+            latest: Box::new(settings.clone()),
+            started: settings,
+            rereads,
+        }
+    }
+}
+
+impl Daemon {
+    /// Starts to read the settings again. A disk may be slow, and the loop does not wait for it.
+    pub(super) fn begin_reload(&mut self, answer: Option<oneshot::Sender<ReloadReport>>) {
+        self.service.reloading();
+        let read_settings = self.surroundings.read_settings;
+        let rereads = self.in_force.rereads.clone();
+        tokio::task::spawn_blocking(move || {
+            let read = read_settings().map(Box::new);
+            // The loop is gone only while the daemon stops.
+            drop(rereads.send(Reread { read, answer }));
+        });
+    }
+
+    /// Takes on what was read, as far as a running daemon can.
+    pub(super) fn finish_reload(&mut self, reread: Reread) -> Result<(), NodeError> {
+        let report = match reread.read {
+            Ok(settings) => self.take_on(settings)?,
+            Err(mistakes) => {
+                error!("settings not reloaded, those in force stay: {mistakes}");
+                let mistakes = mistakes.iter().map(ToString::to_string);
+                ReloadReport {
+                    mistakes: mistakes.collect(),
+                    ..ReloadReport::default()
+                }
+            }
+        };
+        self.service.ready(&self.node);
+        if let Some(answer) = reread.answer {
+            // Whoever asked may have lost patience.
+            drop(answer.send(report));
+        }
+        Ok(())
+    }
+
+    fn take_on(&mut self, settings: Box<Settings>) -> Result<ReloadReport, NodeError> {
+        let applied = self.in_force.latest.changes(&settings).live;
+        let needs_restart = self.in_force.started.changes(&settings).from_start;
+        self.surroundings.log.set_filter(&settings.log);
+        let groups = self.in_force.started.live_groups(&settings);
+        for (name, group) in &groups {
+            let credentials = group.credentials.clone();
+            self.effects.instances.set_credentials(name, credentials);
+        }
+        let policies = groups.into_iter().map(|(name, group)| (name, group.policy));
+        self.handle(NodeEvent::Core(Event::Adjusted(policies.collect())))?;
+        self.in_force.latest = settings;
+        let list = |variables: &[String]| variables.join(", ");
+        let report = ReloadReport {
+            applied: applied.into_iter().collect(),
+            needs_restart: needs_restart.into_iter().collect(),
+            mistakes: Vec::new(),
+        };
+        info!(applied = %list(&report.applied), "settings reloaded");
+        if !report.needs_restart.is_empty() {
+            let variables = list(&report.needs_restart);
+            warn!(%variables, "these settings count from the next start of promoterd: restart it");
+        }
+        Ok(report)
+    }
+}
