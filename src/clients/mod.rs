@@ -9,18 +9,22 @@ use std::path::PathBuf;
 
 use crate::model::{ClientName, Endpoint, Epoch, GroupName};
 
+pub mod command;
 mod digest;
 pub mod document;
 pub mod journal;
+mod reloads;
 mod schedule;
 pub mod template;
 pub mod transaction;
+mod watch;
 pub mod worker;
 
+use command::Command;
 pub use digest::Digest;
 pub use document::{Format, InvalidKeyPath, KeyPath, UnknownValueKind, ValueKind, split_paths};
 pub use journal::Journal;
-pub use worker::{FileOutcome, Replaced, Worker};
+pub use worker::{FileOutcome, Outcome, ReloadOutcome, ReloadState, Replaced, Trouble, Worker};
 
 /// A file of a client on this host, and what in it names the master of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,10 @@ pub struct Target {
     pub path: PathBuf,
     /// How its content comes about.
     pub content: Content,
+    /// Tries a copy of the file before it takes the file's place.
+    pub check: Option<Command>,
+    /// Makes the client read the file again after a change.
+    pub reload: Option<Command>,
 }
 
 /// How the content of a file comes about.

@@ -6,11 +6,18 @@ use std::time::{Duration, Instant};
 use super::{Publication, Target};
 use crate::model::{Epoch, GroupName};
 
+#[cfg(test)]
+mod tests;
+
 /// Pause after the first failure.
 pub(super) const RETRY_DELAY_MIN: Duration = Duration::from_millis(100);
 
 /// Longest pause between two attempts.
 pub(super) const RETRY_DELAY_MAX: Duration = Duration::from_secs(30);
+
+/// How long a file that somebody else changed must stay right for the next change to be corrected at
+/// once again.
+const PEACE_MIN: Duration = Duration::from_secs(60);
 
 /// The state of all targets, by their place in the settings.
 #[derive(Debug)]
@@ -21,11 +28,16 @@ pub(super) struct Schedule {
 #[derive(Debug)]
 struct Line {
     group: GroupName,
+    /// Whether a command has to try its copy: it is made after those that need none.
+    has_check: bool,
     work: Work,
+    /// How often it was brought in line after a change by somebody else, and when the last time.
+    corrections: (u32, Option<Instant>),
 }
 
-/// `Idle` → `Pending` at a publication → `Settled` when it succeeds; back to `Pending` when that
-/// could not be journalled, or at the next publication. A failure stays `Pending`, but later.
+/// `Idle` → `Pending` at a publication → (`Checking` while a command tries the copy →) `Settled` when
+/// it succeeds; back to `Pending` when that could not be journalled, when somebody else changed the
+/// file, or at the next publication. A failure stays `Pending`, but later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Work {
     Idle,
@@ -33,6 +45,12 @@ enum Work {
         publication: Publication,
         failures: u32,
         at: Instant,
+        is_revisit: bool,
+    },
+    Checking {
+        publication: Publication,
+        failures: u32,
+        is_revisit: bool,
     },
     Settled {
         publication: Publication,
@@ -40,11 +58,24 @@ enum Work {
     },
 }
 
+/// A target to be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Due {
+    /// Its place in the settings.
+    pub(super) index: usize,
+    /// What its file shall say.
+    pub(super) publication: Publication,
+    /// Whether it said so before, and somebody else may have changed it.
+    pub(super) is_revisit: bool,
+}
+
 impl Schedule {
     pub(super) fn new(targets: &[Target]) -> Self {
         let line = |target: &Target| Line {
             group: target.group.clone(),
+            has_check: target.check.is_some(),
             work: Work::Idle,
+            corrections: (0, None),
         };
         Self {
             lines: targets.iter().map(line).collect(),
@@ -60,6 +91,9 @@ impl Schedule {
                 Work::Pending {
                     publication: known, ..
                 }
+                | Work::Checking {
+                    publication: known, ..
+                }
                 | Work::Settled {
                     publication: known, ..
                 } if is_older(known) => {
@@ -69,43 +103,151 @@ impl Schedule {
                 // It waits for its next attempt; to hear the same once more does not bring that nearer.
                 Work::Pending {
                     publication: known, ..
+                }
+                | Work::Checking {
+                    publication: known, ..
                 } if known == publication => {}
-                Work::Idle | Work::Pending { .. } | Work::Settled { .. } => {
+                Work::Idle
+                | Work::Pending { .. }
+                | Work::Checking { .. }
+                | Work::Settled { .. } => {
                     line.work = Work::Pending {
                         publication: publication.clone(),
                         failures: 0,
                         at: now,
+                        is_revisit: false,
                     };
                 }
             }
         }
     }
 
-    /// A target to be tried now, with what to publish: the one that has waited longest.
-    pub(super) fn due(&self, now: Instant) -> Option<(usize, Publication)> {
-        let (index, at, publication) = self.pending().min_by_key(|(index, at, _)| (*at, *index))?;
-        (at <= now).then(|| (index, publication.clone()))
+    /// Somebody else may have changed the file: it is looked at soon, the later the more often that was
+    /// needed of late, and no sooner than `patience` from now.
+    pub(super) fn revisit(&mut self, index: usize, patience: Duration, now: Instant) {
+        let line = &mut self.lines[index];
+        if let (_, Some(last)) = line.corrections
+            && now.saturating_duration_since(last) > PEACE_MIN
+        {
+            line.corrections = (0, None);
+        }
+        match &mut line.work {
+            Work::Idle | Work::Checking { .. } => {}
+            Work::Pending { at, failures, .. } => {
+                let soon = if *failures == 0 {
+                    Duration::ZERO
+                } else {
+                    RETRY_DELAY_MIN
+                };
+                *at = (*at).min(now + soon.max(patience));
+            }
+            Work::Settled { publication, .. } => {
+                let delay = match line.corrections {
+                    (0, _) => Duration::ZERO,
+                    (corrections, _) => pause(corrections),
+                };
+                line.work = Work::Pending {
+                    publication: publication.clone(),
+                    failures: 0,
+                    at: now + delay.max(patience),
+                    is_revisit: true,
+                };
+            }
+        }
+    }
+
+    /// Somebody else had changed the file, and it was brought in line.
+    pub(super) fn note_correction(&mut self, index: usize, now: Instant) {
+        let corrections = &mut self.lines[index].corrections;
+        *corrections = (corrections.0.saturating_add(1), Some(now));
+    }
+
+    /// A target to be tried now: the one that has waited longest. Those that a command has to try are
+    /// left out where there `is_room` for no other command.
+    pub(super) fn due(&self, is_room: bool, now: Instant) -> Option<Due> {
+        let has_check = |index: usize| self.lines[index].has_check;
+        let pending = self.pending(is_room);
+        let (index, at) = pending.min_by_key(|(index, at)| (*at, has_check(*index), *index))?;
+        match &self.lines[index].work {
+            Work::Pending {
+                publication,
+                is_revisit,
+                ..
+            } if at <= now => Some(Due {
+                index,
+                publication: publication.clone(),
+                is_revisit: *is_revisit,
+            }),
+            Work::Idle | Work::Pending { .. } | Work::Checking { .. } | Work::Settled { .. } => {
+                None
+            }
+        }
     }
 
     /// When the next target is to be tried.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.pending().map(|(_, at, _)| at).min()
+    pub(super) fn next(&self, is_room: bool) -> Option<Instant> {
+        self.pending(is_room).map(|(_, at)| at).min()
     }
 
-    fn pending(&self) -> impl Iterator<Item = (usize, Instant, &Publication)> {
+    fn pending(&self, is_room: bool) -> impl Iterator<Item = (usize, Instant)> {
         let lines = self.lines.iter().enumerate();
-        lines.filter_map(|(index, line)| match &line.work {
-            Work::Pending {
-                publication, at, ..
-            } => Some((index, *at, publication)),
-            Work::Idle | Work::Settled { .. } => None,
+        let open = lines.filter(move |(_, line)| is_room || !line.has_check);
+        open.filter_map(|(index, line)| match &line.work {
+            Work::Pending { at, .. } => Some((index, *at)),
+            Work::Idle | Work::Checking { .. } | Work::Settled { .. } => None,
         })
+    }
+
+    /// Whether a command tries the copy of the target.
+    pub(super) fn is_checking(&self, index: usize) -> bool {
+        matches!(self.lines[index].work, Work::Checking { .. })
+    }
+
+    /// A command tries the copy from now on.
+    pub(super) fn check(&mut self, index: usize) {
+        let work = &mut self.lines[index].work;
+        if let Work::Pending {
+            publication,
+            failures,
+            is_revisit,
+            ..
+        } = work
+        {
+            *work = Work::Checking {
+                publication: publication.clone(),
+                failures: *failures,
+                is_revisit: *is_revisit,
+            };
+        }
+    }
+
+    /// The file changed while its copy was tried: all starts again.
+    pub(super) fn restart(&mut self, index: usize, now: Instant) {
+        let work = &mut self.lines[index].work;
+        if let Work::Checking {
+            publication,
+            failures,
+            is_revisit,
+        } = work
+        {
+            *work = Work::Pending {
+                publication: publication.clone(),
+                failures: *failures,
+                at: now,
+                is_revisit: *is_revisit,
+            };
+        }
     }
 
     /// The target's file says what was to be published, or never shall.
     pub(super) fn settle(&mut self, index: usize) {
         let work = &mut self.lines[index].work;
         if let Work::Pending {
+            publication,
+            failures,
+            ..
+        }
+        | Work::Checking {
             publication,
             failures,
             ..
@@ -121,8 +263,17 @@ impl Schedule {
     /// An attempt for `epoch` failed: the next one comes after a pause, unless a newer epoch came.
     pub(super) fn fail(&mut self, index: usize, epoch: Epoch, now: Instant) {
         let work = &mut self.lines[index].work;
+        let is_revisit = match work {
+            Work::Pending { is_revisit, .. } | Work::Checking { is_revisit, .. } => *is_revisit,
+            Work::Idle | Work::Settled { .. } => false,
+        };
         match work {
             Work::Pending {
+                publication,
+                failures,
+                ..
+            }
+            | Work::Checking {
                 publication,
                 failures,
                 ..
@@ -136,9 +287,10 @@ impl Schedule {
                     publication: publication.clone(),
                     failures,
                     at: now + pause(failures),
+                    is_revisit,
                 };
             }
-            Work::Idle | Work::Pending { .. } | Work::Settled { .. } => {}
+            Work::Idle | Work::Pending { .. } | Work::Checking { .. } | Work::Settled { .. } => {}
         }
     }
 
@@ -152,135 +304,7 @@ impl Schedule {
     }
 }
 
-fn pause(failures: u32) -> Duration {
+pub(super) fn pause(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     (RETRY_DELAY_MIN * 2u32.pow(doublings)).min(RETRY_DELAY_MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clients::{Content, Format};
-
-    fn target(client: &str, group: &str) -> Target {
-        Target {
-            client: client.parse().unwrap(),
-            group: group.parse().unwrap(),
-            path: "/missing".into(),
-            content: Content::Edit {
-                format: Format::Env,
-                keys: vec!["K".parse().unwrap()],
-                value: None,
-            },
-        }
-    }
-
-    fn publication(group: &str, epoch: u64) -> Publication {
-        Publication {
-            group: group.parse().unwrap(),
-            epoch: Epoch(epoch),
-            master: format!("a:{epoch}").parse().unwrap(),
-            replicas: Vec::new(),
-        }
-    }
-
-    fn schedule() -> Schedule {
-        Schedule::new(&[target("a", "x"), target("b", "y"), target("c", "x")])
-    }
-
-    #[test]
-    fn a_publication_makes_the_targets_of_its_group_due() {
-        let (mut schedule, now) = (schedule(), Instant::now());
-        assert_eq!((schedule.due(now), schedule.next()), (None, None));
-        schedule.accept(&publication("x", 1), now);
-        for index in [0, 2] {
-            assert_eq!(schedule.due(now), Some((index, publication("x", 1))));
-            schedule.settle(index);
-        }
-        assert_eq!((schedule.due(now), schedule.next()), (None, None));
-    }
-
-    #[test]
-    fn pauses_double_up_to_their_limit() {
-        for (failures, milliseconds) in [
-            (1, 100),
-            (2, 200),
-            (3, 400),
-            (9, 25_600),
-            (10, 30_000),
-            (u32::MAX, 30_000),
-        ] {
-            assert_eq!(pause(failures), Duration::from_millis(milliseconds));
-        }
-    }
-
-    #[test]
-    fn a_failure_is_tried_again_after_its_pause_and_not_before() {
-        let (mut schedule, mut now) = (schedule(), Instant::now());
-        schedule.accept(&publication("y", 1), now);
-        for milliseconds in [100, 200, 400] {
-            schedule.fail(1, Epoch(1), now);
-            schedule.accept(&publication("y", 1), now);
-            let pause = Duration::from_millis(milliseconds);
-            assert_eq!(schedule.next(), Some(now + pause));
-            assert_eq!(schedule.due(now + pause - Duration::from_nanos(1)), None);
-            now += pause;
-            assert_eq!(schedule.due(now), Some((1, publication("y", 1))));
-        }
-    }
-
-    #[test]
-    fn a_newer_epoch_takes_the_place_of_an_older_one_at_once() {
-        let (mut schedule, now) = (schedule(), Instant::now());
-        schedule.accept(&publication("y", 1), now);
-        schedule.fail(1, Epoch(1), now);
-        schedule.accept(&publication("y", 2), now);
-        assert_eq!(schedule.due(now), Some((1, publication("y", 2))));
-        // The outcome of the older one, when it comes late, changes nothing.
-        schedule.fail(1, Epoch(1), now);
-        assert_eq!(schedule.due(now), Some((1, publication("y", 2))));
-    }
-
-    #[test]
-    fn an_older_epoch_is_dropped_while_pending_and_after() {
-        let (mut schedule, now) = (schedule(), Instant::now());
-        schedule.accept(&publication("y", 2), now);
-        schedule.accept(&publication("y", 1), now);
-        assert_eq!(schedule.due(now), Some((1, publication("y", 2))));
-        schedule.settle(1);
-        schedule.accept(&publication("y", 1), now);
-        assert_eq!(schedule.due(now), None);
-        schedule.accept(&publication("y", 2), now);
-        assert_eq!(
-            schedule.due(now),
-            Some((1, publication("y", 2))),
-            "to be looked at again"
-        );
-    }
-
-    #[test]
-    fn what_could_not_be_journalled_is_tried_again_with_growing_pauses() {
-        let (mut schedule, now) = (schedule(), Instant::now());
-        schedule.accept(&publication("y", 1), now);
-        for milliseconds in [100, 200] {
-            schedule.settle(1);
-            schedule.fail(1, Epoch(1), now);
-            assert_eq!(
-                schedule.next(),
-                Some(now + Duration::from_millis(milliseconds))
-            );
-        }
-    }
-
-    #[test]
-    fn dropping_retries_keeps_what_was_never_tried() {
-        let (mut schedule, now) = (schedule(), Instant::now());
-        schedule.accept(&publication("x", 1), now);
-        schedule.fail(0, Epoch(1), now);
-        schedule.drop_retries();
-        let later = now + RETRY_DELAY_MAX;
-        assert_eq!(schedule.due(later), Some((2, publication("x", 1))));
-        schedule.settle(2);
-        assert_eq!(schedule.due(later), None);
-    }
 }

@@ -1,28 +1,44 @@
 //! The thread that keeps clients' files right: it alone writes to them and to their journal.
 //!
-//! Publications arrive in a mailbox that keeps the newest of each group, so it cannot grow. All
-//! files that are due are replaced first, then the journal is synced once for all of them, and only
-//! then are they reported: what is reported is durable, and no file waits for another's journal.
+//! News arrives in a mailbox that cannot grow. All files that are due are replaced first, then the
+//! journal is synced once for all of them, and only then are they reported and their readers made to
+//! read them again: what is reported is durable, and no file waits for another's journal or reload.
+//! Commands run on the daemon's runtime, each in a process group of its own; the thread waits for none.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::journal::Entry;
-use super::schedule::Schedule;
-use super::{Journal, Publication, Target, transaction};
-use crate::model::{ClientName, Epoch, GroupName, with_causes};
+use thiserror::Error;
+use tokio::runtime::Handle;
 
+use super::command::CommandError;
+use super::{Journal, Publication, Target};
+use crate::model::{ClientName, Epoch, GroupName};
+
+mod commands;
 mod mailbox;
+mod shift;
 
+#[cfg(test)]
+mod command_tests;
 #[cfg(test)]
 mod tests;
 
-use mailbox::{Mailbox, Patience, StopOnDrop};
+use mailbox::{Mailbox, StopOnDrop};
+use shift::Shift;
+
+/// What happened to a client of this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// To its file.
+    File(FileOutcome),
+    /// To the command that makes it read the file again.
+    Reload(ReloadOutcome),
+}
 
 /// What came of publishing an epoch in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +49,8 @@ pub struct FileOutcome {
     pub group: GroupName,
     /// The epoch that was to be published.
     pub epoch: Epoch,
-    /// How it went, or why the file is not right, with all causes. It is then tried again.
-    pub result: Result<Replaced, String>,
+    /// How it went, or why the file is not right. It is then tried again.
+    pub result: Result<Replaced, Trouble>,
 }
 
 /// A file that says what it shall.
@@ -42,12 +58,60 @@ pub struct FileOutcome {
 pub struct Replaced {
     /// Whether it had to be replaced.
     pub changed: bool,
-    /// How long that took, without the journal.
+    /// Whether it was right before, so that somebody else must have changed it.
+    pub is_correction: bool,
+    /// How long that took, without the journal and without a command that tried the copy.
     pub took: Duration,
 }
 
+/// Why something did not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// With all causes.
+    pub error: String,
+    /// The end of what a command printed; empty where none ran.
+    pub output: String,
+}
+
+/// How the reload of one client stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadOutcome {
+    /// Whose.
+    pub client: ClientName,
+    /// The group.
+    pub group: GroupName,
+    /// The epoch that its file names.
+    pub epoch: Epoch,
+    /// How it stands.
+    pub state: ReloadState,
+}
+
+/// How a reload stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReloadState {
+    /// Its command runs.
+    Running,
+    /// Its command succeeded.
+    Done {
+        /// How long it took.
+        took: Duration,
+        /// The end of what it printed.
+        output: String,
+    },
+    /// It failed, and is tried again.
+    Failed(Trouble),
+}
+
+/// A client that may not have read its file again.
+#[derive(Debug, Error)]
+#[error(
+    "RELOAD failed, so the client may go on with the old master although its file names the new one: it \
+     is tried again; see why it fails, or reload the client by hand"
+)]
+struct ReloadError(#[source] CommandError);
+
 /// Where outcomes go. Called on the worker's thread.
-pub type Outcomes = Box<dyn Fn(FileOutcome) + Send>;
+pub type Outcomes = Box<dyn Fn(Outcome) + Send>;
 
 /// The handle of the thread. Dropped without [`Worker::stop`], the thread ends on its own.
 #[derive(Debug)]
@@ -57,28 +121,37 @@ pub struct Worker {
     thread: JoinHandle<()>,
 }
 
-/// The thread still writes, or waits for a disk, after the limit. It ends on its own when it can.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("clients' files were still being written after {0:?}: check the disks that they lie on")]
+/// The thread still writes, or waits for a disk or a command, after the limit. It ends on its own when
+/// it can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "clients' files were still being written or reloaded after {0:?}: check the disks that they lie on, \
+     and how long RELOAD takes; what is left is done at the next start"
+)]
 pub struct StillWriting(pub Duration);
 
 impl Worker {
-    /// Starts the thread. Copies that a crash left beside the targets are removed first.
+    /// Starts the thread. Copies that a crash left beside the targets are removed first. Commands run
+    /// on `runtime`.
     ///
     /// # Errors
     /// What the system says when it has no room for a thread.
-    pub fn start(targets: Vec<Target>, journal: Journal, outcomes: Outcomes) -> io::Result<Self> {
+    pub fn start(
+        targets: Vec<Target>,
+        journal: Journal,
+        runtime: Handle,
+        outcomes: Outcomes,
+    ) -> io::Result<Self> {
         let mailbox = Arc::new(Mailbox::default());
         let (alive, ended) = mpsc::channel();
-        let shift = Shift {
-            mailbox: Arc::clone(&mailbox),
-            schedule: Schedule::new(&targets),
-            written: Vec::new(),
+        let shift = Shift::new(
             targets,
             journal,
+            runtime,
             outcomes,
-            _alive: alive,
-        };
+            Arc::clone(&mailbox),
+            alive,
+        );
         let thread = thread::Builder::new()
             .name("clients".to_owned())
             .spawn(|| shift.run())?;
@@ -112,128 +185,5 @@ impl Worker {
             Ok(()) => Ok(()),
             Err(panic) => std::panic::resume_unwind(panic),
         }
-    }
-}
-
-/// What the thread owns.
-struct Shift {
-    mailbox: Arc<Mailbox>,
-    targets: Vec<Target>,
-    schedule: Schedule,
-    journal: Journal,
-    outcomes: Outcomes,
-    /// Files that say what they shall and of which the journal does not know durably.
-    written: Vec<(usize, Epoch, Replaced)>,
-    /// Dropped with the rest, which tells the handle that the thread is done.
-    _alive: Sender<Infallible>,
-}
-
-impl Shift {
-    fn run(mut self) {
-        for target in &self.targets {
-            remove_stale_stages(target);
-        }
-        loop {
-            let mail = self.mailbox.take(&self.patience());
-            let now = Instant::now();
-            for publication in mail.publications.values() {
-                self.schedule.accept(publication, now);
-            }
-            if mail.stopping {
-                self.schedule.drop_retries();
-            }
-            if let Some((index, publication)) = self.schedule.due(now) {
-                self.replace(index, &publication);
-            } else if !self.written.is_empty() {
-                self.settle();
-            } else if mail.stopping {
-                return;
-            }
-        }
-    }
-
-    fn patience(&self) -> Patience {
-        match self.schedule.next() {
-            _ if !self.written.is_empty() => Patience::None,
-            Some(moment) => Patience::Until(moment),
-            None => Patience::Endless,
-        }
-    }
-
-    fn replace(&mut self, index: usize, publication: &Publication) {
-        let target = &self.targets[index];
-        let epoch = publication.epoch;
-        if let Err(refusal) = self
-            .journal
-            .may_publish(&target.client, &target.group, epoch)
-        {
-            self.schedule.settle(index);
-            self.report_error(index, epoch, &refusal);
-            return;
-        }
-        let started = Instant::now();
-        match transaction::replace(target, publication) {
-            Ok(replacement) => {
-                let replaced = Replaced {
-                    changed: replacement.changed,
-                    took: started.elapsed(),
-                };
-                self.journal.note(Entry {
-                    client: target.client.clone(),
-                    group: target.group.clone(),
-                    epoch,
-                    master: publication.master.clone(),
-                    digest: replacement.digest,
-                });
-                self.schedule.settle(index);
-                self.written.push((index, epoch, replaced));
-            }
-            Err(error) => {
-                self.schedule.fail(index, epoch, Instant::now());
-                self.report_error(index, epoch, &error);
-            }
-        }
-    }
-
-    /// Makes durable what was written, and reports it.
-    fn settle(&mut self) {
-        let written = std::mem::take(&mut self.written);
-        match self.journal.flush() {
-            Ok(()) => {
-                for (index, epoch, replaced) in written {
-                    self.report(index, epoch, Ok(replaced));
-                }
-            }
-            Err(error) => {
-                for (index, epoch, _) in written {
-                    self.schedule.fail(index, epoch, Instant::now());
-                    self.report_error(index, epoch, &error);
-                }
-            }
-        }
-    }
-
-    fn report_error(&mut self, index: usize, epoch: Epoch, error: &dyn Error) {
-        let text = with_causes(error);
-        self.report(index, epoch, Err(text));
-    }
-
-    fn report(&self, index: usize, epoch: Epoch, result: Result<Replaced, String>) {
-        let target = &self.targets[index];
-        (self.outcomes)(FileOutcome {
-            client: target.client.clone(),
-            group: target.group.clone(),
-            epoch,
-            result,
-        });
-    }
-}
-
-fn remove_stale_stages(target: &Target) {
-    let path = target.path.display();
-    match transaction::remove_stale_stages(&target.path) {
-        Ok(0) => {}
-        Ok(removed) => tracing::info!(%path, removed, "copies left by a crash removed"),
-        Err(error) => tracing::warn!(%path, %error, "cannot look for copies left by a crash"),
     }
 }

@@ -1,13 +1,13 @@
-//! How the clients' files of this host stand.
+//! How the clients' files of this host stand, and the commands that go with them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::stream::Stream;
-use crate::clients::{FileOutcome, Target};
+use crate::clients::{FileOutcome, Outcome, ReloadOutcome, ReloadState, Replaced, Target, Trouble};
 use crate::decision::{Event, Happening};
 use crate::model::{ClientName, Epoch, GroupName};
-use crate::status::FileOverview;
+use crate::status::{ClientReloadOverview, FileOverview, ReloadStanding};
 
 /// How each file stands.
 #[derive(Debug)]
@@ -20,28 +20,40 @@ struct File {
     group: GroupName,
     path: PathBuf,
     epoch: Option<Epoch>,
-    error: Option<String>,
+    /// The last failure, and the epoch that it was about.
+    trouble: Option<(Epoch, Trouble)>,
+    reload: Option<ClientReloadOverview>,
 }
 
 impl Files {
     pub(super) fn new(targets: &[Target]) -> Self {
+        let file = |target: &Target| File {
+            group: target.group.clone(),
+            path: target.path.clone(),
+            epoch: None,
+            trouble: None,
+            reload: None,
+        };
         let files = targets
             .iter()
-            .map(|target| {
-                let file = File {
-                    group: target.group.clone(),
-                    path: target.path.clone(),
-                    epoch: None,
-                    error: None,
-                };
-                (target.client.clone(), file)
-            })
-            .collect();
-        Self { files }
+            .map(|target| (target.client.clone(), file(target)));
+        Self {
+            files: files.collect(),
+        }
     }
 
-    /// Takes in what became of a file; tells people, and the core once all of a group are right.
-    pub(super) fn take_in(&mut self, outcome: FileOutcome, stream: &Stream) -> Option<Event> {
+    /// Takes in what became of a client; tells people, and the core once all files of a group are right.
+    pub(super) fn take_in(&mut self, outcome: Outcome, stream: &Stream) -> Option<Event> {
+        match outcome {
+            Outcome::File(outcome) => self.take_in_file(outcome, stream),
+            Outcome::Reload(outcome) => {
+                self.take_in_reload(outcome, stream);
+                None
+            }
+        }
+    }
+
+    fn take_in_file(&mut self, outcome: FileOutcome, stream: &Stream) -> Option<Event> {
         let FileOutcome {
             client,
             group,
@@ -52,23 +64,17 @@ impl Files {
         match result {
             Ok(replaced) => {
                 file.epoch = Some(epoch);
-                file.error = None;
-                if replaced.changed {
-                    let took_us = u64::try_from(replaced.took.as_micros()).unwrap_or(u64::MAX);
-                    let group = group.clone();
-                    stream.announce(&Happening::FileRewritten {
-                        client,
-                        group,
-                        epoch,
-                        took_us,
-                    });
+                file.trouble = None;
+                if let Some(happening) = rewritten(client, group.clone(), epoch, replaced) {
+                    stream.announce(&happening);
                 }
                 self.rewritten(&group)
                     .map(|epoch| Event::FilesRewritten { group, epoch })
             }
-            Err(error) => {
-                if file.error.as_ref() != Some(&error) {
-                    file.error = Some(error.clone());
+            Err(trouble) => {
+                let error = trouble.error.clone();
+                let told = file.trouble.replace((epoch, trouble));
+                if told.is_none_or(|(about, told)| (about, told.error) != (epoch, error.clone())) {
                     stream.announce(&Happening::FileFailed {
                         client,
                         group,
@@ -81,6 +87,59 @@ impl Files {
         }
     }
 
+    fn take_in_reload(&mut self, outcome: ReloadOutcome, stream: &Stream) {
+        let ReloadOutcome {
+            client,
+            group,
+            epoch,
+            state,
+        } = outcome;
+        let Some(file) = self.files.get_mut(&client) else {
+            return;
+        };
+        // What the last run printed, and why it failed, is shown until the next one ends.
+        let before = file.reload.take();
+        let (error, output) = before.map_or_else(Default::default, |it| (it.error, it.output));
+        let reload = match state {
+            ReloadState::Running => ClientReloadOverview {
+                epoch,
+                standing: ReloadStanding::Running,
+                error,
+                output,
+            },
+            ReloadState::Done { took, output } => {
+                let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                stream.announce(&Happening::ClientReloaded {
+                    client,
+                    group,
+                    epoch,
+                    took_us,
+                });
+                ClientReloadOverview {
+                    epoch,
+                    standing: ReloadStanding::Done,
+                    error: None,
+                    output,
+                }
+            }
+            ReloadState::Failed(Trouble { error, output }) => {
+                stream.announce(&Happening::ReloadFailed {
+                    client,
+                    group,
+                    epoch,
+                    error: error.clone(),
+                });
+                ClientReloadOverview {
+                    epoch,
+                    standing: ReloadStanding::Failed,
+                    error: Some(error),
+                    output,
+                }
+            }
+        };
+        file.reload = Some(reload);
+    }
+
     /// The oldest epoch that a file of the group names, once all name one.
     fn rewritten(&self, group: &GroupName) -> Option<Epoch> {
         let of_group = self.files.values().filter(|file| file.group == *group);
@@ -89,15 +148,43 @@ impl Files {
     }
 
     pub(super) fn overview(&self) -> Vec<FileOverview> {
-        self.files
-            .iter()
-            .map(|(client, file)| FileOverview {
+        let overview = |(client, file): (&ClientName, &File)| {
+            let trouble = file.trouble.as_ref().map(|(_, trouble)| trouble);
+            FileOverview {
                 client: client.clone(),
                 group: file.group.clone(),
                 path: file.path.clone(),
                 epoch: file.epoch,
-                error: file.error.clone(),
-            })
-            .collect()
+                error: trouble.map(|trouble| trouble.error.clone()),
+                check_output: trouble
+                    .map(|trouble| trouble.output.clone())
+                    .unwrap_or_default(),
+                reload: file.reload.clone(),
+            }
+        };
+        self.files.iter().map(overview).collect()
+    }
+}
+
+fn rewritten(
+    client: ClientName,
+    group: GroupName,
+    epoch: Epoch,
+    replaced: Replaced,
+) -> Option<Happening> {
+    let took_us = u64::try_from(replaced.took.as_micros()).unwrap_or(u64::MAX);
+    match (replaced.changed, replaced.is_correction) {
+        (false, _) => None,
+        (true, true) => Some(Happening::FileCorrected {
+            client,
+            group,
+            epoch,
+        }),
+        (true, false) => Some(Happening::FileRewritten {
+            client,
+            group,
+            epoch,
+            took_us,
+        }),
     }
 }

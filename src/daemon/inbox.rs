@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use super::alarm::Alarm;
 use super::node::NodeEvent;
 use super::reload::Reread;
-use crate::clients::FileOutcome;
+use crate::clients::Outcome;
 use crate::consensus::LogError;
 use crate::decision::Event;
 use crate::model::{Life, NodeId};
@@ -24,7 +24,7 @@ pub(super) struct Inbox {
     pub(super) links: Receiver<LinkEvent>,
     pub(super) instances: UnboundedReceiver<InstanceEvent>,
     pub(super) written: UnboundedReceiver<Result<(), LogError>>,
-    pub(super) files: UnboundedReceiver<FileOutcome>,
+    pub(super) files: UnboundedReceiver<Outcome>,
     pub(super) questions: Receiver<Question>,
     pub(super) signals: Signals,
     pub(super) rereads: UnboundedReceiver<Reread>,
@@ -40,8 +40,8 @@ pub(super) enum News {
     Node(NodeEvent),
     /// A peer sent bytes.
     Message(NodeId, Life, Vec<u8>),
-    /// A client's file was rewritten, or not.
-    File(FileOutcome),
+    /// A client's file was rewritten, or not; its reader was made to read it again, or not.
+    File(Outcome),
     /// The log cannot be written.
     LogFailed(LogError),
     /// A thread of the daemon ended, although it never should.

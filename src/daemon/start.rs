@@ -7,6 +7,7 @@ use std::time::Instant;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tracing::info;
 
@@ -72,7 +73,7 @@ pub(super) async fn start(
         voters: settings.voters.keys().cloned().collect(),
     };
     let (file, recovered) = LogFile::open(&settings.state_dir, &identity, Incarnation(random()?))?;
-    let journal = Journal::open(&settings.state_dir)?;
+    let journal = Journal::open_or_begin(&settings.state_dir)?;
     let policies = settings
         .groups
         .iter()
@@ -133,6 +134,7 @@ pub(super) async fn start(
     let worker = Worker::start(
         targets,
         journal,
+        Handle::current(),
         // The loop is gone only while the daemon stops.
         Box::new(move |outcome| drop(outcomes.send(outcome))),
     )?;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::keys::{self, Scope};
+use super::keys::{self, Key, Scope};
 use super::mistakes::Problem;
-use super::parse::{AbsolutePath, EditPaths, EnvKeys, InvalidValue, quote};
+use super::parse::{AbsolutePath, EditPaths, EnvKeys, InvalidValue, Span, quote};
 use super::reader::{Reader, Reading, example};
 use super::source::Origin;
+use crate::clients::command::{Command, CommandLine};
 use crate::clients::{Content, Format, KeyPath, Target};
 use crate::model::{ClientName, GroupName};
 
@@ -70,15 +71,30 @@ fn read_client(
         (Some(name), Some(file), Some(content)) => claim(reader, name, file, content, owners),
         (None, _, _) | (_, None, _) | (_, _, None) => false,
     };
-    let capable = [&keys::CHECK, &keys::RELOAD].map(|key| reader.read_restricted(key, label));
+    let check = read_command(reader, label, &keys::CHECK, &keys::CHECK_TIMEOUT);
+    let reload = read_command(reader, label, &keys::RELOAD, &keys::RELOAD_TIMEOUT);
     let name = name?;
     let target = Target {
         client: name.clone(),
         group: group?,
         path: file?,
         content: content?,
+        check: check?,
+        reload: reload?,
     };
-    (is_own && capable.iter().all(|capable| *capable)).then_some((name, target))
+    is_own.then_some((name, target))
+}
+
+fn read_command(
+    reader: &mut Reader,
+    label: &str,
+    key: &'static Key,
+    limit: &'static Key,
+) -> Option<Option<Command>> {
+    let line: Option<Option<CommandLine>> = reader.read_or_told(key, label);
+    let limit: Option<Span> = reader.read_within(limit, label);
+    let (line, Span(limit)) = (line?, limit?);
+    Some(line.map(|line| Command { line, limit }))
 }
 
 fn read_name(reader: &mut Reader, label: &str) -> Option<ClientName> {

@@ -251,6 +251,12 @@ table! {
     VALUE = Client "VALUE" "url" "`url`, `endpoint` (host:port), `host` or `port`"
         .told("by the old value");
     TEMPLATE = Client "TEMPLATE" "/etc/promoterd/redis.conf.j2" "the template that the file is made from, in place of EDIT".told("none");
-    CHECK = Client "CHECK" "/usr/bin/api --check" "a command that tries the file".told("none").later();
-    RELOAD = Client "RELOAD" "/usr/bin/api --reload" "a command behind a change".told("none").later();
+    CHECK = Client "CHECK" "/usr/sbin/haproxy -c -f {}"
+        "a command that tries the new content in a copy, `{}`, before it counts".told("none");
+    CHECK_TIMEOUT = Client "CHECK_TIMEOUT" "10s" "after that it is killed, and the old file stays"
+        .value("10s").within("10ms", "10m");
+    RELOAD = Client "RELOAD" "/usr/local/bin/reload-api {}"
+        "a command that makes the client read its file, `{}`, again".told("none");
+    RELOAD_TIMEOUT = Client "RELOAD_TIMEOUT" "30s" "after that it is killed, and tried again"
+        .value("30s").within("10ms", "10m");
 }

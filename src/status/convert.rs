@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::schema::{
-    DifferingReport, DownReport, FenceHolder, FenceReport, FileReport, GroupAnswer, GroupReport,
-    GuardReport, InstanceReport, PassedOver, SCHEMA, StatusReport, VoterReport,
+    ClientReloadReport, DifferingReport, DownReport, FenceHolder, FenceReport, FileReport,
+    GroupAnswer, GroupReport, GuardReport, InstanceReport, PassedOver, SCHEMA, StatusReport,
+    VoterReport,
 };
 use super::schema_history::{FailoverReport, HistoryReport};
 use super::schema_pause::PauseReport;
@@ -244,7 +245,17 @@ impl From<&FileOverview> for FileReport {
             client: file.client.clone(),
             path: file.path.to_string_lossy().into_owned(),
             epoch: file.epoch,
-            error: file.error.clone(),
+            error: file
+                .error
+                .clone()
+                .or_else(|| file.reload.as_ref()?.error.clone()),
+            check_output: file.check_output.clone(),
+            reload: file.reload.as_ref().map(|reload| ClientReloadReport {
+                state: reload.standing,
+                epoch: reload.epoch,
+                error: reload.error.clone(),
+                output: reload.output.clone(),
+            }),
         }
     }
 }
@@ -299,7 +310,10 @@ mod tests {
         assert_eq!(
             group["files"],
             json!([
-                {"client": "api", "path": "/etc/api/redis.env", "epoch": 2, "error": null}
+                {
+                    "client": "api", "path": "/etc/api/redis.env", "epoch": 2, "error": null,
+                    "check_output": "", "reload": null
+                }
             ])
         );
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::source::{EngineOverview, EngineRole, FileOverview, StatusSource, VoterOverview};
+use super::source::{
+    ClientReloadOverview, EngineOverview, EngineRole, FileOverview, ReloadStanding, StatusSource,
+    VoterOverview,
+};
 use crate::decision::{
     AbortReason, Begin, Candidate, Cause, Decided, DownOverview, Evidence, FailoverRecord,
     GroupOverview, Identity, Ineligible, InstanceOverview, OperationId, Outcome, Pause,
@@ -61,6 +64,8 @@ fn file(epoch: Option<u64>, error: Option<&str>) -> FileOverview {
         path: "/etc/api/redis.env".into(),
         epoch: epoch.map(Epoch),
         error: error.map(str::to_owned),
+        check_output: String::new(),
+        reload: None,
     }
 }
 
@@ -296,6 +301,30 @@ pub fn paused() -> StatusSource {
         PauseRecord { pause, ended: None },
     ];
     group.pause_left = Some(Duration::from_secs(1740));
+    source
+}
+
+/// One command refused a file, and one did not make its reader read it.
+pub fn command_errors() -> StatusSource {
+    let mut source = after_failover();
+    source.groups[0].instances[1] = instance("10.0.0.1:6379", false, 89_536);
+    source.voters[2] = voter("c", "10.0.0.3:7400");
+    source.files = vec![
+        FileOverview {
+            check_output: "line 7: no such server\nFatal errors found".to_owned(),
+            ..file(Some(1), Some("CHECK refused the new content"))
+        },
+        FileOverview {
+            client: "worker".parse().unwrap(),
+            reload: Some(ClientReloadOverview {
+                epoch: Epoch(2),
+                standing: ReloadStanding::Failed,
+                error: Some("RELOAD failed".to_owned()),
+                output: "Unit worker.service not loaded.\u{1b}[2J".to_owned(),
+            }),
+            ..file(Some(2), None)
+        },
+    ];
     source
 }
 

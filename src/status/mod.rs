@@ -41,8 +41,8 @@ pub use events::EventFeed;
 pub use operate::{AdoptOrder, PauseOrder, ResumeOrder};
 pub use render::{describe_pause, render};
 pub use schema::{
-    DifferingReport, DownReport, FileReport, GroupAnswer, GroupReport, InstanceReport, PassedOver,
-    Readiness, SCHEMA, StatusReport, VoterReport,
+    ClientReloadReport, DifferingReport, DownReport, FileReport, GroupAnswer, GroupReport,
+    InstanceReport, PassedOver, Readiness, SCHEMA, StatusReport, VoterReport,
 };
 pub use schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
 pub use schema_pause::{
@@ -52,6 +52,7 @@ pub use schema_reload::ReloadReport;
 pub use server::StatusServer;
 pub use socket::StatusError;
 pub use source::{
-    AdoptionOverview, EngineOverview, EngineRole, FileOverview, OperatedOverview,
-    OperationOverview, OperationState, Order, Question, StatusSource, VoterOverview,
+    AdoptionOverview, ClientReloadOverview, EngineOverview, EngineRole, FileOverview,
+    OperatedOverview, OperationOverview, OperationState, Order, Question, ReloadStanding,
+    StatusSource, VoterOverview,
 };

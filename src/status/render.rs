@@ -2,9 +2,13 @@
 
 use std::cmp::Reverse;
 
-use super::schema::{GroupReport, GuardReport, InstanceReport, StatusReport, VoterReport};
+use super::schema::{
+    ClientReloadReport, FileReport, GroupReport, GuardReport, InstanceReport, StatusReport,
+    VoterReport,
+};
 use super::schema_history::{FailoverReport, OutcomeName};
 use super::schema_pause::PauseReport;
+use super::source::ReloadStanding;
 use super::table::{Lean, Table};
 use super::text::{bytes, moment, plain, span};
 use super::verdict;
@@ -254,6 +258,45 @@ fn write_files(group: &GroupReport, page: &mut String) {
         ]);
     }
     table.print("  ", page);
+    for file in &group.files {
+        write_commands(file, page);
+    }
+}
+
+/// How the commands stand that go with the file, and what those printed that did not do their work.
+fn write_commands(file: &FileReport, page: &mut String) {
+    let client = &file.client;
+    write_output("CHECK", file, &file.check_output, page);
+    let Some(ClientReloadReport {
+        state,
+        epoch,
+        error,
+        output,
+    }) = &file.reload
+    else {
+        return;
+    };
+    let state = match state {
+        ReloadStanding::Running => "runs",
+        ReloadStanding::Done => "done",
+        ReloadStanding::Failed => "failed",
+    };
+    line(
+        page,
+        &format!("  RELOAD of {client}: {state}, epoch {epoch}"),
+    );
+    if error.is_some() {
+        write_output("RELOAD", file, output, page);
+    }
+}
+
+fn write_output(command: &str, file: &FileReport, output: &str, page: &mut String) {
+    for printed in output.lines() {
+        line(
+            page,
+            &format!("  {command} of {} printed: {printed}", file.client),
+        );
+    }
 }
 
 fn write_failovers(report: &StatusReport, now: UnixTime, page: &mut String) {

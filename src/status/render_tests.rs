@@ -113,6 +113,24 @@ fn a_file_that_is_behind_stands_in_the_first_line_and_commands_no_terminal() {
 }
 
 #[test]
+fn what_a_command_printed_that_failed_is_on_the_page_and_commands_no_terminal() {
+    let page = page(&example::command_errors());
+    let first = "WRONG: client api: file /etc/api/redis.env: names the master of epoch 1, not 2: CHECK \
+                 refused the new content\n   and client worker: file /etc/api/redis.env: RELOAD failed\n";
+    assert!(page.starts_with(first), "{page}");
+    let files = "
+  CLIENT  FILE                EPOCH  ERROR
+  api     /etc/api/redis.env      1  CHECK refused the new content
+  worker  /etc/api/redis.env      2  RELOAD failed
+  CHECK of api printed: line 7: no such server
+  CHECK of api printed: Fatal errors found
+  RELOAD of worker: failed, epoch 2
+  RELOAD of worker printed: Unit worker.service not loaded.?[2J
+";
+    assert!(page.contains(files), "{page}");
+}
+
+#[test]
 fn who_holds_the_master_down_and_who_cannot_take_its_place_is_told() {
     let expected = "\
 group features: master 10.0.0.1:6379, epoch 1, suspecting

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema_history::FailoverReport;
 use super::schema_pause::PauseReport;
-use super::source::EngineRole;
+use super::source::{EngineRole, ReloadStanding};
 use crate::decision::{Cause, Difference, FenceCause, SentinelWatch};
 use crate::model::{
     ClientName, Endpoint, Epoch, GroupName, NodeId, NodeRole, ReplicationOffset, RunId, Term,
@@ -215,8 +215,27 @@ pub struct FileReport {
     pub path: String,
     /// The epoch whose master it names; `null` before it was written or checked.
     pub epoch: Option<Epoch>,
-    /// Why it could not be rewritten the last time.
+    /// Why it could not be rewritten the last time, or why its client could not be reloaded.
     pub error: Option<String>,
+    /// The end of what `CHECK` printed when it refused the new content; empty where it did not.
+    #[serde(default)]
+    pub check_output: String,
+    /// How `RELOAD` stands; `null` before it ran in this life of the daemon.
+    #[serde(default)]
+    pub reload: Option<ClientReloadReport>,
+}
+
+/// How a client was made to read its file again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientReloadReport {
+    /// `running`, `done` or `failed`; one that failed is tried again.
+    pub state: ReloadStanding,
+    /// The epoch that its file named.
+    pub epoch: Epoch,
+    /// Why it failed the last time.
+    pub error: Option<String>,
+    /// The end of what it printed.
+    pub output: String,
 }
 
 /// `/readyz`: 200 when ready, else 503.

@@ -180,4 +180,33 @@ pub struct FileOverview {
     pub epoch: Option<Epoch>,
     /// Why it could not be rewritten the last time.
     pub error: Option<String>,
+    /// The end of what the command that refused its new content printed.
+    pub check_output: String,
+    /// How the command stands that makes its reader read it again; none before it ran.
+    pub reload: Option<ClientReloadOverview>,
+}
+
+/// How one client was made to read its file again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientReloadOverview {
+    /// The epoch that its file named.
+    pub epoch: Epoch,
+    /// How it stands.
+    pub standing: ReloadStanding,
+    /// Why it failed the last time.
+    pub error: Option<String>,
+    /// The end of what it printed.
+    pub output: String,
+}
+
+/// How a reload stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReloadStanding {
+    /// Its command runs.
+    Running,
+    /// It succeeded.
+    Done,
+    /// It failed, and is tried again.
+    Failed,
 }

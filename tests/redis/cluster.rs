@@ -218,7 +218,8 @@ impl Cluster {
                 .iter()
                 .map(|file| file.epoch)
                 .collect::<Vec<_>>();
-            if named != [Some(Epoch(epoch))] {
+            let is_named = |named: &Option<Epoch>| *named == Some(Epoch(epoch));
+            if named.is_empty() || !named.iter().all(is_named) {
                 return Err(format!("files of {}: {:?}", daemon.name, group.files));
             }
             for server in self.running_servers() {

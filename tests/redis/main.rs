@@ -19,6 +19,7 @@ mod demo;
 mod discovery;
 mod disk;
 mod fence;
+mod files;
 mod guard;
 mod hang;
 mod hosts;

@@ -220,7 +220,10 @@ pub fn happening(happening: &Happening) -> Option<String> {
         | Happening::SentinelsHidden { .. }
         | Happening::Resumed { .. }
         | Happening::FileRewritten { .. }
-        | Happening::FileFailed { .. } => None,
+        | Happening::FileFailed { .. }
+        | Happening::FileCorrected { .. }
+        | Happening::ClientReloaded { .. }
+        | Happening::ReloadFailed { .. } => None,
     }
 }
 

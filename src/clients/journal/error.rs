@@ -25,24 +25,19 @@ pub enum JournalError {
         source: io::Error,
     },
     /// It is not one of ours, or of another version.
-    #[error("{path} is no journal of clients' files: move it away, it is then begun anew")]
+    #[error("{path} is no journal of clients' files, or one of another version")]
     Foreign {
         /// The journal.
         path: PathBuf,
     },
     /// More than we ever write.
-    #[error(
-        "{path} is larger than {LENGTH_MAX} bytes, which it never should be: move it away, it is then begun anew"
-    )]
+    #[error("{path} is larger than {LENGTH_MAX} bytes, which it never should be")]
     TooLarge {
         /// The journal.
         path: PathBuf,
     },
     /// Bytes that were once durable have changed.
-    #[error(
-        "{path} is damaged at byte {offset}: check the disk, then move the file away; it is begun \
-         anew, and clients' files follow the committed state"
-    )]
+    #[error("{path} is damaged at byte {offset}: check the disk")]
     Damaged {
         /// The journal.
         path: PathBuf,

@@ -30,6 +30,9 @@ const NAME: &str = "clients.journal";
 /// Its successor's, until that is complete.
 const NEW_NAME: &str = "clients.journal.new";
 
+/// Its name once it cannot be understood.
+const DAMAGED_NAME: &str = "clients.journal.damaged";
+
 /// Largest journal that is read, in bytes.
 const LENGTH_MAX: u64 = 4 * 1024 * 1024;
 
@@ -49,6 +52,8 @@ pub struct Entry {
     pub master: Endpoint,
     /// The digest of all of its content.
     pub digest: Digest,
+    /// Whether its reader was made to read it since it says so.
+    pub reloaded: bool,
 }
 
 /// The entries, and the file that keeps them.
@@ -65,6 +70,31 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// Opens the journal in the state directory, or begins one; one that cannot be understood is set
+    /// aside and kept, and the rest is as if nothing were known: no file is touched before a leader
+    /// has confirmed the state, and every client is reloaded once more.
+    ///
+    /// # Errors
+    /// [`JournalError::Disk`] when the state directory cannot be read or written.
+    pub fn open_or_begin(directory: &Path) -> Result<Self, JournalError> {
+        let unusable = match Self::open(directory) {
+            Err(
+                error @ (JournalError::Foreign { .. }
+                | JournalError::TooLarge { .. }
+                | JournalError::Damaged { .. }),
+            ) => error,
+            opened @ (Ok(_)
+            | Err(JournalError::Disk { .. } | JournalError::OlderThanFile { .. })) => {
+                return opened;
+            }
+        };
+        let (path, kept) = (directory.join(NAME), directory.join(DAMAGED_NAME));
+        tracing::error!(kept = %kept.display(), "journal of the clients' files set aside and begun anew, files \
+            and reloads are done again once a leader is there: {unusable}");
+        std::fs::rename(&path, &kept).map_err(disk_error("set aside", &path))?;
+        Self::open(directory)
+    }
+
     /// Opens the journal in the state directory, or begins one.
     ///
     /// # Errors

@@ -3,12 +3,12 @@
 use super::Entry;
 
 /// The first bytes of a journal. A new layout gets a new number.
-pub(super) const MAGIC: &[u8] = b"promoterd clients journal 1\n";
+pub(super) const MAGIC: &[u8] = b"promoterd clients journal 2\n";
 
 /// Most entries in one record.
 pub(super) const ENTRIES_MAX: usize = 64;
 
-/// Most bytes of one entry: three names, an address, an epoch and a digest, with their lengths.
+/// Most bytes of one entry: two names, an address, an epoch, a digest and a mark, with their lengths.
 const ENTRY_LENGTH_MAX: usize = 512;
 
 const PAYLOAD_LENGTH_MAX: usize = ENTRIES_MAX * ENTRY_LENGTH_MAX;

@@ -13,6 +13,7 @@ fn entry(client: &str, epoch: u64) -> Entry {
         epoch: Epoch(epoch),
         master: format!("10.0.0.{}:6379", epoch % 250 + 1).parse().unwrap(),
         digest: Digest::of(&epoch.to_le_bytes()),
+        reloaded: epoch.is_multiple_of(2),
     }
 }
 
@@ -153,14 +154,37 @@ fn a_file_that_is_no_journal_or_far_too_large_is_refused_and_kept() {
     let large = [MAGIC, &vec![0; LENGTH_MAX as usize]].concat();
     for (content, message) in [
         (b"".as_slice(), "is no journal"),
-        (b"promoterd clients journal 2\n", "is no journal"),
+        (b"promoterd clients journal 1\n", "is no journal"),
         (&large, "is larger than 4194304 bytes"),
         (&large[..100_000], "is damaged at byte 28"),
     ] {
         fs::write(&path, content).unwrap();
         let error = Journal::open(directory.path()).unwrap_err().to_string();
-        assert!(error.contains(message) && error.contains("move"), "{error}");
+        assert!(error.contains(message), "{error}");
         assert_eq!(fs::read(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_understood_is_set_aside_and_begun_anew() {
+    let (directory, ends) = written(3);
+    let path = directory.path().join(NAME);
+    let mut damaged = fs::read(&path).unwrap();
+    damaged[ends[0] as usize + 9] ^= 1;
+    for content in [
+        &damaged[..],
+        b"promoterd clients journal 1\n",
+        &[0; 5_000_000],
+    ] {
+        fs::write(&path, content).unwrap();
+        let mut journal = Journal::open_or_begin(directory.path()).unwrap();
+        assert_eq!(reached(&journal), []);
+        let kept = directory.path().join(DAMAGED_NAME);
+        assert!(fs::read(kept).unwrap() == content);
+        journal.note(entry("api", 9));
+        journal.flush().unwrap();
+        let journal = Journal::open_or_begin(directory.path()).unwrap();
+        assert_eq!(reached(&journal), [("api".to_owned(), 9)]);
     }
 }
 

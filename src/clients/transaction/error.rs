@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use super::{ATTEMPTS_MAX, LENGTH_MAX, Step};
+use crate::clients::command::CommandError;
 use crate::clients::document::EditError;
 use crate::clients::template::TemplateError;
 
@@ -49,6 +50,17 @@ pub enum ReplaceError {
         /// Why not.
         #[source]
         source: Box<EditError>,
+    },
+    /// The operator's command does not want it.
+    #[error(
+        "CHECK refused the new content of client file {path}, which stays as it is: correct the file, or CHECK"
+    )]
+    Refused {
+        /// As in the settings.
+        path: PathBuf,
+        /// How it refused.
+        #[source]
+        source: CommandError,
     },
     /// The template gave nothing.
     #[error("client file {path} cannot be made from its template and stays as it is")]

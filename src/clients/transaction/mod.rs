@@ -20,6 +20,8 @@ mod original;
 mod stage;
 
 #[cfg(test)]
+mod mount_tests;
+#[cfg(test)]
 mod template_tests;
 #[cfg(test)]
 mod tests;
@@ -80,15 +82,13 @@ enum Step {
 /// Called before each step; what it fails with, the step fails with. Does nothing outside of tests.
 type Before<'a> = &'a mut dyn FnMut(Step) -> io::Result<()>;
 
-/// Makes the target's file say what is published, or leaves it exactly as it is. Blocks for two syncs.
-///
-/// # Errors
-/// [`ReplaceError`]. The file is whole in any case: the old one, or, where only the sync of its
-/// directory or the reading back failed, the new one.
-pub fn replace(target: &Target, publication: &Publication) -> Result<Replacement, ReplaceError> {
+/// Makes the target's file say what is published, or leaves it exactly as it is.
+#[cfg(test)]
+fn replace(target: &Target, publication: &Publication) -> Result<Replacement, ReplaceError> {
     replace_watched(target, publication, &mut |_| Ok(()))
 }
 
+#[cfg(test)]
 fn replace_watched(
     target: &Target,
     publication: &Publication,
@@ -107,7 +107,7 @@ fn replace_watched(
     Err(keeps_changing(target))
 }
 
-/// All steps before the first that others can see; between these a command may try the copy.
+/// All steps before the first that others can see. Blocks for a sync.
 ///
 /// # Errors
 /// [`ReplaceError`]; nothing is left behind.
@@ -190,8 +190,11 @@ impl Staged {
     /// Puts the copy in the file's place; none when somebody else changed the file meanwhile, and it
     /// has to be looked at again.
     ///
+    /// Blocks for a sync.
+    ///
     /// # Errors
-    /// [`ReplaceError`], as of [`replace`].
+    /// [`ReplaceError`]. The file is whole in any case: the old one, or, where only the sync of its
+    /// directory or the reading back failed, the new one.
     pub fn commit(self) -> Result<Option<Replacement>, ReplaceError> {
         self.commit_watched(&mut |_| Ok(()))
     }

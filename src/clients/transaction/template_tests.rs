@@ -19,6 +19,8 @@ fn target(directory: &TempDir) -> Target {
         content: Content::Template {
             source: directory.path().join("proxy.j2"),
         },
+        check: None,
+        reload: None,
     }
 }
 

@@ -36,6 +36,8 @@ fn target(path: &Path) -> Target {
             keys: vec!["REDIS_URL".parse().unwrap()],
             value: None,
         },
+        check: None,
+        reload: None,
     }
 }
 

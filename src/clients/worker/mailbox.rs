@@ -1,10 +1,12 @@
-//! Where publications wait for the worker: the newest of each group, so it cannot grow.
+//! Where news waits for the worker: the newest publication of each group, which files may have been
+//! changed, and which commands ended. None of it can grow: there are so many groups and targets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::clients::Publication;
+use crate::clients::command::Report;
 use crate::model::GroupName;
 
 /// The handle's end of the mailbox.
@@ -26,6 +28,10 @@ pub(super) struct Mailbox {
 #[derive(Debug, Default)]
 pub(super) struct Mail {
     pub(super) publications: BTreeMap<GroupName, Publication>,
+    /// Targets whose file or template somebody touched, by their place in the settings.
+    pub(super) touched: BTreeSet<usize>,
+    /// What came of each command, by the number that it was given.
+    pub(super) ended: BTreeMap<u64, Report>,
     pub(super) stopping: bool,
 }
 
@@ -34,6 +40,12 @@ pub(super) enum Patience {
     None,
     Until(Instant),
     Endless,
+}
+
+impl Mail {
+    fn is_empty(&self) -> bool {
+        self.publications.is_empty() && self.touched.is_empty() && self.ended.is_empty()
+    }
 }
 
 impl Mailbox {
@@ -47,15 +59,25 @@ impl Mailbox {
         self.arrival.notify_one();
     }
 
+    pub(super) fn touch(&self, targets: BTreeSet<usize>) {
+        self.lock().touched.extend(targets);
+        self.arrival.notify_one();
+    }
+
+    pub(super) fn end(&self, command: u64, report: Report) {
+        self.lock().ended.insert(command, report);
+        self.arrival.notify_one();
+    }
+
     pub(super) fn stop(&self) {
         self.lock().stopping = true;
         self.arrival.notify_one();
     }
 
-    /// Empties the mailbox, and says whether to stop; waits while there is nothing.
-    pub(super) fn take(&self, patience: &Patience) -> Mail {
+    /// Empties the mailbox, and says whether to stop; waits while there is nothing that is not known.
+    pub(super) fn take(&self, patience: &Patience, is_stop_known: bool) -> Mail {
         let mut mail = self.lock();
-        while mail.publications.is_empty() && !mail.stopping {
+        while mail.is_empty() && mail.stopping == is_stop_known {
             mail = match patience {
                 Patience::None => break,
                 Patience::Endless => {
@@ -74,6 +96,8 @@ impl Mailbox {
         }
         Mail {
             publications: std::mem::take(&mut mail.publications),
+            touched: std::mem::take(&mut mail.touched),
+            ended: std::mem::take(&mut mail.ended),
             stopping: mail.stopping,
         }
     }
@@ -100,13 +124,13 @@ mod tests {
                 replicas: Vec::new(),
             });
         }
-        let mail = mailbox.take(&Patience::None);
+        let mail = mailbox.take(&Patience::None, false);
         let epochs: Vec<u64> = mail
             .publications
             .values()
             .map(|kept| kept.epoch.0)
             .collect();
         assert_eq!(epochs, [3, 1]);
-        assert!(mailbox.take(&Patience::None).publications.is_empty());
+        assert!(mailbox.take(&Patience::None, false).publications.is_empty());
     }
 }

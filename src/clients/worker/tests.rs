@@ -10,10 +10,37 @@ use crate::clients::{Content, Format};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A runtime for the commands, on a thread of its own, as the daemon's loop is.
+pub(super) struct TestRuntime {
+    handle: tokio::runtime::Handle,
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl TestRuntime {
+    pub(super) fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        thread::spawn(move || drop(runtime.block_on(stopped)));
+        Self {
+            handle,
+            _stop: stop,
+        }
+    }
+
+    pub(super) fn handle(&self) -> tokio::runtime::Handle {
+        self.handle.clone()
+    }
+}
+
 struct Bench {
     directory: TempDir,
     worker: Worker,
     outcomes: Receiver<FileOutcome>,
+    _runtime: TestRuntime,
 }
 
 fn target(path: &Path, client: &str, group: &str) -> Target {
@@ -26,6 +53,8 @@ fn target(path: &Path, client: &str, group: &str) -> Target {
             keys: vec!["K".parse().unwrap()],
             value: None,
         },
+        check: None,
+        reload: None,
     }
 }
 
@@ -37,16 +66,21 @@ fn start_in(directory: TempDir, clients: &[&str]) -> Bench {
 
 fn start_with(directory: TempDir, clients: &[&str], journal: Journal) -> Bench {
     let (sender, outcomes) = mpsc::channel();
+    let runtime = TestRuntime::start();
     let targets = clients.iter().map(|client| {
         let path = directory.path().join(format!("{client}.env"));
         target(&path, client, "x")
     });
-    let report = Box::new(move |outcome| drop(sender.send(outcome)));
-    let worker = Worker::start(targets.collect(), journal, report).unwrap();
+    let report = Box::new(move |outcome| match outcome {
+        Outcome::File(outcome) => drop(sender.send(outcome)),
+        Outcome::Reload(outcome) => panic!("no command was given: {outcome:?}"),
+    });
+    let worker = Worker::start(targets.collect(), journal, runtime.handle(), report).unwrap();
     Bench {
         directory,
         worker,
         outcomes,
+        _runtime: runtime,
     }
 }
 
@@ -77,6 +111,7 @@ impl Bench {
     fn outcome(&self) -> (String, u64, Result<bool, String>) {
         let outcome = self.outcomes.recv_timeout(PATIENCE).unwrap();
         let result = outcome.result.map(|replaced| replaced.changed);
+        let result = result.map_err(|trouble| trouble.error);
         (outcome.client.to_string(), outcome.epoch.0, result)
     }
 
@@ -223,7 +258,9 @@ fn stopping_gives_up_at_its_limit_while_something_hangs() {
         let _ = hang.recv();
     });
     let journal = Journal::open(directory.path()).unwrap();
-    let worker = Worker::start(vec![target(&path, "api", "x")], journal, report).unwrap();
+    let runtime = TestRuntime::start();
+    let targets = vec![target(&path, "api", "x")];
+    let worker = Worker::start(targets, journal, runtime.handle(), report).unwrap();
     worker.publish(Publication {
         group: "x".parse().unwrap(),
         epoch: Epoch(1),

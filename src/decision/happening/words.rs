@@ -190,6 +190,20 @@ impl fmt::Display for Happening {
             Self::FileFailed { client, error, .. } => {
                 write!(formatter, "file of {client} not rewritten: {error}")
             }
+            Self::FileCorrected { client, .. } => {
+                write!(
+                    formatter,
+                    "file of {client}, changed by somebody else, brought in line"
+                )
+            }
+            Self::ClientReloaded {
+                client, took_us, ..
+            } => {
+                write!(formatter, "{client} reloaded in {took_us} µs")
+            }
+            Self::ReloadFailed { client, error, .. } => {
+                write!(formatter, "{client} not reloaded: {error}")
+            }
             Self::Slept { for_ms } => write!(formatter, "did not run for {for_ms} ms"),
         }
     }

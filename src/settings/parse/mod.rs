@@ -16,6 +16,7 @@ pub(super) use place::{AbsolutePath, Address, Peer, SocketPath};
 pub use word::LogFormat;
 pub(super) use word::{Level, LogFilter, Renamed, RoleWord, Switch, SystemGroup, Username};
 
+use crate::clients::command::InvalidCommandLine;
 use crate::clients::{InvalidKeyPath, UnknownValueKind};
 use crate::model::{InvalidEndpoint, InvalidName};
 
@@ -71,6 +72,9 @@ pub enum InvalidValue {
     /// No kind of value.
     #[error("{0}")]
     ValueKind(#[from] UnknownValueKind),
+    /// No command.
+    #[error("{0}")]
+    Command(#[from] InvalidCommandLine),
     /// No path to a value.
     #[error("{0}")]
     KeyPath(#[from] InvalidKeyPath),

@@ -104,6 +104,8 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
             keys: vec!["REDIS_URL".parse().unwrap()],
             value: None,
         },
+        check: None,
+        reload: None,
     };
     assert_eq!(client, &target);
 
