@@ -47,10 +47,11 @@ fn no_line_is_too_long_or_ends_in_blanks_or_holds_a_tab() {
 }
 
 #[test]
-fn the_readme_tells_what_to_do_about_each_warning() {
+fn the_readme_tells_of_each_warning_and_each_field_of_the_status() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(path).expect("README.md can be read");
     assert_each_source(|file| messages::undocumented(file, &readme));
+    assert_each_source(|file| messages::undocumented_fields(file, &readme));
 }
 
 #[test]

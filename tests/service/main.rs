@@ -34,6 +34,10 @@ fn installed() -> Lab {
             "/usr/lib/sysusers.d/promoterd.conf",
         ),
         (
+            "systemd/promoterd.tmpfiles",
+            "/usr/lib/tmpfiles.d/promoterd.conf",
+        ),
+        (
             "systemd/client-files.conf",
             "/etc/systemd/system/promoterd.service.d/client-files.conf",
         ),
@@ -42,7 +46,7 @@ fn installed() -> Lab {
     }
     lab.shell(&format!(
         "systemd-sysusers
-        mkdir -p /etc/promoterd
+        systemd-tmpfiles --create promoterd.conf
         promoterd keygen > /etc/promoterd/peer.key
         chmod 600 /etc/promoterd/peer.key
         cat > /etc/promoterd/promoterd.env <<'END'

@@ -1,4 +1,5 @@
-//! What the log says at `warn` and `error` stands in README.md, with what to do about it.
+//! What the log says at `warn` and `error` stands in README.md, with what to do about it; and each field
+//! of the status.
 
 use crate::checkout::SourceFile;
 use crate::text::{code_only, find_word, line_of, without_tests};
@@ -31,6 +32,21 @@ pub fn undocumented(file: &SourceFile, readme: &str) -> Vec<String> {
         .collect()
 }
 
+/// The fields of the reports in a file of the schema of which `readme` says nothing.
+pub fn undocumented_fields(file: &SourceFile, readme: &str) -> Vec<String> {
+    if !file.path.starts_with("src/status/schema") {
+        return Vec::new();
+    }
+    let fields = file.text.lines().filter_map(|line| {
+        let (name, _) = line.strip_prefix("    pub ")?.split_once(": ")?;
+        (!name.contains(' ')).then_some(name)
+    });
+    fields
+        .filter(|name| !readme.contains(&format!("`{name}`")))
+        .map(|name| format!("{}: README.md does not tell of `{name}`", file.path))
+        .collect()
+}
+
 /// The message of a call, up to what differs each time.
 fn beginning(call: &str) -> Option<String> {
     let text = call.split('"').nth(1)?;
@@ -41,6 +57,21 @@ fn beginning(call: &str) -> Option<String> {
         .filter(|it| !it.is_empty())
         .collect();
     Some(words.join(" "))
+}
+
+#[test]
+fn a_field_that_the_readme_does_not_have_is_named() {
+    let file = |path: &str| SourceFile {
+        path: path.to_owned(),
+        text: "pub struct A {\n    /// B.\n    pub b: u32,\n    pub c: u32,\n}\n".to_owned(),
+    };
+    let readme = "`b` (something)";
+    let found = undocumented_fields(&file("src/status/schema.rs"), readme);
+    assert_eq!(
+        found,
+        ["src/status/schema.rs: README.md does not tell of `c`"]
+    );
+    assert!(undocumented_fields(&file("src/status/text.rs"), readme).is_empty());
 }
 
 #[test]

@@ -104,3 +104,23 @@ fn a_key_is_found_by_the_path_that_it_gives() {
         assert_eq!(section, if key.scope == Scope::Node { "" } else { "x" });
     }
 }
+
+#[test]
+fn the_readme_lists_every_key_that_this_version_takes() {
+    let readme = include_str!("../../../README.md");
+    for key in KEYS {
+        let label = match key.scope {
+            Scope::Node => "",
+            Scope::Group => "F",
+            Scope::Client => "API",
+        };
+        // A row may have several keys of one section.
+        let names = [
+            format!("`{}`", key.variable(label)),
+            format!("`…__{}`", key.name),
+        ];
+        let is_there = names.iter().any(|name| readme.contains(name));
+        let is_offered = key.availability != Availability::Later;
+        assert_eq!(is_there, is_offered, "{}", names[0]);
+    }
+}
