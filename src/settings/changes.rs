@@ -68,12 +68,18 @@ impl Settings {
         };
         match key.scope {
             Scope::Node => std::ptr::eq(key, &keys::LOG),
+            // Those who are to vote do not change before a restart.
+            Scope::Group if std::ptr::eq(key, &keys::QUORUM) && !self.has_voters_of(other) => false,
             Scope::Group => {
                 let is_kept = [self, other].iter().all(|it| it.has_group(&label));
                 is_kept && !FROM_START.iter().any(|it| std::ptr::eq(*it, key))
             }
             Scope::Client => false,
         }
+    }
+
+    fn has_voters_of(&self, other: &Self) -> bool {
+        self.voters.keys().eq(other.voters.keys())
     }
 
     fn has_group(&self, label: &str) -> bool {
@@ -89,6 +95,9 @@ impl Settings {
             let Some(started) = self.groups.get(name) else {
                 return false;
             };
+            if !self.has_voters_of(other) {
+                group.policy.quorum = started.policy.quorum;
+            }
             group.policy.fencing = started.policy.fencing;
             group.policy.guard = started.policy.guard;
             group.replica_login = started.replica_login.clone();

@@ -17,6 +17,10 @@ const OFFSETS_MAX: usize = 64;
 /// The master is looked at closely when the majority of voters has been quiet for longer than it ever
 /// is while all is well.
 const CLOSER_LOOK_AFTER: Duration = Duration::from_millis(650);
+/// A replica that was heard within this is one that the master has.
+const ATTACHED_WITHIN: Duration = Duration::from_millis(2500);
+/// Voters that were heard within this are there.
+const VOTERS_HEARD_WITHIN: Duration = Duration::from_millis(500);
 /// What the instance said before this tells nothing of now.
 const FRESH_FOR: Duration = Duration::from_millis(500);
 
@@ -27,6 +31,8 @@ pub struct Isolation {
     /// A leader confirmed that this node's state is current.
     confirmed: Option<Instant>,
     acks: BTreeMap<Endpoint, Ack>,
+    /// How many replicas the master had when the majority of voters was last heard.
+    attached: usize,
     /// How far the master was, the oldest reading first.
     offsets: VecDeque<(Instant, ReplicationOffset)>,
     /// Since when the master hears its replicas again, without a majority of voters.
@@ -54,6 +60,7 @@ impl Isolation {
             majority_heard: now,
             confirmed: None,
             acks: BTreeMap::new(),
+            attached: 0,
             offsets: VecDeque::new(),
             replicas_since: None,
             is_fenced: false,
@@ -76,6 +83,7 @@ impl Isolation {
 
     fn forget(&mut self) {
         self.acks.clear();
+        self.attached = 0;
         self.offsets.clear();
     }
 
@@ -110,14 +118,32 @@ impl Isolation {
             };
             self.acks.insert(replica.endpoint.clone(), ack);
         }
+        if asked_at.saturating_duration_since(self.majority_heard) < VOTERS_HEARD_WITHIN {
+            self.attached = self.heard_within(ATTACHED_WITHIN, asked_at);
+        }
+    }
+
+    /// Whether the majority of voters was heard after this moment.
+    pub(super) fn has_heard_majority_since(&self, moment: Instant) -> bool {
+        self.majority_heard > moment
     }
 
     fn heard_lately(&self, now: Instant) -> usize {
+        self.heard_within(UNHEARD_AFTER, now)
+    }
+
+    fn heard_within(&self, limit: Duration, now: Instant) -> usize {
         let is_heard = |ack: &&Ack| {
             let at = self.left_behind(ack).map_or(ack.at, |at| at.min(ack.at));
-            now.saturating_duration_since(at) < UNHEARD_AFTER
+            now.saturating_duration_since(at) < limit
         };
         self.acks.values().filter(is_heard).count()
+    }
+
+    /// Whether the master does not hear more than half of the replicas any more that it had.
+    fn has_lost_replicas(&self, now: Instant) -> bool {
+        let lost = self.attached.saturating_sub(self.heard_lately(now));
+        lost * 2 > self.attached
     }
 
     /// Since when a replica may not hear the master. It can be heard and not hear, where the network
@@ -185,15 +211,6 @@ impl Group {
         })
     }
 
-    /// Whether more than half of the group's replicas are not heard by the master any more.
-    fn has_lost_replicas(&self, record: &GroupRecord, now: Instant) -> bool {
-        let members = record.members().iter().map(|member| self.real(member));
-        let members: std::collections::BTreeSet<Endpoint> = members.collect();
-        let total = members.len().saturating_sub(1);
-        let lost = total.saturating_sub(self.isolation.heard_lately(now));
-        lost * 2 > total
-    }
-
     /// Fences a master that is cut off, and lifts that when it no longer is and its epoch stands.
     pub(super) fn keep_isolated(
         &mut self,
@@ -216,7 +233,7 @@ impl Group {
             self.isolation.replicas_since = None;
             return;
         }
-        let has_lost = self.has_lost_replicas(record, now);
+        let has_lost = self.isolation.has_lost_replicas(now);
         self.isolation.replicas_since = match self.isolation.replicas_since {
             _ if has_lost => None,
             since => since.or(Some(now)),
@@ -228,7 +245,8 @@ impl Group {
             Some(held) => held.cause == FenceCause::Isolated && !held.is_up,
             None => !self.isolation.is_fenced,
         };
-        if is_alone && has_lost && is_fresh && is_due {
+        let is_free = self.deferred_to(now).is_none();
+        if is_alone && has_lost && is_fresh && is_due && is_free {
             self.isolation.is_fenced = true;
             self.fence(&instance, FenceCause::Isolated, record, now, actions);
         }
@@ -249,7 +267,11 @@ impl Group {
     /// daemons are merely down.
     fn is_isolation_over(&self, held: &Fence, now: Instant) -> bool {
         let isolation = &self.isolation;
-        let is_confirmed = isolation.confirmed.is_some_and(|at| at > held.since);
+        // A leader that is cut off thinks so of itself for a while.
+        let is_confirmed = match self.is_leading {
+            true => isolation.has_heard_majority_since(held.since),
+            false => isolation.confirmed.is_some_and(|at| at > held.since),
+        };
         let are_replicas_back = isolation.replicas_since.is_some_and(|since| {
             now.saturating_duration_since(since) >= self.policy.isolation_after
         });

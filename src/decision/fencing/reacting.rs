@@ -12,7 +12,7 @@ use crate::decision::policy::Fencing;
 use crate::decision::record::{GroupRecord, Outcome};
 use crate::decision::repair::{self, Standing};
 use crate::decision::watch::{Orders, Watch};
-use crate::model::{Endpoint, InstanceInfo, WriteLimits};
+use crate::model::{Endpoint, InstanceInfo, Role, WriteLimits};
 use std::time::Instant;
 
 impl Group {
@@ -77,7 +77,7 @@ impl Group {
                     || repair::is_of_group(endpoint, &sample.info, record, &self.policy));
             return is_it.then_some(FenceCause::Replaced);
         }
-        if *endpoint == record.master().endpoint || record.pause().is_some() {
+        if *endpoint == record.master().endpoint || self.held_back(record, now).is_some() {
             return None;
         }
         if was_replaced(record, endpoint, &sample.info) {
@@ -132,11 +132,18 @@ impl Group {
         leading: bool,
         now: Instant,
     ) -> bool {
-        // Whoever was given up is kept in a new epoch, or replaced in one.
-        if record.mandate().is_some() || record.is_vacant() {
+        if record.mandate().is_some() {
             return false;
         }
         let endpoint = watch.endpoint();
+        // Who is the master is for Sentinel to say then.
+        if self.deferred_to(now).is_some() {
+            return self.fences.held.contains_key(endpoint);
+        }
+        // Whoever was given up is kept in a new epoch, or replaced in one; and in a pause in neither.
+        if record.is_vacant() {
+            return leading && record.pause().is_some() && self.is_only_master(record, watch);
+        }
         if *endpoint != record.master().endpoint {
             // A replica would keep it for the day on which it is promoted.
             let standing = self.standing_of(record, endpoint, now);
@@ -154,9 +161,29 @@ impl Group {
         let held = self.fences.held.get(endpoint);
         let is_outlived = held.is_some_and(|held| held.epoch < record.epoch());
         let is_well = leading
+            && held.is_none_or(|held| self.isolation.has_heard_majority_since(held.since))
             && self.own_health(record, now) == Health::Up
             && !matches!(self.verdict(record, now), Verdict::Down { .. });
         is_it && (is_outlived || is_well)
+    }
+
+    /// Whether it is the logged master, and all other members say that they are replicas.
+    fn is_only_master(&self, record: &GroupRecord, watch: &Watch) -> bool {
+        let master = record.master();
+        let is_it = *watch.endpoint() == master.endpoint
+            && watch
+                .current_sample()
+                .is_some_and(|sample| sample.info.run_id == master.run_id);
+        let mut others = record
+            .members()
+            .iter()
+            .map(|member| self.real(member))
+            .filter(|member| *member != master.endpoint);
+        let is_replica = |member: Endpoint| {
+            let sample = self.watches.get(&member).and_then(Watch::current_sample);
+            sample.is_some_and(|sample| matches!(sample.info.role, Role::Replica { .. }))
+        };
+        is_it && others.all(is_replica)
     }
 
     pub(super) fn lift(

@@ -156,6 +156,14 @@ impl Watch {
         if self.limits.ordered == Some((link, limits)) {
             self.limits.ordered = None;
         }
+        // Somebody else may lift it.
+        if let Link::Open(open) = &mut self.link
+            && open.link == link
+            && limits.is_fence()
+        {
+            let soon = sent_at + GroupPolicy::LIMITS_INTERVAL_FENCED;
+            open.limits_due = open.limits_due.map(|due| due.min(soon));
+        }
         if let Ok(before) = &result {
             self.limits.note_own(*before);
         }
