@@ -26,6 +26,8 @@ mod shift;
 #[cfg(test)]
 mod command_tests;
 #[cfg(test)]
+mod commit_tests;
+#[cfg(test)]
 mod tests;
 
 use mailbox::{Mailbox, StopOnDrop};
