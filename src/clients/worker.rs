@@ -169,6 +169,12 @@ impl Worker {
         self.mailbox.0.put(publication);
     }
 
+    /// Tells whether there is a leader. While there is none, what was published last may be out of date,
+    /// and what others write into the files is left alone. Never blocks.
+    pub fn lead(&self, led: bool) {
+        self.mailbox.0.lead(led);
+    }
+
     /// Ends the thread when it has tried once all that was published, and waits for that.
     ///
     /// # Errors
