@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use tracing::warn;
-use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -38,11 +38,11 @@ impl Log {
         };
         let (layer, guard) = match journal {
             Some(journal) => {
-                let (writer, guard) = tracing_appender::non_blocking(journal);
+                let (writer, guard) = queue().finish(journal);
                 (Journal(writer).boxed(), guard)
             }
             None => {
-                let (writer, guard) = tracing_appender::non_blocking(io::stderr());
+                let (writer, guard) = queue().finish(io::stderr());
                 let is_json = settings.log_format == Some(LogFormat::Json);
                 (on_stderr(writer, is_json), guard)
             }
@@ -68,6 +68,12 @@ impl Log {
 }
 
 type Filtered = tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+
+/// Lines that wait to be written; beyond that they are lost.
+fn queue() -> NonBlockingBuilder {
+    const LINES_MAX: usize = 4096;
+    NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX)
+}
 
 fn on_stderr(writer: NonBlocking, is_json: bool) -> Box<dyn Layer<Filtered> + Send + Sync> {
     let lines = fmt::layer()

@@ -157,16 +157,15 @@ impl Group {
 
     /// Notes what a reading of the master's `INFO` says of its replicas.
     pub(in crate::decision) fn watch_acks(&mut self, record: Option<&GroupRecord>) {
-        let Some(watch) = record.and_then(|record| self.master_beside(record)) else {
+        let beside = record.filter(|record| self.master_beside(record).is_some());
+        let Some(record) = beside else {
             self.isolation.forget();
             return;
         };
-        if let Some((asked_at, info)) = watch
-            .sample()
-            .map(|sample| (sample.asked_at, sample.info.clone()))
-        {
-            let offset = info.history.offset;
-            self.isolation.observe(asked_at, offset, &info.role);
+        let watch = self.watches.get(&record.master().endpoint);
+        if let Some(sample) = watch.and_then(Watch::sample) {
+            let (offset, role) = (sample.info.history.offset, &sample.info.role);
+            self.isolation.observe(sample.asked_at, offset, role);
         }
     }
 
@@ -212,6 +211,11 @@ impl Group {
         let instance = watch.endpoint().clone();
         let quiet_for = now.saturating_duration_since(self.isolation.majority_heard);
         let is_alone = quiet_for >= self.policy.isolation_after;
+        if !is_alone && !self.fences.held.contains_key(&instance) {
+            self.isolation.is_fenced = false;
+            self.isolation.replicas_since = None;
+            return;
+        }
         let has_lost = self.has_lost_replicas(record, now);
         self.isolation.replicas_since = match self.isolation.replicas_since {
             _ if has_lost => None,
