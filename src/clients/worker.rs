@@ -26,6 +26,8 @@ mod shift;
 #[cfg(test)]
 mod command_tests;
 #[cfg(test)]
+mod commit_tests;
+#[cfg(test)]
 mod tests;
 
 use mailbox::{Mailbox, StopOnDrop};
@@ -165,6 +167,12 @@ impl Worker {
     /// Has all targets of the group name its master. Never blocks; each outcome is reported.
     pub fn publish(&self, publication: Publication) {
         self.mailbox.0.put(publication);
+    }
+
+    /// Tells whether there is a leader. While there is none, what was published last may be out of date,
+    /// and what others write into the files is left alone. Never blocks.
+    pub fn lead(&self, led: bool) {
+        self.mailbox.0.lead(led);
     }
 
     /// Ends the thread when it has tried once all that was published, and waits for that.

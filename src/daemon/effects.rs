@@ -14,6 +14,7 @@ use super::overview;
 use super::stream::Stream;
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
+use crate::decision::Happening;
 use crate::model::{Endpoint, NodeId};
 use crate::peer::{Dismissal, Links, PeerMessage};
 use crate::redis::Instances;
@@ -70,7 +71,12 @@ impl Effects {
                         replicas,
                     });
                 }
-                NodeAction::Announce(happening) => self.stream.announce(&happening),
+                NodeAction::Announce(happening) => {
+                    if let Happening::LeaderChanged { leader, .. } = &happening {
+                        self.worker.lead(leader.is_some());
+                    }
+                    self.stream.announce(&happening);
+                }
                 NodeAction::Belong(cluster) => self.links.belong(cluster),
                 NodeAction::Leave(why) => self.left = Some(why),
                 NodeAction::Answer(operation) => {

@@ -76,10 +76,14 @@ impl Bench {
     }
 
     fn publish(&self, epoch: u64) {
+        self.publish_master(epoch, &format!("m{epoch}:6379"));
+    }
+
+    fn publish_master(&self, epoch: u64, master: &str) {
         self.worker.as_ref().unwrap().publish(Publication {
             group: "x".parse().unwrap(),
             epoch: Epoch(epoch),
-            master: format!("m{epoch}:6379").parse().unwrap(),
+            master: master.parse().unwrap(),
             replicas: Vec::new(),
         });
     }
@@ -330,6 +334,23 @@ fn a_check_that_hangs_holds_up_no_newer_epoch() {
 }
 
 #[test]
+fn a_copy_of_an_older_epoch_never_takes_the_place_of_a_newer_file() {
+    let bench = Bench::new(
+        Some("/bin/sh -c 'touch {dir}/tried; while ! test -e {dir}/go; do sleep 0.01; done'"),
+        None,
+    );
+    bench.publish(1);
+    bench.await_that("the check of epoch 1 runs", || bench.path("tried").exists());
+    // The master of epoch 2 is the one that the file names still: there is nothing to check.
+    bench.publish_master(2, "m0:6379");
+    let (epoch, replaced) = bench.file();
+    assert!(epoch == 2 && !replaced.unwrap().changed);
+    fs::write(bench.path("go"), "").unwrap();
+    bench.assert_quiet();
+    assert_eq!(bench.read("api.json"), Bench::file_of(0));
+}
+
+#[test]
 fn a_file_that_changes_while_its_copy_is_tried_is_edited_anew() {
     let bench = Bench::new(
         Some(
@@ -381,6 +402,20 @@ fn a_file_that_somebody_puts_back_is_brought_in_line_and_reloaded_at_once() {
         assert_eq!(bench.reload().0, 3);
     }
     assert_eq!(bench.read("runs"), Bench::file_of(3).repeat(3));
+}
+
+#[test]
+fn without_a_leader_what_others_write_is_left_alone_until_there_is_one() {
+    let bench = Bench::new(None, None);
+    bench.publish(1);
+    assert!(bench.file().1.unwrap().changed);
+    bench.worker.as_ref().unwrap().lead(false);
+    fs::write(bench.path("api.json"), Bench::file_of(7)).unwrap();
+    bench.assert_quiet();
+    assert_eq!(bench.read("api.json"), Bench::file_of(7));
+    bench.worker.as_ref().unwrap().lead(true);
+    assert!(bench.file().1.unwrap().is_correction);
+    assert_eq!(bench.read("api.json"), Bench::file_of(1));
 }
 
 #[test]

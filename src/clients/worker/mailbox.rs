@@ -32,6 +32,8 @@ pub(super) struct Mail {
     pub(super) touched: BTreeSet<usize>,
     /// What came of each command, by the number that it was given.
     pub(super) ended: BTreeMap<u64, Report>,
+    /// Whether there is a leader, when that changed.
+    pub(super) led: Option<bool>,
     pub(super) stopping: bool,
 }
 
@@ -44,7 +46,8 @@ pub(super) enum Patience {
 
 impl Mail {
     fn is_empty(&self) -> bool {
-        self.publications.is_empty() && self.touched.is_empty() && self.ended.is_empty()
+        let is_quiet = self.touched.is_empty() && self.ended.is_empty();
+        self.publications.is_empty() && is_quiet && self.led.is_none()
     }
 }
 
@@ -66,6 +69,11 @@ impl Mailbox {
 
     pub(super) fn end(&self, command: u64, report: Report) {
         self.lock().ended.insert(command, report);
+        self.arrival.notify_one();
+    }
+
+    pub(super) fn lead(&self, led: bool) {
+        self.lock().led = Some(led);
         self.arrival.notify_one();
     }
 
@@ -98,6 +106,7 @@ impl Mailbox {
             publications: std::mem::take(&mut mail.publications),
             touched: std::mem::take(&mut mail.touched),
             ended: std::mem::take(&mut mail.ended),
+            led: mail.led.take(),
             stopping: mail.stopping,
         }
     }

@@ -1,6 +1,6 @@
 //! What the worker's thread does: one thing after the other, the most urgent first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
@@ -33,6 +33,10 @@ pub(super) struct Shift {
     pub(super) runtime: Handle,
     outcomes: Outcomes,
     watch: Option<Watch>,
+    /// Whether there is a leader, so that what was published last is what is right.
+    led: bool,
+    /// Targets that somebody touched and that were not looked at since.
+    touched: BTreeSet<usize>,
     /// What each file, and its template, looked like when it was last found right.
     seen: Vec<Option<Sight>>,
     /// Files that say what they shall and of which the journal does not know durably.
@@ -83,6 +87,8 @@ impl Shift {
             runtime,
             outcomes,
             watch: watch.ok(),
+            led: true,
+            touched: BTreeSet::new(),
             written: Vec::new(),
             trials: BTreeMap::new(),
             reloading: BTreeMap::new(),
@@ -142,8 +148,13 @@ impl Shift {
         for (command, report) in mail.ended {
             self.end_command(command, report);
         }
-        for index in mail.touched {
-            self.look_at(index, now);
+        self.led = mail.led.unwrap_or(self.led);
+        self.touched.extend(mail.touched);
+        // Without a leader somebody else may know better what the file has to say.
+        if self.led {
+            for index in std::mem::take(&mut self.touched) {
+                self.look_at(index, now);
+            }
         }
     }
 

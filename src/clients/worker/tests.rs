@@ -43,7 +43,7 @@ struct Bench {
     _runtime: TestRuntime,
 }
 
-fn target(path: &Path, client: &str, group: &str) -> Target {
+pub(super) fn target(path: &Path, client: &str, group: &str) -> Target {
     Target {
         client: client.parse().unwrap(),
         group: group.parse().unwrap(),
