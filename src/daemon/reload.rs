@@ -22,6 +22,8 @@ pub struct Surroundings {
 /// Settings that were read again, and who waits to hear of it.
 #[derive(Debug)]
 pub(super) struct Reread {
+    /// Which request it is of.
+    number: u64,
     read: Result<Box<Settings>, Mistakes>,
     answer: Option<oneshot::Sender<ReloadReport>>,
 }
@@ -34,6 +36,10 @@ pub(super) struct InForce {
     /// Those that were read last.
     latest: Box<Settings>,
     rereads: UnboundedSender<Reread>,
+    /// Requests to read them again, so far.
+    asked: u64,
+    /// The request that was taken in last.
+    taken: u64,
 }
 
 impl InForce {
@@ -43,6 +49,8 @@ impl InForce {
             latest: Box::new(settings.clone()),
             started: settings,
             rereads,
+            asked: 0,
+            taken: 0,
         }
     }
 }
@@ -53,17 +61,28 @@ impl Daemon {
         self.service.reloading();
         let read_settings = self.surroundings.read_settings;
         let rereads = self.in_force.rereads.clone();
+        self.in_force.asked += 1;
+        let number = self.in_force.asked;
         tokio::task::spawn_blocking(move || {
             let read = read_settings().map(Box::new);
             // The loop is gone only while the daemon stops.
-            drop(rereads.send(Reread { read, answer }));
+            drop(rereads.send(Reread {
+                number,
+                read,
+                answer,
+            }));
         });
     }
 
     /// Takes on what was read, as far as a running daemon can.
     pub(super) fn finish_reload(&mut self, reread: Reread) -> Result<(), NodeError> {
         let report = match reread.read {
-            Ok(settings) => self.take_on(settings)?,
+            // Two may be read at a time, and end in another order.
+            Ok(_) if reread.number < self.in_force.taken => ReloadReport::default(),
+            Ok(settings) => {
+                self.in_force.taken = reread.number;
+                self.take_on(settings)?
+            }
             Err(mistakes) => {
                 error!("settings not reloaded, those in force stay: {mistakes}");
                 let mistakes = mistakes.iter().map(ToString::to_string);

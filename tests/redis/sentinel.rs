@@ -8,20 +8,25 @@ use promoterd::status::StatusReport;
 
 use crate::cluster::Cluster;
 use crate::process::{Process, eventually, free_port, throughout};
-use crate::server::Kind;
+use crate::server::{Kind, Server};
 
 /// Longer than any of these clusters takes for a failover.
 const A_WHILE: Duration = Duration::from_millis(1500);
 
 /// A Sentinel that watches the first server of the cluster, and is too patient to act itself.
 fn start_sentinel(cluster: &Cluster) -> Process {
+    start_sentinel_of(cluster, 600_000)
+}
+
+/// One that holds a master down after so many milliseconds, and then promotes.
+fn start_sentinel_of(cluster: &Cluster, down_after_ms: u32) -> Process {
     let directory = cluster.directory.path().join("sentinel");
     fs::create_dir(&directory).unwrap();
     let file = directory.join("sentinel.conf");
     let master = &cluster.servers[0].endpoint;
     let text = format!(
         "port {}\nbind 127.0.0.1\ndir {}\nsentinel monitor features {} {} 1\n\
-         sentinel down-after-milliseconds features 600000\n",
+         sentinel down-after-milliseconds features {down_after_ms}\n",
         free_port(),
         directory.display(),
         master.host(),
@@ -90,4 +95,32 @@ fn whoever_takes_over_does_not_mind_a_sentinel() {
     cluster.await_healthy(1);
     cluster.servers[0].kill();
     cluster.await_healthy(2);
+}
+
+#[test]
+fn a_master_that_a_sentinel_promoted_is_never_fenced() {
+    let mut cluster = Cluster::prepare(Kind::Redis7);
+    cluster.start_servers();
+    let _sentinel = start_sentinel_of(&cluster, 500);
+    cluster.start_daemons();
+    for daemon in &cluster.daemons {
+        daemon.await_status("it defers to the Sentinel", is_deferred);
+    }
+    cluster.servers[0].kill();
+    let promoted = eventually("the Sentinel promotes one", || {
+        let mut servers = cluster.servers.iter().enumerate().skip(1);
+        let is_master = |server: &Server| server.is_master().is_ok_and(|it| it);
+        let found = servers.find(|(_, server)| is_master(server));
+        found
+            .map(|(position, _)| position)
+            .ok_or("not yet".to_owned())
+    });
+    // Longer than a daemon takes to read what it says, and what its limits of writing are.
+    throughout("it takes writes", Duration::from_secs(3), || {
+        let server = &cluster.servers[promoted];
+        let set: Result<(), _> = server.ask(&["SET", "key", "value"]);
+        set.map_err(|error| error.to_string())
+    });
+    let calls = cluster.servers[promoted].must::<String>(&["INFO", "commandstats"]);
+    assert!(!calls.contains("cmdstat_config|set"), "{calls}");
 }

@@ -19,6 +19,8 @@ const OFFSETS_MAX: usize = 64;
 const CLOSER_LOOK_AFTER: Duration = Duration::from_millis(650);
 /// A replica that was heard within this is one that the master has.
 const ATTACHED_WITHIN: Duration = Duration::from_millis(2500);
+/// A replica that is not there for so long, while the voters are, is not missed any more.
+const MISSED_FOR: Duration = Duration::from_secs(10);
 /// Voters that were heard within this are there.
 const VOTERS_HEARD_WITHIN: Duration = Duration::from_millis(500);
 /// What the instance said before this tells nothing of now.
@@ -31,8 +33,10 @@ pub struct Isolation {
     /// A leader confirmed that this node's state is current.
     confirmed: Option<Instant>,
     acks: BTreeMap<Endpoint, Ack>,
-    /// How many replicas the master had when the majority of voters was last heard.
+    /// How many replicas the master had while the majority of voters was heard, and when it last had
+    /// so many.
     attached: usize,
+    attached_at: Instant,
     /// How far the master was, the oldest reading first.
     offsets: VecDeque<(Instant, ReplicationOffset)>,
     /// Since when the master hears its replicas again, without a majority of voters.
@@ -61,6 +65,7 @@ impl Isolation {
             confirmed: None,
             acks: BTreeMap::new(),
             attached: 0,
+            attached_at: now,
             offsets: VecDeque::new(),
             replicas_since: None,
             is_fenced: false,
@@ -119,7 +124,12 @@ impl Isolation {
             self.acks.insert(replica.endpoint.clone(), ack);
         }
         if asked_at.saturating_duration_since(self.majority_heard) < VOTERS_HEARD_WITHIN {
-            self.attached = self.heard_within(ATTACHED_WITHIN, asked_at);
+            let heard = self.heard_within(ATTACHED_WITHIN, asked_at);
+            let is_old = asked_at.saturating_duration_since(self.attached_at) >= MISSED_FOR;
+            if heard >= self.attached || is_old {
+                self.attached = heard;
+                self.attached_at = asked_at;
+            }
         }
     }
 

@@ -127,6 +127,51 @@ fn a_replica_that_is_far_behind_and_comes_on_is_heard_until_it_stops() {
     assert_eq!(missed, Some(13200));
 }
 
+/// Members that are gone for good are not missed again when daemons are down.
+#[test]
+fn what_is_lost_counts_from_what_the_master_had() {
+    let start = Instant::now();
+    let at = |time: u64| start + milliseconds(time);
+    let role = |heard: &[&str], time| Role::Master {
+        replicas: heard.iter().map(|name| replica(name, 0, time)).collect(),
+    };
+    for (had, has, is_lost) in [
+        (&["b", "c"][..], &["b", "c"][..], false),
+        (&["b", "c"], &["b"], false),
+        (&["b", "c"], &[], true),
+        (&["b"], &["b"], false),
+        (&["b"], &[], true),
+        (&[], &[], false),
+    ] {
+        let mut isolation = Isolation::new(start);
+        isolation.hear(at(1000), None);
+        isolation.observe(at(1100), ReplicationOffset(100), &role(had, 1100));
+        isolation.observe(at(4000), ReplicationOffset(100), &role(has, 4000));
+        assert_eq!(
+            isolation.has_lost_replicas(at(4000)),
+            is_lost,
+            "{had:?} {has:?}"
+        );
+    }
+}
+
+#[test]
+fn a_replica_that_went_away_is_not_missed_for_ever() {
+    let start = Instant::now();
+    let mut isolation = Isolation::new(start);
+    let read = |isolation: &mut Isolation, time: u64, heard: &[&str]| {
+        let now = start + milliseconds(time);
+        let replicas = heard.iter().map(|name| replica(name, 0, time)).collect();
+        isolation.hear(now, None);
+        isolation.observe(now, ReplicationOffset(100), &Role::Master { replicas });
+        isolation.has_lost_replicas(now)
+    };
+    assert!(!read(&mut isolation, 1000, &["b"]));
+    assert!(read(&mut isolation, 1200, &[]));
+    assert!(read(&mut isolation, 10_900, &[]));
+    assert!(!read(&mut isolation, 11_000, &[]));
+}
+
 /// One group with the master `a` beside this node, after its first `INFO` at `start`.
 struct Bench {
     group: Group,

@@ -154,3 +154,22 @@ fn another_secret_in_the_same_file_is_a_change() {
         ["PROMOTERD_GROUPS__FEATURES__PASSWORD_FILE (what the file holds)"]
     );
 }
+
+#[test]
+fn a_quorum_goes_with_the_voters_that_are_in_force() {
+    let ground = with_file(FILE);
+    let before = ground.load().unwrap();
+    let more = FILE.replace(
+        "c=127.0.0.3:7400",
+        "c=127.0.0.3:7400,d=127.0.0.4:7400,e=127.0.0.5:7400",
+    );
+    ground.write("promoterd.env", more.as_bytes());
+    let after = ground.load().unwrap();
+    let changes = before.changes(&after);
+    assert!(changes.live.is_empty(), "{changes:?}");
+    for variable in ["PROMOTERD_PEERS", "PROMOTERD_GROUPS__FEATURES__QUORUM"] {
+        assert!(changes.from_start.contains(variable), "{changes:?}");
+    }
+    let groups = before.live_groups(&after);
+    assert_eq!(groups.values().next().unwrap().policy.quorum, 2);
+}
