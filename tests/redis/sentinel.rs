@@ -104,7 +104,9 @@ fn a_master_that_a_sentinel_promoted_is_never_fenced() {
     let _sentinel = start_sentinel_of(&cluster, 500);
     cluster.start_daemons();
     for daemon in &cluster.daemons {
-        daemon.await_status("it defers to the Sentinel", is_deferred);
+        daemon.await_status("it knows the group, and defers to the Sentinel", |report| {
+            is_deferred(report) && report.groups[0].epoch.is_some()
+        });
     }
     cluster.servers[0].kill();
     let promoted = eventually("the Sentinel promotes one", || {
