@@ -2,12 +2,16 @@
 
 use std::panic;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime;
 
 use super::{EXIT_FAILURE, EXIT_SETTINGS, complain, load_settings};
 use crate::daemon::{Daemon, DaemonError, Ended, Log, Surroundings};
 use crate::settings::Settings;
+
+/// How long threads that wait for something may hold the end up.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
 
 pub(super) fn run() -> u8 {
     let settings = match load_settings() {
@@ -39,7 +43,7 @@ fn run_daemon(settings: Settings, surroundings: &Arc<Surroundings>) -> Result<()
         .enable_all()
         .build()
         .map_err(|error| DaemonError::Start(error.into()))?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         loop {
             let daemon = Daemon::start(settings.clone(), Arc::clone(surroundings)).await?;
             // A task, for it wakes up often: each time, the future of `block_on` itself would cost a write
@@ -51,5 +55,8 @@ fn run_daemon(settings: Settings, surroundings: &Arc<Surroundings>) -> Result<()
                 Err(error) => panic::resume_unwind(error.into_panic()),
             }
         }
-    })
+    });
+    // A disk or a name service that hangs does not hold the end up.
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    outcome
 }

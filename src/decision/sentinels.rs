@@ -17,13 +17,58 @@ pub const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 /// A count is not believed when it is older than this: two in a row are missing.
 const COUNT_FRESH_FOR: Duration = Duration::from_secs(25);
 
+/// Where there were Sentinels, none are for so long before that is believed: one that promotes has the
+/// server close all connections, its own too, and comes back a second later.
+const NONE_FOR: Duration = Duration::from_secs(3);
+/// Time between two counts meanwhile.
+const RECOUNT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What was counted at one instance, the last time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
     /// When it was asked for.
     pub asked_at: Instant,
-    /// How many there were, or why that is not told.
+    /// How many there are, or why that is not told.
     pub result: Result<u64, CommandFailure>,
+    /// Since when none were found, while that is not believed.
+    none_since: Option<Instant>,
+}
+
+impl Count {
+    /// What to believe of an instance of which `before` was believed.
+    #[must_use]
+    pub fn after(
+        before: Option<Self>,
+        asked_at: Instant,
+        result: Result<u64, CommandFailure>,
+    ) -> Self {
+        let known = before.filter(|before| before.result.as_ref().is_ok_and(|count| *count > 0));
+        if let Some(known) = known.filter(|_| result == Ok(0)) {
+            let since = known.none_since.unwrap_or(asked_at);
+            if asked_at.saturating_duration_since(since) < NONE_FOR {
+                return Self {
+                    asked_at,
+                    result: known.result,
+                    none_since: Some(since),
+                };
+            }
+        }
+        Self {
+            asked_at,
+            result,
+            none_since: None,
+        }
+    }
+
+    /// When to count again.
+    #[must_use]
+    pub fn repeated_at(&self) -> Instant {
+        let interval = match self.none_since {
+            Some(_) => RECOUNT_INTERVAL,
+            None => COUNT_INTERVAL,
+        };
+        self.asked_at + interval
+    }
 }
 
 /// Sentinels that watch a group.

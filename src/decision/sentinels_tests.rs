@@ -37,6 +37,46 @@ fn sentinels_are_those_that_were_counted_lately_anywhere() {
     }
 }
 
+/// A Sentinel that promotes has the server close its own connections, too.
+#[test]
+fn sentinels_that_are_gone_for_a_moment_are_still_there() {
+    let start = Instant::now();
+    let denied = Err(CommandFailure::Denied("NOPERM".to_owned()));
+    for (counts, expected, next) in [
+        (vec![(0, Ok(3))], Ok(3), 10_000),
+        (vec![(0, Ok(3)), (5000, Ok(0))], Ok(3), 6000),
+        (vec![(0, Ok(3)), (5000, Ok(0)), (7900, Ok(0))], Ok(3), 8900),
+        (
+            vec![(0, Ok(3)), (5000, Ok(0)), (8000, Ok(0))],
+            Ok(0),
+            18_000,
+        ),
+        (
+            vec![
+                (0, Ok(3)),
+                (5000, Ok(0)),
+                (6000, Ok(2)),
+                (7000, Ok(0)),
+                (9000, Ok(0)),
+            ],
+            Ok(2),
+            10_000,
+        ),
+        (vec![(0, Ok(0)), (5000, Ok(0))], Ok(0), 15_000),
+        (vec![(0, Ok(3)), (5000, denied.clone())], denied, 15_000),
+    ] {
+        let mut believed = None;
+        for (at, result) in &counts {
+            let asked_at = start + milliseconds(*at);
+            believed = Some(Count::after(believed, asked_at, result.clone()));
+        }
+        let believed = believed.unwrap();
+        assert_eq!(believed.result, expected, "{counts:?}");
+        let again = believed.repeated_at().duration_since(start);
+        assert_eq!(again, milliseconds(next), "{counts:?}");
+    }
+}
+
 #[test]
 fn who_does_not_tell_is_named_and_who_cannot_at_the_moment_is_not() {
     let start = Instant::now();

@@ -49,9 +49,8 @@ fn hide_user_info(line: &str) -> String {
     let mut rest = line;
     while let Some(scheme_end) = rest.find("://") {
         let (before, behind) = rest.split_at(scheme_end + 3);
-        let end = behind
-            .find(|letter: char| letter.is_whitespace() || "\"'<>".contains(letter))
-            .unwrap_or(behind.len());
+        // A password may hold any letter but a blank.
+        let end = behind.find(char::is_whitespace).unwrap_or(behind.len());
         shown.push_str(before);
         match behind[..end].rfind('@') {
             Some(at) => {

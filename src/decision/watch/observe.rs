@@ -50,8 +50,11 @@ impl Watch {
                 }
             }
             ProbeReport::SentinelsCounted { sent_at, result } => {
-                let asked_at = sent_at;
-                self.sentinels = Some(Count { asked_at, result });
+                let count = Count::after(self.sentinels.take(), sent_at, result);
+                if let Link::Open(open) = &mut self.link {
+                    open.count_due = count.repeated_at();
+                }
+                self.sentinels = Some(count);
             }
             // The failover that sent the order reads this one.
             ProbeReport::PromoteReplied { .. } => {}
