@@ -23,6 +23,9 @@ const ATTACHED_WITHIN: Duration = Duration::from_millis(2500);
 const MISSED_FOR: Duration = Duration::from_secs(10);
 /// Voters that were heard within this are there.
 const VOTERS_HEARD_WITHIN: Duration = Duration::from_millis(500);
+/// Where the network drops what we send only, voters are heard for so long after that: until what they
+/// may send without an acknowledgement is sent.
+const HEARD_ON_FOR: Duration = Duration::from_millis(200);
 /// What the instance said before this tells nothing of now.
 const FRESH_FOR: Duration = Duration::from_millis(500);
 
@@ -237,7 +240,7 @@ impl Group {
         let is_fresh = asked_at.is_some_and(|at| now.saturating_duration_since(at) < FRESH_FOR);
         let instance = watch.endpoint().clone();
         let quiet_for = now.saturating_duration_since(self.isolation.majority_heard);
-        let is_alone = quiet_for >= self.policy.isolation_after;
+        let is_alone = quiet_for + HEARD_ON_FOR >= self.policy.isolation_after;
         if !is_alone && !self.fences.held.contains_key(&instance) {
             self.isolation.is_fenced = false;
             self.isolation.replicas_since = None;

@@ -257,7 +257,7 @@ fn only_a_master_that_lost_both_the_voters_and_its_replicas_is_fenced() {
         ("replicas are merely down", 4900, &[], false),
         ("half of the replicas are there", 0, &["b"], false),
         ("all are gone", 0, &[], true),
-        ("voters were heard a moment ago", 4100, &[], false),
+        ("voters were heard a moment ago", 4300, &[], false),
     ] {
         let mut bench = Bench::new();
         bench.read(5000, replicas);
