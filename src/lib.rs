@@ -27,6 +27,7 @@
 //! * **S3** A decision once committed survives the loss of any minority of nodes, and the restart of all.
 //! * **S5** Clients' files only ever name a master of a committed epoch, never go back to an older epoch,
 //!   and are never seen half-written.
+//! * **S6** With the guard, an instance that lost its data feeds none that has them.
 //! * **S7** Nothing that a peer, a client, a Redis server, a file or a variable can send makes the daemon
 //!   panic, hang, grow without bound, or act for somebody who may not ask.
 //!
@@ -39,7 +40,7 @@
 //!
 //! | module | what it does | pure |
 //! |---|---|---|
-//! | [`command`] | subcommands: `run`, `check`, `status`, `keygen`, `demo` | |
+//! | [`command`] | the subcommands: the daemon itself, and what asks it | |
 //! | [`daemon`] | the one loop: next event, decide, start actions | [`daemon::Node`] |
 //! | [`settings`] | environment and file become settings, or all mistakes at once | yes, but for reading files |
 //! | [`status`] | the status socket: HTTP/1.1 and JSON over a Unix socket | its reports |

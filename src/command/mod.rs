@@ -1,5 +1,6 @@
 //! The subcommands. All but `run` and `demo` only read, or talk to the status socket.
 
+mod asking;
 mod check;
 mod demo;
 mod keygen;

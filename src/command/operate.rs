@@ -1,14 +1,13 @@
 //! `promoterd pause`, `promoterd resume` and `promoterd adopt`: ask the daemon of this host, and follow
 //! the operation to its end by its number.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
-use tokio::runtime;
 
-use super::{complain, say, warn};
+use super::asking::{Socket, exit_code, runtime};
+use super::{EXIT_FAILURE, complain, say, warn};
 use crate::decision::{OperationId, Reason};
 use crate::model::{Endpoint, GroupName};
 use crate::status::client::{self, ClientError};
@@ -19,10 +18,6 @@ use crate::status::{
 
 /// It is committed.
 const COMMITTED: u8 = 0;
-/// It was refused, and is not done.
-const REFUSED: u8 = 1;
-/// The daemon could not be reached, so nothing was asked.
-const NOT_REACHABLE: u8 = 2;
 /// It is not known to be committed, and may still be.
 const NOT_KNOWN: u8 = 3;
 
@@ -51,13 +46,8 @@ pub struct Asking {
     /// How long to wait for the outcome.
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// The daemon's status socket.
-    #[arg(
-        long,
-        env = "PROMOTERD_STATUS_SOCKET",
-        default_value = "/run/promoterd/status.sock"
-    )]
-    socket: PathBuf,
+    #[command(flatten)]
+    socket: Socket,
 }
 
 /// What to pause.
@@ -135,15 +125,12 @@ fn operate<T: Serialize>(asking: &Asking, path: &str, order: impl Fn(OperationId
         Ok(number) => OperationId(number),
         Err(error) => {
             complain(&error);
-            return REFUSED;
+            return EXIT_FAILURE;
         }
     };
-    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&error);
-            return REFUSED;
-        }
+        Err(code) => return code,
     };
     let followed = runtime.block_on(follow(asking, path, &order(operation)));
     match followed {
@@ -162,14 +149,7 @@ fn operate<T: Serialize>(asking: &Asking, path: &str, order: impl Fn(OperationId
         }
         Err(error) => {
             complain(&error);
-            match error {
-                ClientError::Unreachable { .. } | ClientError::Denied { .. } => NOT_REACHABLE,
-                ClientError::TimedOut { .. }
-                | ClientError::Broken { .. }
-                | ClientError::Unbounded { .. }
-                | ClientError::Refused { .. }
-                | ClientError::NotUnderstood { .. } => REFUSED,
-            }
+            exit_code(&error)
         }
     }
 }
@@ -186,7 +166,7 @@ async fn follow(
     let gives_up_at = Instant::now() + asking.timeout;
     let mut was_sent = false;
     loop {
-        match client::post::<OperationReport>(&asking.socket, path, order).await {
+        match client::post::<OperationReport>(&asking.socket.path, path, order).await {
             Ok(report) if report.state == OperationState::Done => return Ok(Some(report)),
             Ok(_) => was_sent = true,
             Err(error @ (ClientError::Unreachable { .. } | ClientError::Denied { .. })) => {
@@ -210,7 +190,7 @@ async fn follow(
 }
 
 async fn why_not(asking: &Asking) -> String {
-    match client::get::<StatusReport>(&asking.socket, "/v1/status").await {
+    match client::get::<StatusReport>(&asking.socket.path, "/v1/status").await {
         Ok(status) => match status.leader {
             Some(leader) => format!("{leader} leads"),
             None => "no leader: a majority of the voters must be able to talk".to_owned(),

@@ -1,16 +1,11 @@
 //! `promoterd reload`: has the daemon of this host read its settings again, and tells what came of it.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use tokio::runtime;
 
-use super::{EXIT_FAILURE, EXIT_SETTINGS, complain, say, warn};
+use super::asking::{Socket, exit_code, runtime};
+use super::{EXIT_SETTINGS, complain, say, warn};
 use crate::status::ReloadReport;
-use crate::status::client::{self, ClientError};
-
-/// The daemon could not be reached.
-const NOT_REACHABLE: u8 = 2;
+use crate::status::client;
 
 /// Which daemon.
 #[derive(Debug, Args)]
@@ -18,36 +13,21 @@ pub struct Arguments {
     /// Print the outcome as JSON.
     #[arg(long)]
     json: bool,
-    /// The daemon's status socket.
-    #[arg(
-        long,
-        env = "PROMOTERD_STATUS_SOCKET",
-        default_value = "/run/promoterd/status.sock"
-    )]
-    socket: PathBuf,
+    #[command(flatten)]
+    socket: Socket,
 }
 
 pub(super) fn run(arguments: &Arguments) -> u8 {
-    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&error);
-            return EXIT_FAILURE;
-        }
+        Err(code) => return code,
     };
-    let asked = client::post::<ReloadReport>(&arguments.socket, "/v1/reload", &());
+    let asked = client::post::<ReloadReport>(&arguments.socket.path, "/v1/reload", &());
     match runtime.block_on(asked) {
         Ok(report) => tell(&report, arguments.json),
         Err(error) => {
             complain(&error);
-            match error {
-                ClientError::Unreachable { .. } | ClientError::Denied { .. } => NOT_REACHABLE,
-                ClientError::TimedOut { .. }
-                | ClientError::Broken { .. }
-                | ClientError::Unbounded { .. }
-                | ClientError::Refused { .. }
-                | ClientError::NotUnderstood { .. } => EXIT_FAILURE,
-            }
+            exit_code(&error)
         }
     }
 }

@@ -1,14 +1,14 @@
 //! `promoterd status`: asks the status socket once, and prints a page or the JSON.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::runtime;
 
+use super::asking::{NOT_REACHABLE, Socket, runtime};
 use super::complain;
 use crate::model::UnixTime;
 use crate::status::client::{self, ClientError};
@@ -19,8 +19,6 @@ const ALL_WELL: u8 = 0;
 /// The daemon answered, and something is wrong: a node is not ready, a group has no master that
 /// works, a file names an old one, a replica or a voter is missing, or the daemon refused.
 const WRONG: u8 = 1;
-/// The daemon could not be reached, or did not answer.
-const NOT_REACHABLE: u8 = 2;
 
 /// Whose status, and how.
 #[derive(Debug, Args)]
@@ -28,25 +26,17 @@ pub struct Arguments {
     /// Print JSON, as `/v1/status` has it.
     #[arg(long)]
     json: bool,
-    /// The daemon's status socket.
-    #[arg(
-        long,
-        env = "PROMOTERD_STATUS_SOCKET",
-        default_value = "/run/promoterd/status.sock"
-    )]
-    socket: PathBuf,
+    #[command(flatten)]
+    socket: Socket,
 }
 
 pub(super) fn run(arguments: &Arguments) -> u8 {
-    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&error);
-            return WRONG;
-        }
+        Err(code) => return code,
     };
     let mut out = io::stdout().lock();
-    let shown = runtime.block_on(show(&arguments.socket, arguments.json, &mut out));
+    let shown = runtime.block_on(show(&arguments.socket.path, arguments.json, &mut out));
     shown.unwrap_or_else(|error| {
         complain(&error);
         error.exit_code()

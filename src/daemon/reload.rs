@@ -101,8 +101,10 @@ impl Daemon {
     }
 
     fn take_on(&mut self, settings: Box<Settings>) -> Result<ReloadReport, NodeError> {
-        let applied = self.in_force.latest.changes(&settings).live;
-        let needs_restart = self.in_force.started.changes(&settings).from_start;
+        let InForce {
+            started, latest, ..
+        } = &self.in_force;
+        let changes = started.changes(latest, &settings);
         self.surroundings.log.set_filter(&settings.log);
         let groups = self.in_force.started.live_groups(&settings);
         for (name, group) in &groups {
@@ -114,8 +116,8 @@ impl Daemon {
         self.in_force.latest = settings;
         let list = |variables: &[String]| variables.join(", ");
         let report = ReloadReport {
-            applied: applied.into_iter().collect(),
-            needs_restart: needs_restart.into_iter().collect(),
+            applied: changes.live.into_iter().collect(),
+            needs_restart: changes.from_start.into_iter().collect(),
             mistakes: Vec::new(),
         };
         info!(applied = %list(&report.applied), "settings reloaded");

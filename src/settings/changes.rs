@@ -26,36 +26,32 @@ pub struct Changes {
 }
 
 impl Settings {
-    /// What `other` has that these have not, or have otherwise.
+    /// What `next` has otherwise than a daemon that started with these and took `latest` on since.
     #[must_use]
-    pub fn changes(&self, other: &Self) -> Changes {
-        let mut changes = Changes::default();
-        let (before, after) = (values(self), values(other));
-        let all: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
-        let differing = all.iter().filter(|key| before.get(*key) != after.get(*key));
-        for variable in differing {
-            let is_live = self.is_live(other, variable);
-            changes.note(is_live, (*variable).to_owned());
-        }
-        for (name, group) in &self.groups {
-            let Some(next) = other.groups.get(name) else {
+    pub fn changes(&self, latest: &Self, next: &Self) -> Changes {
+        let live = differing(latest, next).filter(|variable| self.is_live(next, variable));
+        let from_start = differing(self, next).filter(|variable| !self.is_live(next, variable));
+        let mut changes = Changes {
+            live: live.collect(),
+            from_start: from_start.collect(),
+        };
+        for name in self.groups.keys() {
+            let of = |settings: &Self| settings.groups.get(name).cloned();
+            let (Some(started), Some(latest), Some(next)) = (of(self), of(latest), of(next)) else {
                 continue;
             };
-            let variable = keys::PASSWORD_FILE.variable(name.as_str());
-            let is_same = group.credentials.password == next.credentials.password;
-            if !is_same && !changes.live.contains(&variable) {
-                changes
-                    .live
-                    .insert(format!("{variable} (what the file holds)"));
+            if latest.credentials.password != next.credentials.password {
+                note_content(&mut changes.live, &keys::PASSWORD_FILE, name);
+            }
+            if started.replica_login.password != next.replica_login.password {
+                note_content(&mut changes.from_start, &keys::MASTERAUTH_FILE, name);
             }
         }
-        let of = |settings: &Self| {
-            settings
-                .peer_key
-                .as_ref()
-                .map(|key| key.derive("comparison"))
+        let key = |settings: &Self| {
+            let key = settings.peer_key.as_ref();
+            key.map(|key| key.derive("comparison"))
         };
-        if of(self) != of(other) {
+        if key(self) != key(next) {
             changes.from_start.insert(keys::PEER_KEY_FILE.variable(""));
         }
         changes
@@ -107,13 +103,21 @@ impl Settings {
     }
 }
 
-impl Changes {
-    fn note(&mut self, is_live: bool, variable: String) {
-        match is_live {
-            true => self.live.insert(variable),
-            false => self.from_start.insert(variable),
-        };
+/// The file may be named as before.
+fn note_content(variables: &mut BTreeSet<String>, key: &Key, group: &GroupName) {
+    let variable = key.variable(group.as_str());
+    if !variables.contains(&variable) {
+        variables.insert(format!("{variable} (what the file holds)"));
     }
+}
+
+/// The variables that have another value, or have one in one of both only.
+fn differing(one: &Settings, other: &Settings) -> impl Iterator<Item = String> {
+    let (one, other) = (values(one), values(other));
+    let all: BTreeSet<&str> = one.keys().chain(other.keys()).copied().collect();
+    let differing = all.into_iter().filter(|key| one.get(key) != other.get(key));
+    let differing: Vec<String> = differing.map(str::to_owned).collect();
+    differing.into_iter()
 }
 
 fn values(settings: &Settings) -> BTreeMap<&str, &str> {

@@ -251,12 +251,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// The history, which all daemons must agree on once it has settled.
+    /// The history, on which all daemons agree once each has applied what is committed.
     pub fn failovers(&self) -> Vec<FailoverReport> {
-        let mut histories = self.running().map(|daemon| daemon.failovers().unwrap());
-        let first = histories.next().expect("a daemon runs");
-        assert!(histories.all(|other| other == first), "histories differ");
-        first
+        eventually("all daemons tell one history", || {
+            let histories = self.running().map(|daemon| daemon.failovers());
+            let histories = histories.collect::<Result<Vec<_>, _>>()?;
+            let first = histories.first().expect("a daemon runs");
+            match histories.iter().all(|other| other == first) {
+                true => Ok(first.clone()),
+                false => Err(format!("{histories:?}")),
+            }
+        })
     }
 
     /// Fails when a failover was begun since the cluster is there.

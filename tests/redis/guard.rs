@@ -201,9 +201,8 @@ fn an_emptied_master_of_valkey_9_feeds_nobody_without_a_quorum() {
     an_emptied_master_feeds_nobody_while_nobody_looks(Kind::Valkey9, &[1, 2]);
 }
 
-#[test]
-fn a_guard_that_is_switched_off_gives_every_replica_its_own_login_back() {
-    let mut cluster = prepare(Kind::Redis7);
+/// Has servers and replicas want a password, and the daemons know it; the file that holds it.
+fn with_password(cluster: &mut Cluster) -> String {
     for server in &mut cluster.servers {
         server.configure(&["--requirepass", PASSWORD, "--masterauth", PASSWORD]);
         server.log_in_with(&[PASSWORD]);
@@ -213,6 +212,13 @@ fn a_guard_that_is_switched_off_gives_every_replica_its_own_login_back() {
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     let file = file.display().to_string();
     cluster.set("GROUPS__FEATURES__PASSWORD_FILE", &file);
+    file
+}
+
+#[test]
+fn a_guard_that_is_switched_off_gives_every_replica_its_own_login_back() {
+    let mut cluster = prepare(Kind::Redis7);
+    let file = with_password(&mut cluster);
     cluster.set("GROUPS__FEATURES__MASTERAUTH_FILE", &file);
     let mut cluster = start(cluster);
     for replica in &cluster.servers[1..] {
@@ -244,15 +250,7 @@ fn a_guard_that_is_switched_off_gives_every_replica_its_own_login_back() {
 #[test]
 fn a_masterauth_that_could_not_be_put_back_is_left_alone_and_told_of() {
     let mut cluster = prepare(Kind::Redis7);
-    for server in &mut cluster.servers {
-        server.configure(&["--masterauth", PASSWORD, "--requirepass", PASSWORD]);
-        server.log_in_with(&[PASSWORD]);
-    }
-    let file = cluster.directory.path().join("password");
-    fs::write(&file, PASSWORD).unwrap();
-    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-    let file = file.display().to_string();
-    cluster.set("GROUPS__FEATURES__PASSWORD_FILE", &file);
+    with_password(&mut cluster);
     cluster.start_servers();
     cluster.start_daemons();
     cluster.await_healthy(1);

@@ -103,7 +103,7 @@ fn what_changed_is_taken_on_or_waits_for_a_restart() {
         let Changes {
             live: found,
             from_start: found_from_start,
-        } = before.changes(&after);
+        } = before.changes(&before, &after);
         // Where one value follows from another, both differ.
         let named = |found: &std::collections::BTreeSet<String>| {
             let first = found.iter().find(|it| !it.ends_with("ISOLATION_AFTER"));
@@ -128,7 +128,7 @@ fn a_group_that_comes_or_goes_waits_for_a_restart() {
     ground.write("promoterd.env", format!("{FILE}{other}\n").as_bytes());
     let after = ground.load().unwrap();
     for (one, two) in [(&before, &after), (&after, &before)] {
-        let changes = one.changes(two);
+        let changes = one.changes(one, two);
         assert!(changes.live.is_empty(), "{changes:?}");
         let variable = "PROMOTERD_GROUPS__OTHER__INSTANCES";
         assert!(changes.from_start.contains(variable), "{changes:?}");
@@ -146,9 +146,12 @@ fn another_secret_in_the_same_file_is_a_change() {
     );
     ground.write("promoterd.env", content.as_bytes());
     let before = ground.load().unwrap();
-    assert_eq!(before.changes(&ground.load().unwrap()), Changes::default());
+    assert_eq!(
+        before.changes(&before, &ground.load().unwrap()),
+        Changes::default()
+    );
     ground.write("password", b"two\n");
-    let live = before.changes(&ground.load().unwrap()).live;
+    let live = before.changes(&before, &ground.load().unwrap()).live;
     assert_eq!(
         Vec::from_iter(live),
         ["PROMOTERD_GROUPS__FEATURES__PASSWORD_FILE (what the file holds)"]
@@ -165,11 +168,29 @@ fn a_quorum_goes_with_the_voters_that_are_in_force() {
     );
     ground.write("promoterd.env", more.as_bytes());
     let after = ground.load().unwrap();
-    let changes = before.changes(&after);
+    let changes = before.changes(&before, &after);
     assert!(changes.live.is_empty(), "{changes:?}");
     for variable in ["PROMOTERD_PEERS", "PROMOTERD_GROUPS__FEATURES__QUORUM"] {
         assert!(changes.from_start.contains(variable), "{changes:?}");
     }
     let groups = before.live_groups(&after);
     assert_eq!(groups.values().next().unwrap().policy.quorum, 2);
+}
+
+#[test]
+fn what_a_group_of_later_says_is_not_said_to_be_taken_on() {
+    let ground = with_file(FILE);
+    let started = ground.load().unwrap();
+    let with_other = |down_after: &str| {
+        let group = "PROMOTERD_GROUPS__OTHER__";
+        let content =
+            format!("{FILE}{group}INSTANCES=127.0.0.1:7000\n{group}DOWN_AFTER={down_after}\n");
+        ground.write("promoterd.env", content.as_bytes());
+        ground.load().unwrap()
+    };
+    let (latest, next) = (with_other("2s"), with_other("3s"));
+    let changes = started.changes(&latest, &next);
+    assert!(changes.live.is_empty(), "{changes:?}");
+    let variable = "PROMOTERD_GROUPS__OTHER__DOWN_AFTER";
+    assert!(changes.from_start.contains(variable), "{changes:?}");
 }
