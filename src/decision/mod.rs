@@ -51,7 +51,10 @@ pub use entry::{
 pub use equality::Difference;
 pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
-pub use fencing::{FenceCause, FenceClaim, FenceOverview, HeldFence, lifting_command};
+pub use fencing::{
+    FenceCause, FenceClaim, FenceOverview, HeldFence, HoldFailure, HoldOrder, HoldOutcome,
+    HoldTask, lifting_command,
+};
 pub use group::Group;
 pub use guard::{GuardOrder, GuardOutcome, GuardOverview, GuardTask};
 pub use happening::Happening;

@@ -6,6 +6,7 @@
 //! any leader can put it back.
 
 mod claims;
+mod hold;
 mod isolating;
 mod reacting;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Epoch, NodeId, RunId, WriteLimits};
 
+pub use hold::{HoldFailure, HoldOrder, HoldOutcome, HoldTask};
 pub use isolating::Isolation;
 
 /// Time before a fence that was refused, or could not be lifted, is tried again.
