@@ -47,6 +47,7 @@ impl Effects {
                 NodeAction::Probe(order) => self.instances.probe(order),
                 NodeAction::Follow(order) => self.instances.follow(order),
                 NodeAction::Guard(order) => self.instances.guard(order),
+                NodeAction::Hold(_) => {}
                 NodeAction::Send(peer, message) => {
                     if let Err(error) = self.links.send(&peer, message.encode()) {
                         debug!(%peer, %error, "message not sent");

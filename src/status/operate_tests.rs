@@ -39,7 +39,12 @@ pub(super) fn operated(order: Order) -> Result<OperationOverview, Impossible> {
 }
 
 fn pause_of(group: GroupName, order: Order) -> Option<Pause> {
-    let Wish::Pause { lasts, reason } = order.wish else {
+    let Wish::Pause {
+        lasts,
+        reason,
+        lifts_lease,
+    } = order.wish
+    else {
         return None;
     };
     Some(Pause {

@@ -684,6 +684,7 @@ impl World {
                 Wish::Pause {
                     lasts: None,
                     reason: None,
+                    lifts_lease: false,
                 },
             ),
             [number, "pause", span] => {
@@ -693,6 +694,7 @@ impl World {
                     Wish::Pause {
                         lasts,
                         reason: None,
+                        lifts_lease: false,
                     },
                 )
             }
@@ -776,6 +778,7 @@ fn policy(quorum: usize, guard: bool) -> GroupPolicy {
         take_over: false,
         excluded: BTreeSet::new(),
         fencing: Fencing::Fast,
+        lease: Duration::from_millis(800),
         isolation_after: Duration::from_secs(1),
         gone_loss_max: 1 << 20,
         guard,

@@ -194,6 +194,7 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         } else {
             Fencing::Fast
         },
+        lease: milliseconds(800),
         isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
         guard: world.random.below(2) == 0,

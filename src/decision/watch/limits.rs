@@ -50,6 +50,12 @@ impl Watch {
         self.limits.latest.map(|(_, limits)| limits)
     }
 
+    /// When they were asked for, or set.
+    #[must_use]
+    pub fn limits_at(&self) -> Option<Instant> {
+        self.limits.latest.map(|(at, _)| at)
+    }
+
     /// The latest limits that were no fence: what to put back where a fence is lifted.
     #[must_use]
     pub fn own_limits(&self) -> Option<WriteLimits> {

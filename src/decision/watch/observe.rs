@@ -98,7 +98,7 @@ impl Watch {
             ping_due: now,
             info_due: now,
             info_asked: None,
-            limits_due: (policy.fencing == Fencing::Fast).then_some(now),
+            limits_due: (policy.fencing != Fencing::Off).then_some(now),
             limits_asked: false,
             same_host,
             count_due: now,
