@@ -102,12 +102,6 @@ impl Lease {
         self.epoch
     }
 
-    /// The number of the latest question.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
     /// When the next question is due.
     #[must_use]
     pub fn due(&self, rule: LeaseRule) -> Option<Instant> {

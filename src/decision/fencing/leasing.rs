@@ -16,7 +16,6 @@ use crate::decision::happening::Happening;
 use crate::decision::instance_event::LinkId;
 use crate::decision::policy::Fencing;
 use crate::decision::record::GroupRecord;
-use crate::decision::watch::Watch;
 use crate::model::{Endpoint, Epoch, InstanceInfo, NodeId, RunId};
 
 /// Time before the fencer is asked anew whether it could end a process.
