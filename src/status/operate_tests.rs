@@ -56,6 +56,7 @@ fn pause_of(group: GroupName, order: Order) -> Option<Pause> {
             by: Requester::new(order.uid, order.user, "b".parse().unwrap()),
             operation: order.operation,
         },
+        lifts_lease,
     })
 }
 

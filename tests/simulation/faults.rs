@@ -278,7 +278,7 @@ impl World {
             .unwrap_or(self.groups[group].servers[0])
     }
 
-    fn restart(&mut self) -> Restart {
+    pub fn restart(&mut self) -> Restart {
         match self.random.below(5) {
             0 => Restart::Empty,
             1 => Restart::Stale,
@@ -303,6 +303,7 @@ impl World {
     /// Nothing on a host runs, and nothing comes in or goes out.
     fn suspend_host(&mut self, host: usize) {
         self.note(|| format!("host {host} is suspended"));
+        self.suspended.insert(host);
         if host < self.hosts.len() && self.hosts[host].node.is_some() {
             self.hosts[host].paused = true;
         }
@@ -319,6 +320,9 @@ impl World {
 
     fn wake_host(&mut self, host: usize, servers: &[usize]) {
         self.note(|| format!("host {host} wakes"));
+        self.suspended.remove(&host);
+        // Its timer rings before anything else goes on.
+        self.end_overdue(host);
         for server in servers {
             self.resume_server(*server);
         }

@@ -16,6 +16,7 @@ mod birth;
 mod clock;
 mod disk;
 mod faults;
+mod fencers;
 mod host;
 mod invariants;
 mod machines;

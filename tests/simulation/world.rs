@@ -3,16 +3,16 @@
 //! Everything that will happen stands in one queue by its moment, and every choice is drawn from one
 //! seed, so a run replays exactly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use promoterd::daemon::NodeEvent;
-use promoterd::decision::GroupPolicy;
+use promoterd::decision::{GroupPolicy, HoldOrder};
 use promoterd::model::{GroupName, Life, ReplicationId, ReplicationOffset, SplitMix};
 
 use super::faults::{Plan, Undo};
 use super::host::Host;
-use super::invariants::{Oracle, Violation};
+use super::invariants::{Oracle, Violation, one_writer_under_strict_fencing};
 use super::peers::Session;
 use super::pipes::{Micros, PipeId, Pipes};
 use super::probes::{Connection, ConnectionId, Order, Reply};
@@ -75,6 +75,14 @@ pub enum Happens {
     Acknowledges { index: usize },
     /// A client of a group writes.
     ClientWrites { group: usize },
+    /// A daemon's word for the fencer of its host.
+    Hold {
+        node: usize,
+        life: u64,
+        order: HoldOrder,
+    },
+    /// A moment that a fencer was told.
+    HoldsOver { host: usize },
     /// The next fault.
     Fault,
     /// The end of one.
@@ -137,6 +145,8 @@ pub struct World {
     sequence: u64,
     pub hosts: Vec<Host>,
     pub host_count: usize,
+    /// The hosts that sleep.
+    pub suspended: BTreeSet<usize>,
     pub servers: Vec<Server>,
     pub groups: Vec<SimulatedGroup>,
     pub pipes: Pipes<Item>,
@@ -162,6 +172,7 @@ impl World {
             queue: BTreeMap::new(),
             sequence: 0,
             hosts: Vec::new(),
+            suspended: BTreeSet::new(),
             host_count: plan.nodes + plan.other_hosts,
             servers: Vec::new(),
             groups: Vec::new(),
@@ -234,6 +245,9 @@ impl World {
             self.tally.steps += 1;
             self.transcript.mix(at ^ (sequence << 32));
             self.step(*happens);
+            if let Err(violation) = one_writer_under_strict_fencing::check(self) {
+                self.fail(violation);
+            }
         }
     }
 
@@ -281,6 +295,8 @@ impl World {
             Happens::Read { index, life } => self.on_read(index, life),
             Happens::Acknowledges { index } => self.on_acknowledges(index),
             Happens::ClientWrites { group } => self.on_client_writes(group),
+            Happens::Hold { node, life, order } => self.on_hold(node, life, order),
+            Happens::HoldsOver { host } => self.end_overdue(host),
             Happens::Fault => self.on_fault(),
             Happens::Undo(undo) => self.undo(undo),
             Happens::EqualSettings => self.make_settings_equal(),

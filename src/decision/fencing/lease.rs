@@ -151,7 +151,7 @@ impl Lease {
 #[derive(Debug, Clone)]
 pub struct Grants {
     latest: Instant,
-    holder: Option<NodeId>,
+    holder: Option<(NodeId, Epoch)>,
 }
 
 impl Grants {
@@ -164,13 +164,15 @@ impl Grants {
         }
     }
 
-    /// Grants a lease at `now`, unless another node may have one: false.
-    pub fn give(&mut self, to: &NodeId, rule: LeaseRule, now: Instant) -> bool {
-        let is_other = self.holder.as_ref().is_some_and(|holder| holder != to);
-        if is_other && now < self.outlived_at(rule) {
+    /// Grants a lease of `epoch` at `now`, unless another node may have one of the same: false.
+    ///
+    /// What was granted of an epoch before stands no more: it was waited for before this one was done.
+    pub fn give(&mut self, to: &NodeId, epoch: Epoch, rule: LeaseRule, now: Instant) -> bool {
+        let is_other = |(holder, of): &(NodeId, Epoch)| *of == epoch && holder != to;
+        if self.holder.as_ref().is_some_and(is_other) && now < self.outlived_at(rule) {
             return false;
         }
-        self.holder = Some(to.clone());
+        self.holder = Some((to.clone(), epoch));
         self.latest = self.latest.max(now);
         true
     }
@@ -236,9 +238,14 @@ mod tests {
         let outlived = RULE.outlived_after();
         assert!(ms(884) < outlived && outlived < ms(885), "{outlived:?}");
         assert_eq!(grants.outlived_at(RULE), start + outlived);
-        assert!(grants.give(&node("a"), RULE, start + ms(300)));
-        assert!(!grants.give(&node("b"), RULE, start + ms(300) + outlived - ms(1)));
+        assert!(grants.give(&node("a"), Epoch(1), RULE, start + ms(300)));
+        let early = start + ms(300) + outlived - ms(1);
+        assert!(!grants.clone().give(&node("b"), Epoch(1), RULE, early));
+        assert!(
+            grants.clone().give(&node("b"), Epoch(2), RULE, early),
+            "another epoch"
+        );
         assert_eq!(grants.outlived_at(RULE), start + ms(300) + outlived);
-        assert!(grants.give(&node("b"), RULE, start + ms(300) + outlived));
+        assert!(grants.give(&node("b"), Epoch(1), RULE, start + ms(300) + outlived));
     }
 }

@@ -13,7 +13,6 @@ use super::{HoldFailure, HoldOrder, HoldOutcome, HoldTask};
 use crate::decision::event::Action;
 use crate::decision::group::Group;
 use crate::decision::happening::Happening;
-use crate::decision::instance_event::LinkId;
 use crate::decision::policy::Fencing;
 use crate::decision::record::GroupRecord;
 use crate::model::{Endpoint, Epoch, InstanceInfo, NodeId, RunId};
@@ -60,7 +59,6 @@ pub struct Leasing {
     /// When a lease of the present epoch was last asked for, as far as was heard here.
     pub(super) asked_for: Instant,
     pub(super) holds: BTreeMap<Endpoint, Hold>,
-    pub(super) lift: Option<Lift>,
 }
 
 /// What the fencer does about one process.
@@ -83,16 +81,6 @@ pub(super) enum Check {
     Failed { why: HoldFailure, again_at: Instant },
 }
 
-/// A fence that was ordered to be lifted: until its answer is there, one that is set may not be the last.
-#[derive(Debug)]
-pub(super) struct Lift {
-    pub(super) instance: Endpoint,
-    pub(super) run_id: RunId,
-    pub(super) link: LinkId,
-    /// When a fence was confirmed on a later connection.
-    pub(super) fenced_at: Option<Instant>,
-}
-
 impl Leasing {
     /// Knows of no lease.
     #[must_use]
@@ -106,7 +94,6 @@ impl Leasing {
             since: now,
             asked_for: now,
             holds: BTreeMap::new(),
-            lift: None,
         }
     }
 
@@ -140,6 +127,11 @@ impl Leasing {
             .is_some_and(|hold| hold.run_id == run_id && matches!(hold.check, Check::Passed))
     }
 
+    /// The latest moment that the fencer was told for an instance.
+    pub(super) fn ordered(&self, instance: &Endpoint) -> Option<Instant> {
+        self.holds.get(instance).and_then(|hold| hold.ordered)
+    }
+
     /// Until when the fencer lets the process live.
     pub(super) fn until(&self, instance: &Endpoint, run_id: RunId) -> Option<Instant> {
         let hold = self.holds.get(instance)?;
@@ -166,7 +158,6 @@ impl Group {
             return;
         };
         self.check_fencer(now, actions);
-        self.settle_lift();
         let beside: Vec<(Endpoint, InstanceInfo)> = self
             .watches
             .values()
@@ -190,7 +181,6 @@ impl Group {
                 self.keep_fenced(record, instance, now, actions);
             }
         }
-        self.release_fenced(actions);
     }
 
     /// Asks the fencer about each process beside this node, once, and again while it is not satisfied.
@@ -300,7 +290,11 @@ impl Group {
             return;
         }
         // Whoever holds it is one of the majority that grants it.
-        if !self.leasing.grants.give(&self.leasing.node, rule, now) {
+        if !self
+            .leasing
+            .grants
+            .give(&self.leasing.node, record.epoch(), rule, now)
+        {
             return;
         }
         self.leasing.asked_for = now;
@@ -342,7 +336,7 @@ impl Group {
                 };
                 let is_current =
                     record.epoch() == message.epoch && record.last_begun() == message.epoch;
-                if is_current && self.leasing.grants.give(peer, rule, now) {
+                if is_current && self.leasing.grants.give(peer, message.epoch, rule, now) {
                     self.leasing.asked_for = now;
                     let kind = LeaseMessageKind::Grant;
                     let (peer, message) = (peer.clone(), message.clone());

@@ -190,9 +190,7 @@ impl Group {
             self.on_promote_replied(event.link, epoch, result, record, now, actions);
         }
         if let Some((limits, result)) = limits_set {
-            let (instance, is_done) = (&event.endpoint, result.is_ok());
-            self.note_limits_set(event.link, instance, limits, is_done, now);
-            self.on_limits_set(instance, limits, result, now, actions);
+            self.on_limits_set(&event.endpoint, limits, result, now, actions);
         }
         if read_info {
             self.find_aliases(record, actions);

@@ -31,13 +31,13 @@ impl Watch {
             }
             ProbeReport::Closed(_) => self.on_closed(link, policy, now),
             ProbeReport::LimitsReplied { sent_at, result } => {
-                self.on_limits_replied(link, sent_at, result);
+                self.on_limits_replied(link, sent_at, result, now);
             }
             ProbeReport::LimitsSet {
                 sent_at,
                 limits,
                 result,
-            } => self.on_limits_set(link, sent_at, limits, result),
+            } => self.on_limits_set(link, sent_at, limits, result, now),
             ProbeReport::PingReplied { sent_at, reply } => {
                 self.on_ping_replied(link, sent_at, reply, now);
             }

@@ -36,6 +36,7 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             | NodeAction::Follow(_)
             | NodeAction::Guard(_)
             | NodeAction::Answer(_)
+            | NodeAction::Hold(_)
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }
             | NodeAction::Announce(_)
