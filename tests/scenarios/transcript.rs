@@ -1,5 +1,7 @@
-//! Actions and entries in a few words each.
+//! What happened, for people: actions and entries in a few words each.
 
+use std::collections::VecDeque;
+use std::fmt::Write;
 use std::time::Duration;
 
 use promoterd::decision::{
@@ -7,6 +9,38 @@ use promoterd::decision::{
     Login, Opinion, ProbeCommand, ProbeOrder, View,
 };
 use promoterd::model::Endpoint;
+
+/// Lines for people, made only when somebody will read them.
+#[derive(Debug)]
+pub struct Transcript {
+    is_wanted: bool,
+    lines: VecDeque<String>,
+}
+
+impl Transcript {
+    pub fn new(is_wanted: bool) -> Self {
+        let lines = VecDeque::new();
+        Self { is_wanted, lines }
+    }
+
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
+    pub fn note(&mut self, at_ms: f64, who: &str, text: impl FnOnce() -> String) {
+        if self.is_wanted {
+            let mut line = String::new();
+            writeln!(line, "{at_ms:>8.1}  {who:<4}{}", text()).unwrap();
+            self.lines.push_back(line);
+        }
+    }
+
+    /// The last moments.
+    pub fn last(&self, lines: usize) -> String {
+        let skipped = self.lines.len().saturating_sub(lines);
+        self.lines.iter().skip(skipped).map(String::as_str).collect()
+    }
+}
 
 pub fn probe(order: &ProbeOrder) -> String {
     let command = match &order.command {
