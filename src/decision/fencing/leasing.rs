@@ -54,7 +54,8 @@ pub struct Leasing {
     /// The rule and the epoch of the lease that is asked for, and the lease.
     pub(super) lease: Option<(u64, Lease)>,
     number: u64,
-    /// Since when this node looks after leases: what was armed before it may be armed still.
+    /// Since when this node looks after the leases of the present rule: what was armed before it may be
+    /// armed still.
     pub(super) since: Instant,
     /// When a lease of the present epoch was last asked for, as far as was heard here.
     pub(super) asked_for: Instant,
@@ -111,6 +112,11 @@ impl Leasing {
     /// What is committed of the master changed: whoever it is now has not been heard yet.
     pub fn renew(&mut self, now: Instant) {
         self.asked_for = now;
+    }
+
+    /// A rule begins: the master may have been writing without a lease, and nobody counts on one yet.
+    pub fn begin(&mut self, now: Instant) {
+        self.since = now;
     }
 
     /// This host slept, and nobody knows what its clock missed: no lease that was had before counts.

@@ -7,6 +7,7 @@ use super::leasing::is_master;
 use super::{FenceCause, HoldTask};
 use crate::decision::event::Action;
 use crate::decision::group::Group;
+use crate::decision::policy::Fencing;
 use crate::decision::record::GroupRecord;
 use crate::decision::repair::{self, Standing};
 use crate::decision::watch::{Orders, Watch};
@@ -42,7 +43,7 @@ impl Group {
             .leasing
             .ordered(instance)
             .is_some_and(|until| lasts(&until));
-        // What was armed before this daemon started holds on, if it is renewed in time.
+        // A master that writes goes on, if a lease is had in time.
         let is_new = now < self.leasing.since + rule.length - rule.fence_lead();
         if is_arming || (armed.is_none() && is_new) {
             return;
@@ -82,6 +83,11 @@ impl Group {
         let Some(watch) = self.watches.get_mut(instance) else {
             return;
         };
+        // A new connection tells at once.
+        let is_unknown = watch.limits().is_none() && watch.limits_failure().is_none();
+        if is_unknown && self.policy.fencing != Fencing::Off {
+            return;
+        }
         if watch.is_fenced() {
             self.release_if_fenced(instance, now, actions);
             return;

@@ -312,6 +312,9 @@ impl Group {
             Change::Lease => {
                 self.bookkeeping.lease = false;
                 self.leasing.renew(now);
+                if record.lease().is_some_and(|rule| !rule.is_obeyed) {
+                    self.leasing.begin(now);
+                }
             }
             Change::Paused => self.bookkeeping.pause = false,
             Change::Resumed => {
