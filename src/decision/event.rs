@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::entry::Entry;
+use super::fencing::{HoldOrder, HoldOutcome};
 use super::guard::{GuardOrder, GuardOutcome};
 use super::happening::Happening;
 use super::instance_event::{FollowOrder, FollowOutcome, ProbeEvent, ProbeOrder};
@@ -23,6 +24,8 @@ pub enum Event {
     Followed(FollowOutcome),
     /// Something was done to an instance for the guard, or not.
     Guarded(GuardOutcome),
+    /// The fencer took an order, or did not.
+    Held(HoldOutcome),
     /// The link to a peer came up.
     PeerUp(NodeId),
     /// A peer told what it sees.
@@ -70,6 +73,8 @@ pub enum Action {
     Follow(FollowOrder),
     /// Keep an emptied master from feeding its replicas.
     Guard(GuardOrder),
+    /// Give the fencer an order.
+    Hold(HoldOrder),
     /// Ask the engine to commit this. It may come to nothing.
     Propose(Entry),
     /// Tell all peers.

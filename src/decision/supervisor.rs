@@ -166,6 +166,8 @@ impl Supervisor {
                     group.on_guarded(&outcome, &mut actions);
                 }
             }
+            // Nothing is held yet.
+            Event::Held(_) => {}
             Event::PeerUp(_) => tell = true,
             Event::PeerReported { peer, life, report } => {
                 if let Some(claims) = &report.claims {

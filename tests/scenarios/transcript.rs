@@ -239,6 +239,7 @@ pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
         }
         Action::Follow(order) => Some(follow(order)),
         Action::Guard(order) => Some(guard(order)),
+        Action::Hold(order) => Some(format!("hold {}: {:?}", order.instance.host(), order.task)),
         Action::Propose(proposed) => Some(format!("propose {}", entry(proposed))),
         Action::Report(report) => report.views.first().map(view),
         Action::Publish { epoch, master, .. } => {

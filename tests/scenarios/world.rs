@@ -286,6 +286,8 @@ impl World {
                     Event::Guarded(GuardOutcome { order, result }),
                 );
             }
+            // Nobody here asks for it yet.
+            Action::Hold(order) => panic!("{order:?}"),
             Action::Propose(entry) => {
                 assert!(is_leading, "only the leader proposes");
                 self.propose(node, entry);
