@@ -25,6 +25,9 @@ const ASSESSMENTS_MAX: usize = 8;
 /// Most processes of which its word is remembered.
 const VERDICTS_MAX: usize = 128;
 
+#[cfg(test)]
+mod tests;
+
 /// A process, and whether it may be held.
 type Assessed = (Process, Result<(), String>);
 

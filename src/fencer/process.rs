@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal, test_kill_process};
 use thiserror::Error;
 
 use super::holds::ProcessKey;
@@ -83,6 +83,14 @@ impl Process {
             Err(rustix::io::Errno::SRCH) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether the kernel would let us end it.
+    pub(super) fn may_end(&self) -> bool {
+        let id = i32::try_from(self.key.process_id)
+            .ok()
+            .and_then(Pid::from_raw);
+        id.is_some_and(|id| test_kill_process(id).is_ok())
     }
 
     pub(super) fn has_exited(&self) -> io::Result<bool> {

@@ -65,6 +65,8 @@ pub(super) enum Distrust {
     Unfenced { service: String, command: String },
     #[error("process {process_id} is {name:?}, neither redis-server nor valkey-server")]
     OtherProgram { process_id: u32, name: String },
+    #[error("the fencer may not end process {process_id}: run it as root, with CAP_KILL")]
+    NotAllowed { process_id: u32 },
     #[error("process {process_id} cannot be looked at")]
     Unseen {
         process_id: u32,
@@ -84,7 +86,9 @@ pub(super) enum Distrust {
 impl Trust {
     /// Says whether `process` may be held: quickly, or after a word with the service manager.
     pub(super) async fn assess(&self, process: &Process) -> Result<(), String> {
+        let process_id = process.key.process_id;
         let assessed = match self {
+            _ if !process.may_end() => Err(Distrust::NotAllowed { process_id }),
             Self::Vouched => is_server(process),
             Self::Services(services) => self::starts_fenced(services, process).await,
         };
