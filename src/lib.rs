@@ -46,6 +46,7 @@
 //! | [`status`] | the status socket: HTTP/1.1 and JSON over a Unix socket | its reports |
 //! | [`clients`] | clients' files: editing, the replacement transaction, the journal | its documents |
 //! | [`peer`] | links between nodes: encryption, authentication, frames | its sessions |
+//! | [`fencer`] | the dead man's switch beside a daemon, and asking it | its holds and frames |
 //! | [`redis`] | probes, commands, parsing of `INFO` | its parsing |
 //! | [`consensus`] | the engine behind a seam, and the durable log | all but the file |
 //! | [`decision`] | who is down, may we act, whom to promote, what to do next | yes |
@@ -67,6 +68,7 @@ pub mod command;
 pub mod consensus;
 pub mod daemon;
 pub mod decision;
+pub mod fencer;
 pub mod model;
 pub mod peer;
 pub mod redis;

@@ -199,6 +199,8 @@ table! {
         .value("/var/lib/promoterd");
     STATUS_SOCKET = Node "STATUS_SOCKET" "/run/promoterd/status.sock" "where status is asked for"
         .value("/run/promoterd/status.sock");
+    FENCER_SOCKET = Node "FENCER_SOCKET" "/run/promoterd-fencer/fencer.sock"
+        "where the fencer of this host is asked".value("/run/promoterd-fencer/fencer.sock");
     ELECTION_TIMEOUT = Node "ELECTION_TIMEOUT" "300ms-600ms"
         "how long a follower waits for its leader".value("300ms-600ms");
     LOG = Node "LOG" "info" "which events are logged: a level, or TARGET=LEVEL by commas".value("info");
