@@ -85,9 +85,10 @@ pub struct Choice {
 /// Chooses the instance to promote among `watches`, from answers to what was asked at `asked_at` or
 /// later: highest priority first (the lowest number), then the most data, then the smallest run id.
 ///
-/// Priority 0 is never chosen, nor one of those that `cannot_lease` where that is needed. Offsets (bytes) are compared only between instances that share the
-/// master's replication history. Redis documentation, "Replica selection and priority". A process
-/// that the last epochs could not promote comes after all others.
+/// Priority 0 is never chosen, nor one of those that `cannot_lease` where that is needed. Offsets
+/// (bytes) are compared only between instances that share the master's replication history. Redis
+/// documentation, "Replica selection and priority". A process that the last epochs could not promote
+/// comes after all others.
 #[must_use]
 pub fn choose(
     watches: &BTreeMap<Endpoint, Watch>,

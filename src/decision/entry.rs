@@ -9,9 +9,9 @@ use thiserror::Error;
 
 use super::adoption::Adoption;
 use super::choice::Ineligible;
-use super::fencing::LeaseRule;
 use super::health::Cause;
 use super::instance_event::CommandFailure;
+use super::lease::LeaseRule;
 use super::pause::{Pause, Resume};
 use crate::model::{
     Endpoint, Epoch, GroupName, InstanceInfo, NodeId, ReplicationHistory, ReplicationId,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::entry::Entry;
-use super::fencing::{HoldOrder, HoldOutcome, LeaseMessage};
 use super::guard::{GuardOrder, GuardOutcome};
 use super::happening::Happening;
 use super::instance_event::{FollowOrder, FollowOutcome, ProbeEvent, ProbeOrder};
+use super::lease::{HoldOrder, HoldOutcome, LeaseMessage};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Request};
 use super::view::Report;

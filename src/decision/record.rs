@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::adoption::Adoption;
+use super::change::Change;
 use super::entry::{AbortReason, Begin, Entry, Identity, Step};
-use super::fencing::LeaseRule;
+use super::lease::LeaseRule;
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Operations};
@@ -89,35 +90,6 @@ impl Mandate<'_> {
     pub fn begin(&self) -> &Begin {
         self.begin
     }
-}
-
-/// What an entry changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// Nothing: it does not fit the state, as when two leaders proposed the same.
-    None,
-    /// The group is known for the first time, or its master's process or history changed.
-    Master,
-    /// Its instances.
-    Members,
-    /// An epoch began.
-    Begun,
-    /// The open epoch ended with a new master.
-    Done,
-    /// The open epoch ended without.
-    Aborted,
-    /// The history of a past epoch.
-    History,
-    /// What instances have of their own where a fence would stand.
-    Limits,
-    /// Whether replicas may show what the guard gave them.
-    Guard,
-    /// It is left alone.
-    Paused,
-    /// It is looked after again.
-    Resumed,
-    /// What its master needs to take writes.
-    Lease,
 }
 
 impl Records {

@@ -57,13 +57,13 @@ impl Canonical {
             gone_loss_max,
             guard,
         } = policy;
-        let fencing = match fencing {
+        let level = match fencing {
             Fencing::Off => "off",
             Fencing::Fast => "fast",
             Fencing::Strict => "strict",
         };
         let lag_max = lag_max.map_or_else(|| "none".to_owned(), |bytes| bytes.to_string());
-        Self(vec![
+        let mut keys = vec![
             ("INSTANCES", list(instances)),
             ("EXCLUDE", list(excluded)),
             ("QUORUM", quorum.to_string()),
@@ -71,8 +71,7 @@ impl Canonical {
             ("GONE_AFTER", span(*gone_after)),
             ("EXITED", exited.to_string()),
             ("REPLICA_VETO_MAX", span(*replica_veto_max)),
-            ("FENCING", fencing.to_owned()),
-            ("LEASE", span(*lease)),
+            ("FENCING", level.to_owned()),
             ("ISOLATION_AFTER", span(*isolation_after)),
             ("GUARD", guard.to_string()),
             ("GONE_LOSS_MAX", gone_loss_max.to_string()),
@@ -82,7 +81,12 @@ impl Canonical {
             ("COOLDOWN", span(*cooldown)),
             ("FAILOVERS_MAX", failovers_max.to_string()),
             ("TAKE_OVER", take_over.to_string()),
-        ])
+        ];
+        // Elsewhere it means nothing, and versions before it did not know it.
+        if *fencing == Fencing::Strict {
+            keys.push(("LEASE", span(*lease)));
+        }
+        Self(keys)
     }
 
     pub(super) fn digest(&self) -> SettingsDigest {
@@ -131,6 +135,19 @@ mod tests {
     }
 
     #[test]
+    fn how_long_a_lease_is_counts_where_one_is_needed() {
+        let of = |fencing, lease| {
+            digest(&GroupPolicy {
+                fencing,
+                lease: milliseconds(lease),
+                ..policy()
+            })
+        };
+        assert_ne!(of(Fencing::Strict, 800), of(Fencing::Strict, 700));
+        assert_eq!(of(Fencing::Fast, 800), of(Fencing::Fast, 700));
+    }
+
+    #[test]
     fn a_digest_is_the_same_wherever_and_whenever_it_is_made() {
         // Known once: another value would part nodes of two versions from each other.
         assert_eq!(
@@ -161,7 +178,6 @@ mod tests {
                 it.replica_veto_max = milliseconds(1)
             }),
             ("FENCING", |it| it.fencing = Fencing::Off),
-            ("LEASE", |it| it.lease = milliseconds(5)),
             ("ISOLATION_AFTER", |it| it.isolation_after = milliseconds(2)),
             ("GUARD", |it| it.guard = true),
             ("GONE_LOSS_MAX", |it| it.gone_loss_max = 0),

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::fencing::{FenceClaim, HeldFence, LeaseClaim};
+use super::fencing::{FenceClaim, HeldFence};
 use super::health::{Cause, Health};
+use super::lease::LeaseClaim;
 use super::policy::GroupPolicy;
 use super::settings_digest::GroupClaim;
 use crate::model::{Epoch, GroupName, Life, NodeRole, RunId};

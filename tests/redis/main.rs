@@ -37,4 +37,5 @@ mod server;
 mod settings;
 mod site;
 mod stops;
+mod strict;
 mod witness;

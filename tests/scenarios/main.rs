@@ -119,7 +119,11 @@ scenarios! {
     under_strict_fencing_a_crash_waits_for_nobody
     under_strict_fencing_a_master_that_is_cut_off_stops_before_another_is_promoted
     under_strict_fencing_the_fencer_ends_what_its_daemon_left
+    under_strict_fencing_a_hung_master_is_ended_before_another_is_promoted
     under_strict_fencing_a_pause_may_lift_the_leases
+    under_strict_fencing_a_master_whose_daemon_is_cut_off_is_replaced_although_it_answers
+    under_strict_fencing_a_master_that_cannot_be_fenced_is_ended
+    strict_fencing_that_cannot_be_in_force_promotes_nobody
     an_old_master_gets_back_the_limits_of_its_own
     a_fence_without_an_owner_is_lifted_where_that_is_safe
     a_group_that_sentinels_watch_is_left_to_them

@@ -6,13 +6,8 @@
 //! any leader can put it back.
 
 mod claims;
-mod hold;
 mod isolating;
-mod lease;
-mod leasing;
-mod obeying;
 mod reacting;
-mod released;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,10 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Endpoint, Epoch, NodeId, RunId, WriteLimits};
 
-pub use hold::{HoldFailure, HoldOrder, HoldOutcome, HoldTask};
 pub use isolating::Isolation;
-pub use lease::{DRIFT_MAX_PERCENT, LeaseMessage, LeaseMessageKind, LeaseRule};
-pub use leasing::{LeaseClaim, Leasing, Released};
 
 /// Time before a fence that was refused, or could not be lifted, is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -133,7 +125,7 @@ struct Fence {
 }
 
 impl Fences {
-    fn may_try(&self, instance: &Endpoint, now: Instant) -> bool {
+    pub(super) fn may_try(&self, instance: &Endpoint, now: Instant) -> bool {
         self.refused
             .get(instance)
             .is_none_or(|at| *at + RETRY_AFTER <= now)

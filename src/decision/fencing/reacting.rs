@@ -89,7 +89,7 @@ impl Group {
             .then_some(FenceCause::Rogue)
     }
 
-    pub(super) fn fence(
+    pub(in crate::decision) fn fence(
         &mut self,
         instance: &Endpoint,
         cause: FenceCause,
@@ -186,7 +186,7 @@ impl Group {
         is_it && others.all(is_replica)
     }
 
-    pub(super) fn lift(
+    pub(in crate::decision) fn lift(
         &mut self,
         instance: &Endpoint,
         record: &GroupRecord,

@@ -2,8 +2,9 @@
 
 use super::Group;
 use crate::decision::agreement::{self, Circumstances, Verdict};
-use crate::decision::fencing::{FenceCause, LeaseClaim};
+use crate::decision::fencing::FenceCause;
 use crate::decision::health::{Cause, Health};
+use crate::decision::lease::LeaseClaim;
 use crate::decision::record::GroupRecord;
 use crate::decision::view::{HeldView, Opinion, View};
 use crate::decision::watch::Watch;

@@ -2,7 +2,8 @@
 
 use super::Happening;
 use crate::decision::entry::Entry;
-use crate::decision::record::{Change, GroupRecord};
+use crate::decision::change::Change;
+use crate::decision::record::GroupRecord;
 
 impl Happening {
     /// What people should hear of a committed change.

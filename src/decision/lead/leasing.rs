@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use crate::decision::entry::{Begin, Entry};
 use crate::decision::event::Action;
-use crate::decision::fencing::{LeaseClaim, LeaseRule, Released};
 use crate::decision::group::Group;
+use crate::decision::lease::{LeaseClaim, LeaseRule, Released};
 use crate::decision::policy::Fencing;
 use crate::decision::record::GroupRecord;
 use crate::decision::view::{HeldView, VIEW_FRESH_FOR};

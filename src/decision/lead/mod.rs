@@ -17,7 +17,8 @@ use super::entry::{Entry, StepName};
 use super::event::Action;
 use super::failover::{self, Failover, Run};
 use super::group::Group;
-use super::record::{Change, GroupRecord};
+use super::change::Change;
+use super::record::GroupRecord;
 use super::settling::Settling;
 use crate::model::UnixTime;
 

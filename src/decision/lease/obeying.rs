@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use super::lease::LeaseRule;
-use super::leasing::is_master;
-use super::{FenceCause, HoldTask};
+use super::asking::is_master;
+use super::{HoldTask, LeaseRule};
 use crate::decision::event::Action;
+use crate::decision::fencing::FenceCause;
 use crate::decision::group::Group;
+use crate::decision::health::{Cause, Health};
 use crate::decision::policy::Fencing;
 use crate::decision::record::GroupRecord;
 use crate::decision::repair::{self, Standing};
@@ -104,6 +105,39 @@ impl Group {
             watch.set_limits(WriteLimits::FENCE, &mut orders);
             self.send(instance, orders, actions);
         }
+    }
+
+    /// A master that is being replaced and answers this node no more cannot be fenced: it is ended now, and not
+    /// at the end of its lease, since its successor would have to wait for that.
+    pub(super) fn end_hung(
+        &mut self,
+        record: &GroupRecord,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(mandate) = record.mandate().filter(|it| !it.begin().reinstates()) else {
+            return;
+        };
+        let from = &mandate.begin().from;
+        let is_ready = self.leasing.is_ready(&from.endpoint, from.run_id);
+        let health = self.watches.get(&from.endpoint);
+        let health = health.map(|watch| watch.health(&self.policy, Some(from.run_id), now));
+        let is_silent = matches!(
+            health,
+            Some(Health::Down {
+                cause: Cause::Silent,
+                ..
+            })
+        );
+        let ordered = self.leasing.ordered(&from.endpoint);
+        if !is_ready || !is_silent || ordered.is_none_or(|until| until <= now) {
+            return;
+        }
+        if let Some(hold) = self.leasing.holds.get_mut(&from.endpoint) {
+            hold.ordered = Some(now);
+        }
+        let instance = from.endpoint.clone();
+        self.order_hold(&instance, HoldTask::Until(now), actions);
     }
 
     /// Whoever is fenced need not be ended.

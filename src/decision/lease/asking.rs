@@ -1,47 +1,21 @@
-//! What a node does about leases: it asks for one and obeys it beside a master, and grants as a voter.
-//!
-//! Beside the node's own instances all but one are fenced at all times: the master of the committed
-//! epoch, while a majority of voters granted it a lease and the fencer is armed with that lease's end.
+//! What a node does about leases: it asks for one beside a master, and grants as a voter.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use super::lease::{Grants, Lease, LeaseMessage, LeaseMessageKind, LeaseRule};
+use super::term::{Grants, Lease, LeaseMessage, LeaseMessageKind, LeaseRule};
 use super::{HoldFailure, HoldOrder, HoldOutcome, HoldTask};
 use crate::decision::event::Action;
 use crate::decision::group::Group;
 use crate::decision::happening::Happening;
 use crate::decision::policy::Fencing;
 use crate::decision::record::GroupRecord;
-use crate::model::{Endpoint, Epoch, InstanceInfo, NodeId, RunId};
+use crate::model::{Endpoint, InstanceInfo, NodeId, RunId};
 
 /// Time before the fencer is asked anew whether it could end a process.
 const CHECK_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// What a node tells its peers of the leases of one group.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeaseClaim {
-    /// The instances beside it that could hold a lease: the fencer can end them, and they start fenced.
-    pub ready: Vec<Endpoint>,
-    /// Why an instance beside it could not.
-    pub unready: Option<String>,
-    /// The rule under which the master beside it holds a lease now, by its number.
-    pub obeys: Option<u64>,
-    /// What it knows of the lease of the master that the open epoch replaces.
-    pub released: Option<Released>,
-}
-
-/// Why no lease by this node stands in the way of an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Released {
-    /// The open epoch.
-    pub epoch: Epoch,
-    /// Whether the old master is known to take no writes, and will not; else this node's grants are
-    /// merely outlived, and a majority has to say so.
-    pub is_fenced: bool,
-}
+/// The same, while it is satisfied.
+const CHECK_PASSED_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// This node's part in the leases of one group.
 #[derive(Debug)]
@@ -78,7 +52,8 @@ pub(super) struct Hold {
 #[derive(Debug)]
 pub(super) enum Check {
     Asked,
-    Passed,
+    /// And is asked again at this moment: somebody may change what starts it.
+    Passed { again_at: Instant },
     Failed { why: HoldFailure, again_at: Instant },
 }
 
@@ -130,7 +105,7 @@ impl Leasing {
     pub(super) fn is_ready(&self, instance: &Endpoint, run_id: RunId) -> bool {
         self.holds
             .get(instance)
-            .is_some_and(|hold| hold.run_id == run_id && matches!(hold.check, Check::Passed))
+            .is_some_and(|hold| hold.run_id == run_id && matches!(hold.check, Check::Passed { .. }))
     }
 
     /// The latest moment that the fencer was told for an instance.
@@ -187,6 +162,7 @@ impl Group {
                 self.keep_fenced(record, instance, now, actions);
             }
         }
+        self.end_hung(record, now, actions);
     }
 
     /// Asks the fencer about each process beside this node, once, and again while it is not satisfied.
@@ -201,8 +177,8 @@ impl Group {
         for (instance, run_id, process_id) in seen {
             let is_due = match self.leasing.holds.get(&instance) {
                 Some(hold) if hold.run_id == run_id => match &hold.check {
-                    Check::Failed { again_at, .. } => now >= *again_at,
-                    Check::Asked | Check::Passed => false,
+                    Check::Passed { again_at } | Check::Failed { again_at, .. } => now >= *again_at,
+                    Check::Asked => false,
                 },
                 Some(_) | None => true,
             };
@@ -217,11 +193,19 @@ impl Group {
                 ordered: None,
                 until: None,
             });
-            if hold.run_id != run_id {
+            let is_same = hold.run_id == run_id;
+            if !is_same {
                 hold.ordered = None;
                 hold.until = None;
             }
-            (hold.run_id, hold.process_id, hold.check) = (run_id, process_id, Check::Asked);
+            (hold.run_id, hold.process_id) = (run_id, process_id);
+            // What passed counts on until the answer says otherwise.
+            hold.check = match hold.check {
+                Check::Passed { .. } if is_same => Check::Passed {
+                    again_at: now + CHECK_PASSED_AGAIN_AFTER,
+                },
+                Check::Passed { .. } | Check::Asked | Check::Failed { .. } => Check::Asked,
+            };
             self.order_hold(&instance, HoldTask::Check, actions);
         }
     }
@@ -253,7 +237,9 @@ impl Group {
         }
         match (order.task, &outcome.result) {
             (HoldTask::Check, Ok(())) => {
-                hold.check = Check::Passed;
+                hold.check = Check::Passed {
+                    again_at: now + CHECK_PASSED_AGAIN_AFTER,
+                };
                 hold.told = None;
             }
             (HoldTask::Until(until), Ok(())) => hold.until = hold.until.max(Some(until)),

@@ -2,13 +2,39 @@
 
 use std::time::Instant;
 
-use super::leasing::{Check, LeaseClaim, Released};
+use serde::{Deserialize, Serialize};
+
+use super::asking::Check;
 use crate::decision::group::Group;
 use crate::decision::record::GroupRecord;
 use crate::decision::watch::Watch;
+use crate::model::{Endpoint, Epoch};
 
 /// Characters of a reason that are told to the peers.
 const REASON_LENGTH_MAX: usize = 300;
+
+/// What a node tells its peers of the leases of one group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseClaim {
+    /// The instances beside it that could hold a lease: the fencer can end them, and they start fenced.
+    pub ready: Vec<Endpoint>,
+    /// Why an instance beside it could not.
+    pub unready: Option<String>,
+    /// The rule under which the master beside it holds a lease now, by its number.
+    pub obeys: Option<u64>,
+    /// What it knows of the lease of the master that the open epoch replaces.
+    pub released: Option<Released>,
+}
+
+/// Why no lease by this node stands in the way of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// The open epoch.
+    pub epoch: Epoch,
+    /// Whether the old master is known to take no writes, and will not; else this node's grants are
+    /// merely outlived, and a majority has to say so.
+    pub is_fenced: bool,
+}
 
 impl Group {
     /// What this node tells its peers of leases.
@@ -22,7 +48,7 @@ impl Group {
         }
         let holds = self.leasing.holds.iter();
         let ready = holds.filter(|(instance, hold)| {
-            matches!(hold.check, Check::Passed)
+            matches!(hold.check, Check::Passed { .. })
                 && self.watches.get(*instance).is_some_and(Watch::is_beside)
         });
         let why = self
@@ -31,7 +57,7 @@ impl Group {
             .values()
             .find_map(|hold| match &hold.check {
                 Check::Failed { why, .. } => Some(why.to_string()),
-                Check::Asked | Check::Passed => None,
+                Check::Asked | Check::Passed { .. } => None,
             });
         Some(LeaseClaim {
             ready: ready.map(|(instance, _)| instance.clone()).collect(),
@@ -99,8 +125,8 @@ impl Group {
             .holds
             .values()
             .filter_map(|hold| match &hold.check {
-                Check::Failed { again_at, .. } => Some(*again_at),
-                Check::Asked | Check::Passed => None,
+                Check::Passed { again_at } | Check::Failed { again_at, .. } => Some(*again_at),
+                Check::Asked => None,
             });
         let Some(rule) = record.lease() else {
             return checks.filter(|at| *at > now).min();

@@ -1,4 +1,4 @@
-//! Leases: the right of one epoch's master to take writes, which ends by itself.
+//! How long a lease lasts: for its holder, and for those who granted it.
 //!
 //! The node beside the master asks every voter again and again. Its lease ends a *length* after it
 //! sent the question that the last one of a majority answered, itself included; so nothing has to
