@@ -133,6 +133,7 @@ impl Daemon {
             let news = self.inbox.next(wake_at).await;
             if let Some(span) = self.effects.clock.slept() {
                 info!(?span, "the host was suspended");
+                self.handle(NodeEvent::Core(Event::Suspended))?;
             }
             match news {
                 News::Node(event) => self.handle(event)?,

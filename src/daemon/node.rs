@@ -57,7 +57,7 @@ pub enum NodeAction {
     Follow(FollowOrder),
     /// Keep an emptied master from feeding its replicas.
     Guard(GuardOrder),
-    /// Give the fencer an order.
+    /// Tell the fencer.
     Hold(HoldOrder),
     /// Send to a peer, or lose it.
     Send(NodeId, PeerMessage),
@@ -345,6 +345,10 @@ impl Node {
             Action::Follow(order) => turn.actions.push(NodeAction::Follow(order)),
             Action::Guard(order) => turn.actions.push(NodeAction::Guard(order)),
             Action::Hold(order) => turn.actions.push(NodeAction::Hold(order)),
+            Action::Lease { peer, message } => {
+                let message = PeerMessage::Lease(message);
+                turn.actions.push(NodeAction::Send(peer, message));
+            }
             Action::Propose(entry) => {
                 if let Err(error) = self.engine.propose(entry.encode()) {
                     self.on_refused(entry, &error, turn);

@@ -162,7 +162,7 @@ fn veto(
             }
             sign.and_then(|_| veto_of_silence(views, cause, since, policy, circumstances))
         }
-        Cause::Silent | Cause::WrongRole => {
+        Cause::Silent | Cause::WrongRole | Cause::Unleased => {
             veto_of_silence(views, cause, since, policy, circumstances)
         }
     }
@@ -184,8 +184,8 @@ fn veto_of_silence(
     // What was on its way when it fell silent may still arrive for a while.
     let ends = since + policy.down_after + policy.replica_veto_max;
     let moves = moves_after(views, since + policy.down_after / 2);
-    (moves && circumstances.now < ends && cause != Cause::WrongRole)
-        .then_some((Veto::StreamMoves, Some(ends)))
+    let lives = matches!(cause, Cause::WrongRole | Cause::Unleased);
+    (moves && circumstances.now < ends && !lives).then_some((Veto::StreamMoves, Some(ends)))
 }
 
 fn moves_after(views: &BTreeMap<NodeId, HeldView>, since: Instant) -> bool {

@@ -59,6 +59,9 @@ pub enum Ineligible {
     /// Excluded by the operator.
     #[error("excluded by the settings")]
     Excluded,
+    /// Fencing is strict, and no node beside it could end it.
+    #[error("no promoterd on its host has a fencer for it, as strict fencing needs")]
+    NoFencer,
 }
 
 /// The master that is lost, as far as a choice needs it.
@@ -82,7 +85,7 @@ pub struct Choice {
 /// Chooses the instance to promote among `watches`, from answers to what was asked at `asked_at` or
 /// later: highest priority first (the lowest number), then the most data, then the smallest run id.
 ///
-/// Priority 0 is never chosen. Offsets (bytes) are compared only between instances that share the
+/// Priority 0 is never chosen, nor one of those that `cannot_lease` where that is needed. Offsets (bytes) are compared only between instances that share the
 /// master's replication history. Redis documentation, "Replica selection and priority". A process
 /// that the last epochs could not promote comes after all others.
 #[must_use]
@@ -90,6 +93,7 @@ pub fn choose(
     watches: &BTreeMap<Endpoint, Watch>,
     lost: &LostMaster<'_>,
     policy: &GroupPolicy,
+    cannot_lease: &BTreeSet<Endpoint>,
     asked_at: Instant,
     record: &GroupRecord,
     now: Instant,
@@ -102,7 +106,11 @@ pub fn choose(
             continue;
         }
         let assessed = fresh_info(watch, asked_at, now).and_then(|info| {
-            assess(endpoint, info, lost, policy).map(|candidate| (info, candidate))
+            let candidate = assess(endpoint, info, lost, policy)?;
+            match cannot_lease.contains(endpoint) {
+                true => Err(Ineligible::NoFencer),
+                false => Ok((info, candidate)),
+            }
         });
         match assessed {
             // The lost master itself, under another name.

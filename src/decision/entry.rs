@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::adoption::Adoption;
 use super::choice::Ineligible;
+use super::fencing::LeaseRule;
 use super::health::Cause;
 use super::instance_event::CommandFailure;
 use super::pause::{Pause, Resume};
@@ -108,6 +109,13 @@ pub enum Entry {
     Resume(Resume),
     /// A group is known for the first time, with the master that an administrator named.
     Adopt(Adoption),
+    /// From here on the group's master takes writes only under a lease, or without one again.
+    Lease {
+        /// The group.
+        group: GroupName,
+        /// What it needs.
+        rule: Option<LeaseRule>,
+    },
 }
 
 impl Entry {
@@ -127,7 +135,8 @@ impl Entry {
             | Self::Settled { group, .. }
             | Self::Returned { group, .. }
             | Self::Limits { group, .. }
-            | Self::Guarded { group, .. } => group,
+            | Self::Guarded { group, .. }
+            | Self::Lease { group, .. } => group,
         }
     }
 

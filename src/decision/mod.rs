@@ -52,8 +52,8 @@ pub use equality::Difference;
 pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
 pub use fencing::{
-    FenceCause, FenceClaim, FenceOverview, HeldFence, HoldFailure, HoldOrder, HoldOutcome,
-    HoldTask, lifting_command,
+    DRIFT_MAX_PERCENT, FenceCause, FenceClaim, FenceOverview, HeldFence, HoldFailure, HoldOrder,
+    HoldOutcome, HoldTask, LeaseClaim, LeaseMessage, LeaseMessageKind, LeaseRule, lifting_command,
 };
 pub use group::Group;
 pub use guard::{GuardOrder, GuardOutcome, GuardOverview, GuardTask};

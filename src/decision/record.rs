@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adoption::Adoption;
 use super::entry::{AbortReason, Begin, Entry, Identity, Step};
+use super::fencing::LeaseRule;
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Operations};
@@ -34,6 +35,9 @@ pub struct GroupRecord {
     /// Where they are not the usual ones.
     limits: BTreeMap<Endpoint, WriteLimits>,
     guarded: bool,
+    lease: Option<LeaseRule>,
+    /// Rules of leases that there were.
+    leases: u64,
     pauses: Pauses,
     operations: Operations,
     /// The operation by which an administrator named its first master.
@@ -112,6 +116,8 @@ pub enum Change {
     Paused,
     /// It is looked after again.
     Resumed,
+    /// What its master needs to take writes.
+    Lease,
 }
 
 impl Records {
@@ -179,6 +185,8 @@ impl Records {
             failovers: VecDeque::new(),
             limits: BTreeMap::new(),
             guarded: false,
+            lease: None,
+            leases: 0,
             pauses: Pauses::default(),
             operations,
             adopted,
@@ -229,6 +237,18 @@ impl GroupRecord {
     #[must_use]
     pub fn is_guarded(&self) -> bool {
         self.guarded
+    }
+
+    /// What the master needs to take writes, if it needs a lease.
+    #[must_use]
+    pub fn lease(&self) -> Option<LeaseRule> {
+        self.lease
+    }
+
+    /// The number of the next rule for its master's leases.
+    #[must_use]
+    pub fn next_lease(&self) -> u64 {
+        self.leases + 1
     }
 
     /// Whether this replication history is, or was, the group's.
@@ -311,6 +331,7 @@ impl GroupRecord {
             } => self.note_loss(epoch, lost_bytes),
             Entry::Limits { limits, .. } => self.note_limits(limits),
             Entry::Guarded { on, .. } => self.guard(on),
+            Entry::Lease { rule, .. } => self.set_lease(rule),
             Entry::Pause(pause) => self.begin_pause(pause),
             Entry::Resume(resume) => self.resume(resume),
         }
@@ -320,7 +341,11 @@ impl GroupRecord {
         let is_new = pause
             .operation()
             .is_none_or(|operation| self.operations.note(operation));
+        let lifts_lease = pause.lifts_lease;
         if is_new && self.pauses.begin(pause) {
+            if lifts_lease {
+                self.lease = None;
+            }
             Change::Paused
         } else {
             Change::None
@@ -337,6 +362,24 @@ impl GroupRecord {
         } else {
             Change::None
         }
+    }
+
+    fn set_lease(&mut self, rule: Option<LeaseRule>) -> Change {
+        // Whoever proposed a rule may not have heard of the pause that lifts it.
+        let is_lifted = self.pause().is_some_and(|pause| pause.lifts_lease);
+        let fits = match (rule, self.lease) {
+            (Some(next), None) => next.number == self.next_lease() && !is_lifted,
+            (Some(next), Some(current)) => {
+                next.number == current.number && next.is_obeyed && !current.is_obeyed
+            }
+            (None, current) => current.is_some(),
+        };
+        if !fits {
+            return Change::None;
+        }
+        self.leases = rule.map_or(self.leases, |rule| rule.number);
+        self.lease = rule;
+        Change::Lease
     }
 
     fn guard(&mut self, on: bool) -> Change {

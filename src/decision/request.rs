@@ -161,6 +161,8 @@ pub enum Wish {
         lasts: Option<Duration>,
         /// Why.
         reason: Option<Reason>,
+        /// Whether masters may take writes without a lease meanwhile.
+        lifts_lease: bool,
     },
     /// Look after them again.
     Resume,
@@ -192,7 +194,11 @@ impl Request {
         let group = group.clone();
         match &self.wish {
             Wish::Adopt { .. } => None,
-            Wish::Pause { lasts, reason } => Some(Entry::Pause(Pause {
+            Wish::Pause {
+                lasts,
+                reason,
+                lifts_lease,
+            } => Some(Entry::Pause(Pause {
                 group,
                 at,
                 lasts: *lasts,
@@ -201,6 +207,7 @@ impl Request {
                     by: self.by.clone(),
                     operation: self.operation,
                 },
+                lifts_lease: *lifts_lease,
             })),
             Wish::Resume => Some(Entry::Resume(Resume {
                 group,

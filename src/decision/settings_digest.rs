@@ -52,6 +52,7 @@ impl Canonical {
             take_over,
             excluded,
             fencing,
+            lease,
             isolation_after,
             gone_loss_max,
             guard,
@@ -59,6 +60,7 @@ impl Canonical {
         let fencing = match fencing {
             Fencing::Off => "off",
             Fencing::Fast => "fast",
+            Fencing::Strict => "strict",
         };
         let lag_max = lag_max.map_or_else(|| "none".to_owned(), |bytes| bytes.to_string());
         Self(vec![
@@ -70,6 +72,7 @@ impl Canonical {
             ("EXITED", exited.to_string()),
             ("REPLICA_VETO_MAX", span(*replica_veto_max)),
             ("FENCING", fencing.to_owned()),
+            ("LEASE", span(*lease)),
             ("ISOLATION_AFTER", span(*isolation_after)),
             ("GUARD", guard.to_string()),
             ("GONE_LOSS_MAX", gone_loss_max.to_string()),
@@ -158,6 +161,7 @@ mod tests {
                 it.replica_veto_max = milliseconds(1)
             }),
             ("FENCING", |it| it.fencing = Fencing::Off),
+            ("LEASE", |it| it.lease = milliseconds(5)),
             ("ISOLATION_AFTER", |it| it.isolation_after = milliseconds(2)),
             ("GUARD", |it| it.guard = true),
             ("GONE_LOSS_MAX", |it| it.gone_loss_max = 0),

@@ -108,6 +108,7 @@ impl Supervisor {
         self.heard = peers.into_iter().map(|peer| (peer, started)).collect();
         for group in self.groups.values_mut() {
             group.equality.among(self.heard.keys());
+            group.leasing.among(self.heard.len() + 1);
         }
         self
     }
@@ -166,8 +167,23 @@ impl Supervisor {
                     group.on_guarded(&outcome, &mut actions);
                 }
             }
-            // Nothing is held yet.
-            Event::Held(_) => {}
+            Event::Held(outcome) => {
+                if let Some(group) = self.groups.get_mut(&outcome.order.group) {
+                    group.on_held(&outcome, now, &mut actions);
+                }
+            }
+            Event::Suspended => {
+                for group in self.groups.values_mut() {
+                    group.leasing.expire();
+                }
+            }
+            Event::Leased { peer, message } => {
+                if let Some(group) = self.groups.get_mut(&message.group) {
+                    let record = self.records.get(&message.group);
+                    let confirmed = self.confirmed;
+                    group.on_lease_message(&peer, &message, record, confirmed, now, &mut actions);
+                }
+            }
             Event::PeerUp(_) => tell = true,
             Event::PeerReported { peer, life, report } => {
                 if let Some(claims) = &report.claims {
@@ -343,6 +359,7 @@ impl Supervisor {
     fn react(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let wall = self.wall.read(now);
         let (majority_heard, confirmed_at) = (self.majority_heard(now), self.confirmed_at);
+        let peers: Vec<NodeId> = self.heard.keys().cloned().collect();
         for (name, group) in &mut self.groups {
             let record = self.records.get(name);
             group.isolation.hear(majority_heard, confirmed_at);
@@ -352,6 +369,7 @@ impl Supervisor {
             }
             // Behind all that brings the new master about.
             group.keep_fences(record, self.leading, now, actions);
+            group.keep_leases(record, &peers, self.confirmed, now, actions);
         }
         let (records, groups) = (&self.records, &mut self.groups);
         self.desk

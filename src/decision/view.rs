@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::fencing::{FenceClaim, HeldFence};
+use super::fencing::{FenceClaim, HeldFence, LeaseClaim};
 use super::health::{Cause, Health};
 use super::policy::GroupPolicy;
 use super::settings_digest::GroupClaim;
@@ -52,6 +52,8 @@ pub struct View {
     pub files_epoch: Option<Epoch>,
     /// The instances that this node holds fenced.
     pub fences: Vec<FenceClaim>,
+    /// What it knows of leases, where they matter.
+    pub lease: Option<LeaseClaim>,
 }
 
 /// A judgement, with the age of its evidence.
@@ -127,6 +129,8 @@ pub struct HeldView {
     pub files_epoch: Option<Epoch>,
     /// The instances that the node holds fenced.
     pub fences: Vec<HeldFence>,
+    /// What it knows of leases, where they matter.
+    pub lease: Option<LeaseClaim>,
 }
 
 impl HeldView {
@@ -153,6 +157,7 @@ impl HeldView {
                     since: before(claim.age),
                 })
                 .collect(),
+            lease: view.lease.clone(),
         }
     }
 

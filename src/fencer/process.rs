@@ -119,10 +119,10 @@ pub(super) fn boot_id() -> io::Result<String> {
 fn read(process_id: u32, name: &str) -> io::Result<String> {
     let mut bytes = Vec::new();
     let file = File::open(format!("/proc/{process_id}/{name}"));
-    let file = file.map_err(|error| match error.kind() {
+    let file = file.map_err(|error| match error.kind() == io::ErrorKind::NotFound {
         // As the kernel says of a process that exits while it is read.
-        io::ErrorKind::NotFound => rustix::io::Errno::SRCH.into(),
-        _ => error,
+        true => rustix::io::Errno::SRCH.into(),
+        false => error,
     })?;
     file.take(LENGTH_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

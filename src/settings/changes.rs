@@ -8,9 +8,10 @@ use super::{GroupSettings, Settings};
 use crate::model::GroupName;
 
 /// Keys of a group that count from the start of the daemon only, as its other keys do not.
-const FROM_START: [&Key; 5] = [
+const FROM_START: [&Key; 6] = [
     &keys::GROUP_NAME,
     &keys::FENCING,
+    &keys::LEASE,
     &keys::GUARD,
     &keys::MASTERUSER,
     &keys::MASTERAUTH_FILE,

@@ -224,7 +224,9 @@ table! {
         .told("the credential F.password");
     COMMANDS = Group "COMMANDS" "REPLICAOF=x7f2,CONFIG=k0p9"
         "what renamed commands are called on its servers".list().told("none");
-    FENCING = Group "FENCING" "off" "what stops an old master: `off` or `fast`".value("fast");
+    FENCING = Group "FENCING" "off" "what stops an old master: `off`, `fast` or `strict`".value("fast");
+    LEASE = Group "LEASE" "800ms" "how long a lease is, where fencing is strict"
+        .told("four fifths of down_after").within("200ms", "10s");
     ISOLATION_AFTER = Group "ISOLATION_AFTER" "1s" "a master cut off for so long is fenced by the node beside it"
         .told("down_after, 1s at least").within("1s", "10m");
     GUARD = Group "GUARD" "on" "whether only a master that was looked at feeds the replicas".value("off");

@@ -9,6 +9,7 @@ use promoterd::model::{
     Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, WriteLimits,
 };
 
+use super::clock::Clock;
 use super::disk::Disk;
 use super::host::Host;
 use super::server::{Part, Process, Server, Upstream, draw_id, draw_run_id};
@@ -40,7 +41,7 @@ fn name(node: usize) -> NodeId {
     NAMES[node].parse().expect("a letter is a name")
 }
 
-fn host(world: &World, node: usize) -> Host {
+fn host(world: &mut World, node: usize) -> Host {
     let voters: BTreeSet<NodeId> = (0..world.plan.nodes).map(name).collect();
     let milliseconds = Duration::from_millis;
     Host {
@@ -48,6 +49,7 @@ fn host(world: &World, node: usize) -> Host {
         node: None,
         life: 0,
         incarnation: Life(0),
+        clock: Clock::draw(world.plan.drift, &mut world.random),
         disk: Disk::new(Identity {
             node: name(node),
             voters: voters.clone(),
@@ -66,7 +68,9 @@ fn host(world: &World, node: usize) -> Host {
         log: BTreeMap::new(),
         applied: LogIndex(0),
         published: BTreeMap::new(),
+        holds: BTreeMap::new(),
         busy: (0, 0),
+        woken_in_vain: 0,
         is_emptied: false,
         differs: false,
         slow_disk_until: 0,
@@ -88,7 +92,12 @@ fn add_group(world: &mut World, group: usize) {
     };
     for place in 0..size {
         let index = first + place;
-        let host = (place + shift) % world.host_count;
+        // Strict fencing needs a daemon beside each.
+        let hosts = match fencing(world) {
+            Fencing::Strict => world.plan.nodes,
+            Fencing::Off | Fencing::Fast => world.host_count,
+        };
+        let host = (place + shift) % hosts;
         let port = 6379 + u16::try_from(group * 10 + place).unwrap_or(0);
         let endpoint = Endpoint::new(&format!("10.0.0.{}", host + 1), port);
         let upstream = Upstream::Down { since: None };
@@ -99,9 +108,13 @@ fn add_group(world: &mut World, group: usize) {
                 upstream,
             },
         };
-        let limits = WriteLimits {
-            replicas_min: u32::from(limited),
-            ..WriteLimits::default()
+        // Where fencing is strict, whatever starts a server starts it fenced.
+        let limits = match fencing(world) {
+            Fencing::Strict => WriteLimits::FENCE,
+            Fencing::Off | Fencing::Fast => WriteLimits {
+                replicas_min: u32::from(limited),
+                ..WriteLimits::default()
+            },
         };
         let server = Server {
             endpoint: endpoint.expect("an address and a port"),
@@ -154,6 +167,14 @@ fn add_group(world: &mut World, group: usize) {
     world.later(10_000, Happens::ClientWrites { group });
 }
 
+fn fencing(world: &World) -> Fencing {
+    match world.seed % 5 {
+        0 => Fencing::Off,
+        1 | 2 => Fencing::Strict,
+        _ => Fencing::Fast,
+    }
+}
+
 fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
     let milliseconds = Duration::from_millis;
     // Any instance will do in the list: sometimes only some are listed.
@@ -189,11 +210,8 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         failovers_max: 0,
         take_over: false,
         excluded: BTreeSet::new(),
-        fencing: if world.seed.is_multiple_of(5) {
-            Fencing::Off
-        } else {
-            Fencing::Fast
-        },
+        fencing: fencing(world),
+        lease: milliseconds(800),
         isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
         guard: world.random.below(2) == 0,

@@ -1,15 +1,17 @@
 //! One daemon: the real [`Node`] on a simulated disk, with what the checks need to know of it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use promoterd::consensus::{Batch, EngineSettings, LogEntry};
 use promoterd::daemon::{Node, NodeAction, NodeEvent, Origin};
 use promoterd::decision::{Event, Happening, WallClock};
 use promoterd::model::{
-    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, UnixTime,
+    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId,
 };
 use promoterd::peer::{Dismissal, PeerMessage};
 
+use super::clock::Clock;
 use super::disk::Disk;
 use super::faults::Undo;
 use super::invariants::{Step, Violation};
@@ -27,6 +29,7 @@ pub struct Host {
     /// Counts its processes.
     pub life: u64,
     pub incarnation: Life,
+    pub clock: Clock,
     pub disk: Disk,
     pub settings: EngineSettings,
     /// It does not run, and what comes to it waits.
@@ -38,8 +41,12 @@ pub struct Host {
     pub applied: LogIndex,
     /// What it last published of each group, in all its lives.
     pub published: BTreeMap<GroupName, (Epoch, Endpoint)>,
+    /// What its fencer was told: which process lives until when.
+    pub holds: BTreeMap<(usize, u64), Instant>,
     /// Consecutive steps at one moment.
     pub busy: (Micros, u32),
+    /// Consecutive deadlines after which it was due at once again.
+    pub woken_in_vain: u32,
     /// Its state directory was emptied, and it has not rejoined since.
     pub is_emptied: bool,
     /// Its settings are not those of the others.
@@ -83,8 +90,8 @@ impl World {
             return;
         }
         let wall = WallClock {
-            at: self.instant(),
-            time: UnixTime(1_700_000_000_000 + self.now / 1000),
+            at: self.instant(node),
+            time: self.hosts[node].clock.wall(self.now),
         };
         let policies = self.policies(node);
         let incarnation = Life(self.random.next());
@@ -174,7 +181,7 @@ impl World {
 
     /// Hands a daemon an event and carries out what it wants.
     pub fn tell(&mut self, node: usize, event: NodeEvent) {
-        let now = self.instant();
+        let now = self.instant(node);
         let host = &mut self.hosts[node];
         if host.paused {
             host.inbox.push_back(event);
@@ -238,7 +245,7 @@ impl World {
         let number = host.wake_number;
         let deadline = host.node.as_ref().and_then(Node::next_deadline);
         if let Some(deadline) = deadline {
-            let at = self.micros(deadline.at);
+            let at = self.micros(node, deadline.at);
             self.at(at, Happens::Wake { node, number });
         }
     }
@@ -246,9 +253,9 @@ impl World {
     fn carry_out(&mut self, node: usize, action: NodeAction) {
         match action {
             NodeAction::Probe(order) => self.probe(node, order),
+            NodeAction::Hold(order) => self.order_hold(node, order),
             NodeAction::Follow(order) => self.order_work(node, Work::Follow(order)),
             NodeAction::Guard(order) => self.order_work(node, Work::Guard(order)),
-            NodeAction::Hold(order) => unreachable!("nobody asks for it yet: {order:?}"),
             NodeAction::Send(peer, message) => self.send(node, &peer, &message),
             NodeAction::Persist(batch) => self.persist(node, batch),
             NodeAction::Publish {

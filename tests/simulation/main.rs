@@ -13,8 +13,10 @@
 )]
 
 mod birth;
+mod clock;
 mod disk;
 mod faults;
+mod fencers;
 mod host;
 mod invariants;
 mod machines;

@@ -26,6 +26,10 @@ pub struct Tally {
     pub promotions: u64,
     pub demotions: u64,
     pub fences: u64,
+    /// Servers that a fencer ended.
+    pub ended: u64,
+    /// Rules of leases that came into force.
+    pub leases: u64,
     /// Those of masters that were cut off.
     pub isolated: u64,
     /// Writes that a master refused since it was fenced, or had too few replicas.
@@ -91,6 +95,8 @@ impl Tally {
         self.promotions += other.promotions;
         self.demotions += other.demotions;
         self.fences += other.fences;
+        self.ended += other.ended;
+        self.leases += other.leases;
         self.isolated += other.isolated;
         self.refused_writes += other.refused_writes;
         self.limits_logged += other.limits_logged;
@@ -138,6 +144,8 @@ impl Tally {
             (self.resumed, "an open epoch that another leader carried on"),
             (self.demotions, "an old master that was demoted"),
             (self.fences, "a fence"),
+            (self.ended, "the fencer"),
+            (self.leases, "strict fencing"),
             (self.isolated, "a fence of a master that was cut off"),
             (self.refused_writes, "a write that a fence refused"),
             (
@@ -191,8 +199,13 @@ impl Tally {
             self.losses_known
         );
         println!(
-            "fences {}, of these isolated {}, writes refused {}, limits logged {}",
-            self.fences, self.isolated, self.refused_writes, self.limits_logged
+            "fences {}, of these isolated {}, ended by the fencer {}, leases in force {}, writes refused {}, limits logged {}",
+            self.fences,
+            self.isolated,
+            self.ended,
+            self.leases,
+            self.refused_writes,
+            self.limits_logged
         );
         println!(
             "torn tails {}, snapshots {}, installed {}, slept {}",

@@ -3,16 +3,16 @@
 //! Everything that will happen stands in one queue by its moment, and every choice is drawn from one
 //! seed, so a run replays exactly.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use promoterd::daemon::NodeEvent;
-use promoterd::decision::GroupPolicy;
+use promoterd::decision::{GroupPolicy, HoldOrder};
 use promoterd::model::{GroupName, Life, ReplicationId, ReplicationOffset, SplitMix};
 
 use super::faults::{Plan, Undo};
 use super::host::Host;
-use super::invariants::{Oracle, Violation};
+use super::invariants::{Oracle, Violation, one_writer_under_strict_fencing};
 use super::peers::Session;
 use super::pipes::{Micros, PipeId, Pipes};
 use super::probes::{Connection, ConnectionId, Order, Reply};
@@ -75,6 +75,14 @@ pub enum Happens {
     Acknowledges { index: usize },
     /// A client of a group writes.
     ClientWrites { group: usize },
+    /// A daemon's word for the fencer of its host.
+    Hold {
+        node: usize,
+        life: u64,
+        order: HoldOrder,
+    },
+    /// A moment that a fencer was told.
+    HoldsOver { host: usize },
     /// The next fault.
     Fault,
     /// The end of one.
@@ -131,13 +139,14 @@ pub struct SimulatedGroup {
 pub struct World {
     pub seed: u64,
     pub now: Micros,
-    base: Instant,
     pub random: SplitMix,
     /// In boxes: it is moving them about that costs.
     queue: BTreeMap<(Micros, u64), Box<Happens>>,
     sequence: u64,
     pub hosts: Vec<Host>,
     pub host_count: usize,
+    /// The hosts that sleep.
+    pub suspended: BTreeSet<usize>,
     pub servers: Vec<Server>,
     pub groups: Vec<SimulatedGroup>,
     pub pipes: Pipes<Item>,
@@ -159,12 +168,11 @@ impl World {
         let mut world = Self {
             seed,
             now: 0,
-            // Views reach into the past; a clock that began just now has none.
-            base: Instant::now() + Duration::from_secs(1000),
             random,
             queue: BTreeMap::new(),
             sequence: 0,
             hosts: Vec::new(),
+            suspended: BTreeSet::new(),
             host_count: plan.nodes + plan.other_hosts,
             servers: Vec::new(),
             groups: Vec::new(),
@@ -183,15 +191,14 @@ impl World {
         world
     }
 
-    /// The moment that daemons are told.
-    pub fn instant(&self) -> Instant {
-        self.base + Duration::from_micros(self.now)
+    /// What the clock of a node's host says.
+    pub fn instant(&self, node: usize) -> Instant {
+        self.hosts[node].clock.read(self.now)
     }
 
-    /// The first microsecond at which `at` has come.
-    pub fn micros(&self, at: Instant) -> Micros {
-        let span = at.saturating_duration_since(self.base);
-        Micros::try_from(span.as_nanos().div_ceil(1000)).expect("centuries do not pass")
+    /// The first microsecond at which that clock has reached `at`.
+    pub fn micros(&self, node: usize, at: Instant) -> Micros {
+        self.hosts[node].clock.reaches(at)
     }
 
     pub fn at(&mut self, when: Micros, happens: Happens) {
@@ -238,6 +245,9 @@ impl World {
             self.tally.steps += 1;
             self.transcript.mix(at ^ (sequence << 32));
             self.step(*happens);
+            if let Err(violation) = one_writer_under_strict_fencing::check(self) {
+                self.fail(violation);
+            }
         }
     }
 
@@ -285,6 +295,8 @@ impl World {
             Happens::Read { index, life } => self.on_read(index, life),
             Happens::Acknowledges { index } => self.on_acknowledges(index),
             Happens::ClientWrites { group } => self.on_client_writes(group),
+            Happens::Hold { node, life, order } => self.on_hold(node, life, order),
+            Happens::HoldsOver { host } => self.end_overdue(host),
             Happens::Fault => self.on_fault(),
             Happens::Undo(undo) => self.undo(undo),
             Happens::EqualSettings => self.make_settings_equal(),

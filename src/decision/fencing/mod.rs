@@ -8,7 +8,11 @@
 mod claims;
 mod hold;
 mod isolating;
+mod lease;
+mod leasing;
+mod obeying;
 mod reacting;
+mod released;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,6 +24,8 @@ use crate::model::{Endpoint, Epoch, NodeId, RunId, WriteLimits};
 
 pub use hold::{HoldFailure, HoldOrder, HoldOutcome, HoldTask};
 pub use isolating::Isolation;
+pub use lease::{DRIFT_MAX_PERCENT, LeaseMessage, LeaseMessageKind, LeaseRule};
+pub use leasing::{LeaseClaim, Leasing, Released};
 
 /// Time before a fence that was refused, or could not be lifted, is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -36,6 +42,8 @@ pub enum FenceCause {
     Rogue,
     /// Its node has lost the majority of voters, and it has lost its replicas.
     Isolated,
+    /// It holds no lease.
+    Unleased,
 }
 
 impl fmt::Display for FenceCause {
@@ -43,6 +51,7 @@ impl fmt::Display for FenceCause {
         formatter.pad(match self {
             Self::Replaced => "it was replaced",
             Self::Isolated => "it is cut off from most voters and replicas",
+            Self::Unleased => "it holds no lease",
             Self::Rogue => "it claims to be a master and is not ours",
         })
     }

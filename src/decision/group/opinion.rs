@@ -2,7 +2,7 @@
 
 use super::Group;
 use crate::decision::agreement::{self, Circumstances, Verdict};
-use crate::decision::fencing::FenceCause;
+use crate::decision::fencing::{FenceCause, LeaseClaim};
 use crate::decision::health::{Cause, Health};
 use crate::decision::record::GroupRecord;
 use crate::decision::view::{HeldView, Opinion, View};
@@ -19,6 +19,7 @@ pub(super) struct Told {
     opinion: Kind,
     files_epoch: Option<Epoch>,
     fences: Vec<(Endpoint, FenceCause)>,
+    lease: Option<LeaseClaim>,
     /// Signs of life, only while somebody doubts.
     signs: Option<(Option<Instant>, Option<Instant>)>,
 }
@@ -90,6 +91,13 @@ impl Group {
                     Health::Suspected { since }
                 }
             }
+            (Health::Up, None) => match self.unleased_since(record, now) {
+                Some(since) => Health::Down {
+                    cause: Cause::Unleased,
+                    since,
+                },
+                None => Health::Up,
+            },
             (health, _) => health,
         }
     }
@@ -138,6 +146,7 @@ impl Group {
             moving_since: self.moving_since(record),
             files_epoch: self.files_epoch,
             fences: self.own_fences(),
+            lease: self.lease_claim(record, now),
         }
     }
 
@@ -198,6 +207,7 @@ impl Group {
                 .iter()
                 .map(|fence| (fence.instance.clone(), fence.cause))
                 .collect(),
+            lease: own.lease.clone(),
             signs: doubted.then_some((own.answered, own.moving_since)),
         };
         let changed = self.last_told.as_ref() != Some(&told);
@@ -212,6 +222,7 @@ impl Group {
             moving_age: own.moving_since.map(age),
             files_epoch: own.files_epoch,
             fences: self.fence_claims(now),
+            lease: own.lease,
         };
         (view, changed)
     }

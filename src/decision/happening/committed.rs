@@ -14,6 +14,14 @@ impl Happening {
             (Change::Guard, Entry::Guarded { on, .. }) => {
                 Some(Self::GuardSwitched { group, on: *on })
             }
+            // What is proposed only says that it is obeyed is no news.
+            (Change::Lease, Entry::Lease { rule, .. }) => match rule {
+                Some(rule) if !rule.is_obeyed => None,
+                rule => Some(Self::LeaseSwitched {
+                    group,
+                    on: rule.is_some(),
+                }),
+            },
             (Change::Master, Entry::Register { master, .. }) => Some(Self::Registered {
                 group,
                 master: master.endpoint.clone(),
@@ -80,6 +88,7 @@ impl Happening {
                 | Change::Done
                 | Change::History
                 | Change::Guard
+                | Change::Lease
                 | Change::Paused
                 | Change::Resumed,
                 _,

@@ -126,7 +126,16 @@ impl Group {
             identity: record.master(),
             offset: self.master_offset(record),
         };
-        let found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
+        let cannot_lease = self.cannot_lease(record, now);
+        let found = choice::choose(
+            &self.watches,
+            &lost,
+            &self.policy,
+            &cannot_lease,
+            asked_at,
+            record,
+            now,
+        );
         let chosen = found.chosen.clone();
         let chosen = chosen.or_else(|| self.last_resort(record, &found.passed_over, now));
         let chosen = chosen.or_else(|| self.salvage(record, now, actions));

@@ -3,6 +3,7 @@
 mod choosing;
 mod following;
 mod guarding;
+mod leasing;
 mod pausing;
 mod promoting;
 mod registering;
@@ -83,7 +84,8 @@ impl Group {
             | Change::Limits
             | Change::Guard
             | Change::Paused
-            | Change::Resumed => {}
+            | Change::Resumed
+            | Change::Lease => {}
         }
     }
 
@@ -113,6 +115,10 @@ impl Group {
             }
             (_, Entry::Limits { .. }) => {
                 self.bookkeeping.limits = false;
+                false
+            }
+            (_, Entry::Lease { .. }) => {
+                self.bookkeeping.lease = false;
                 false
             }
             (_, Entry::Pause(_)) => {
@@ -183,6 +189,7 @@ impl Group {
         while self.advance(record, wall, now, actions) {}
         if matches!(self.failover, Failover::Watching { .. }) {
             self.keep_books(record, now, actions);
+            self.log_lease(record, now, actions);
             self.log_limits(record, actions);
             self.keep_following(record, now, actions);
         }

@@ -9,7 +9,7 @@ use crate::decision::health::Health;
 use crate::decision::instance_event::{CommandFailure, LinkId, ProbeCommand, PromoteOrder};
 use crate::decision::record::GroupRecord;
 use crate::decision::watch::{Orders, Watch};
-use crate::model::{Epoch, Role};
+use crate::model::{Endpoint, Epoch, Role, WriteLimits};
 use std::time::Instant;
 
 impl Group {
@@ -63,6 +63,9 @@ impl Group {
             self.ask_info(&endpoint, now, actions);
             return Failover::Checking { run, asked };
         };
+        if !self.is_released(record, mandate.begin(), now) {
+            return Failover::Checking { run, asked };
+        }
         match failover::check(&mandate, &sample.info) {
             Check::Unfit(why) => self.abort(run, why, actions),
             Check::Promoted(master) => {
@@ -73,7 +76,11 @@ impl Group {
             }
             Check::AsChosen => {
                 let mut orders = Orders::new();
-                if watch.is_fenced() {
+                if self.leases(Some(record)) {
+                    if !watch.is_seen_fenced() {
+                        return self.fence_candidate(run, asked, &endpoint, actions);
+                    }
+                } else if watch.is_fenced() {
                     // A fence of its past would keep the new master from taking writes.
                     let limits = self.limits_to_restore(record, &endpoint);
                     orders.push((link, ProbeCommand::SetLimits(limits)));
@@ -90,6 +97,22 @@ impl Group {
                 }
             }
         }
+    }
+
+    /// Where leases are needed only the node beside the new master lets it take writes.
+    fn fence_candidate(
+        &mut self,
+        run: Run,
+        asked: Option<(LinkId, Instant)>,
+        candidate: &Endpoint,
+        actions: &mut Vec<Action>,
+    ) -> Failover {
+        let mut orders = Orders::new();
+        if let Some(watch) = self.watches.get_mut(candidate) {
+            watch.set_limits(WriteLimits::FENCE, &mut orders);
+        }
+        self.send(candidate, orders, actions);
+        Failover::Checking { run, asked }
     }
 
     /// The answer to a promotion.

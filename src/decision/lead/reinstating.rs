@@ -99,7 +99,8 @@ impl Group {
                 | Ineligible::NeverSynced
                 | Ineligible::OtherHistory { .. }
                 | Ineligible::LagTooLarge { .. }
-                | Ineligible::Excluded,
+                | Ineligible::Excluded
+                | Ineligible::NoFencer,
                 _,
             ) => false,
         }

@@ -107,9 +107,12 @@ impl Group {
             Cause::Exited | Cause::Gone | Cause::Restarted if now < until => {
                 Some((awaited, until.min(now + LOOK_INTERVAL)))
             }
-            Cause::Exited | Cause::Gone | Cause::Restarted | Cause::Silent | Cause::WrongRole => {
-                None
-            }
+            Cause::Exited
+            | Cause::Gone
+            | Cause::Restarted
+            | Cause::Silent
+            | Cause::WrongRole
+            | Cause::Unleased => None,
         }
     }
 

@@ -31,13 +31,13 @@ impl Watch {
             }
             ProbeReport::Closed(_) => self.on_closed(link, policy, now),
             ProbeReport::LimitsReplied { sent_at, result } => {
-                self.on_limits_replied(link, sent_at, result);
+                self.on_limits_replied(link, sent_at, result, now);
             }
             ProbeReport::LimitsSet {
                 sent_at,
                 limits,
                 result,
-            } => self.on_limits_set(link, sent_at, limits, result),
+            } => self.on_limits_set(link, sent_at, limits, result, now),
             ProbeReport::PingReplied { sent_at, reply } => {
                 self.on_ping_replied(link, sent_at, reply, now);
             }
@@ -98,7 +98,7 @@ impl Watch {
             ping_due: now,
             info_due: now,
             info_asked: None,
-            limits_due: (policy.fencing == Fencing::Fast).then_some(now),
+            limits_due: (policy.fencing != Fencing::Off).then_some(now),
             limits_asked: false,
             same_host,
             count_due: now,

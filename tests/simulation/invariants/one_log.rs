@@ -154,6 +154,9 @@ fn count(world: &mut World, entry: &Entry) {
         Entry::Done { .. } => world.tally.done += 1,
         Entry::Abort { .. } => world.tally.aborted += 1,
         Entry::Limits { .. } => world.tally.limits_logged += 1,
+        Entry::Lease { rule, .. } => {
+            world.tally.leases += u64::from(rule.is_some_and(|rule| rule.is_obeyed));
+        }
         // What its instances have when it is registered is what a group has.
         Entry::Register { members, .. } | Entry::Adopt(Adoption { members, .. }) => {
             let members: Vec<_> = members

@@ -12,8 +12,8 @@ pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
     let acts = |action: &&NodeAction| match action {
         NodeAction::Probe(probe) => matches!(probe.command, ProbeCommand::Promote(_)),
         NodeAction::Follow(_) | NodeAction::Guard(_) => true,
-        NodeAction::Hold(_)
-        | NodeAction::Send(..)
+        NodeAction::Send(..)
+        | NodeAction::Hold(_)
         | NodeAction::Persist(_)
         | NodeAction::Publish { .. }
         | NodeAction::Belong(_)

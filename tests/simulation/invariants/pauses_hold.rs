@@ -54,7 +54,8 @@ pub fn check_entry(oracle: &mut Oracle, entry: &Entry, fits: bool) -> Result<(),
         | Entry::Settled { .. }
         | Entry::Returned { .. }
         | Entry::Limits { .. }
-        | Entry::Guarded { .. } => {}
+        | Entry::Guarded { .. }
+        | Entry::Lease { .. } => {}
     }
     Ok(())
 }
@@ -80,8 +81,8 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             NodeAction::Follow(order) => &order.group,
             NodeAction::Guard(order) => &order.group,
             NodeAction::Probe(_)
-            | NodeAction::Hold(_)
             | NodeAction::Send(..)
+            | NodeAction::Hold(_)
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }
             | NodeAction::Announce(_)

@@ -1,0 +1,30 @@
+//! Who acts: the leader alone, from when it is told so until it is told otherwise.
+
+use promoterd::decision::{Action, ProbeCommand};
+
+use super::Violation;
+use crate::world::World;
+
+const PROMISE: &str = "only an established leader acts";
+
+pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violation> {
+    let acts = match action {
+        Action::Probe(probe) => matches!(probe.command, ProbeCommand::Promote(_)),
+        Action::Follow(_) | Action::Guard(_) | Action::Propose(_) => true,
+        Action::Report(_)
+        | Action::Hold(_)
+        | Action::Lease { .. }
+        | Action::Publish { .. }
+        | Action::Announce(_)
+        | Action::Forward(_)
+        | Action::Answer(_) => false,
+    };
+    if !acts || world.nodes[node].leads {
+        return Ok(());
+    }
+    let what = format!(
+        "{} does not lead and does {action:?}",
+        world.nodes[node].name
+    );
+    Err(Violation::new(PROMISE, what))
+}

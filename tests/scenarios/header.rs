@@ -1,0 +1,102 @@
+//! What a script says at its beginning: who there is; and its lines, by their moments.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use promoterd::decision::{Fencing, GroupPolicy};
+
+use crate::instance::endpoint;
+use crate::world::{Beside, policy};
+
+pub struct Header<'a> {
+    pub nodes: Vec<&'a str>,
+    pub beside: Beside<'a>,
+    /// Nodes whose settings are not those of the others.
+    pub odd: BTreeSet<&'a str>,
+    pub is_cold: bool,
+    pub is_guarded: bool,
+    /// Instances keep their roles over a restart.
+    pub rewrites: bool,
+    /// Whoever takes part in an epoch is hit when it begins.
+    pub sabotages: bool,
+    /// The seed of what is left to chance.
+    pub weather: Option<u64>,
+    /// Settings that are not the usual ones: a key and a number.
+    settings: Vec<(&'a str, &'a str)>,
+    /// Microseconds, and what happens then.
+    pub commands: Vec<(u64, &'a str)>,
+}
+
+impl<'a> Header<'a> {
+    pub fn read(script: &'a str) -> Self {
+        let mut header = Self {
+            nodes: Vec::new(),
+            beside: Beside::new(),
+            odd: BTreeSet::new(),
+            is_cold: false,
+            is_guarded: false,
+            rewrites: false,
+            sabotages: false,
+            weather: None,
+            settings: Vec::new(),
+            commands: Vec::new(),
+        };
+        for line in script.lines().map(str::trim) {
+            match line.split_once(' ').unwrap_or((line, "")) {
+                ("", _) => {}
+                ("nodes", names) => header.nodes = names.split(' ').collect(),
+                ("beside", pair) => {
+                    let (node, instance) = pair.split_once(' ').unwrap();
+                    header.beside.insert(node, instance);
+                }
+                ("settings", name) => {
+                    header.odd.insert(name);
+                }
+                ("cold", "") => header.is_cold = true,
+                ("guarded", "") => header.is_guarded = true,
+                ("rewrites", "") => header.rewrites = true,
+                ("sabotage", "") => header.sabotages = true,
+                ("weather", seed) => header.weather = Some(seed.parse().unwrap()),
+                ("with", pair) => header.settings.push(pair.split_once(' ').unwrap()),
+                ("at", rest) => {
+                    let (at, command) = rest.split_once(' ').unwrap();
+                    let at = (at.parse::<f64>().unwrap() * 1000.0) as u64;
+                    header.commands.push((at, command));
+                }
+                (comment, _) if comment.starts_with('#') => {}
+                (_, _) => panic!("what is \"{line}\"?"),
+            }
+        }
+        header
+    }
+
+    /// The settings of all nodes.
+    pub fn policy(&self, quorum: usize) -> GroupPolicy {
+        let mut policy = policy(quorum, self.is_guarded);
+        let span = |text: &str| Duration::from_millis(text.parse().unwrap());
+        for (key, value) in &self.settings {
+            match *key {
+                "instances" => policy.instances = value.split(' ').map(endpoint).collect(),
+                "gone_after" => policy.gone_after = span(value),
+                "cooldown" => policy.cooldown = span(value),
+                "promote_timeout" => policy.promote_timeout = span(value),
+                "replica_veto_max" => policy.replica_veto_max = span(value),
+                "failovers_max" => policy.failovers_max = value.parse().unwrap(),
+                "gone_loss_max" => policy.gone_loss_max = value.parse().unwrap(),
+                "fencing" => policy.fencing = fencing(value),
+                "exited" => policy.exited = *value == "on",
+                _ => panic!("no setting is called {key}"),
+            }
+        }
+        policy
+    }
+}
+
+fn fencing(level: &str) -> Fencing {
+    match level {
+        "off" => Fencing::Off,
+        "fast" => Fencing::Fast,
+        "strict" => Fencing::Strict,
+        _ => panic!("what is {level}?"),
+    }
+}
