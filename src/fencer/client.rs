@@ -57,8 +57,9 @@ impl Fencer {
     /// Gives an order without blocking; it has to be called inside of the tokio runtime.
     ///
     /// `clock` is as of the start of the turn that decided on the order. The outcome comes within 6 s, within
-    /// 1 s unless it is a check. One that is lost with its connection is asked again once, of the fencer that is there
-    /// then; without one it is `Absent`, and may be in force all the same. The next order connects anew.
+    /// 1 s unless it is a check. One that is lost with its connection is asked again once, of the fencer that
+    /// is there then; without one it is `Absent`, and may be in force all the same. The next order connects
+    /// anew.
     pub fn order(&mut self, order: HoldOrder, clock: BootReading) {
         let task = match order.task {
             HoldTask::Check => Task::Check,
