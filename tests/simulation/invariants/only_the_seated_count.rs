@@ -36,7 +36,6 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             | NodeAction::Follow(_)
             | NodeAction::Guard(_)
             | NodeAction::Answer(_)
-            | NodeAction::Hold(_)
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }
             | NodeAction::Announce(_)

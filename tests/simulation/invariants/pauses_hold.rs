@@ -82,7 +82,6 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             NodeAction::Guard(order) => &order.group,
             NodeAction::Probe(_)
             | NodeAction::Send(..)
-            | NodeAction::Hold(_)
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }
             | NodeAction::Announce(_)
