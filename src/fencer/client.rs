@@ -57,8 +57,9 @@ impl Fencer {
     /// Gives an order without blocking; it has to be called inside of the tokio runtime.
     ///
     /// `clock` is as of the start of the turn that decided on the order. The outcome comes within 6 s, within
-    /// 1 s for a process that is held already. One that is lost with its connection is `Absent`, and may be in
-    /// force all the same. The next order connects anew.
+    /// 1 s unless it is a check. One that is lost with its connection is asked again once, of the fencer that
+    /// is there then; without one it is `Absent`, and may be in force all the same. The next order connects
+    /// anew.
     pub fn order(&mut self, order: HoldOrder, clock: BootReading) {
         let task = match order.task {
             HoldTask::Check => Task::Check,
@@ -88,24 +89,52 @@ struct Conversation {
     life: Life,
     /// Of the last order.
     number: u64,
-    unanswered: BTreeMap<u64, (HoldOrder, Instant)>,
+    unanswered: BTreeMap<u64, Unanswered>,
     outcomes: UnboundedSender<HoldOutcome>,
+}
+
+/// An order that was sent.
+struct Unanswered {
+    order: HoldOrder,
+    task: Task,
+    overdue_at: Instant,
+}
+
+/// How a connection ended.
+struct Ended {
+    failure: HoldFailure,
+    /// The fencer went away in the middle, as one that starts again does.
+    has_left: bool,
+    /// It had answered something.
+    has_answered: bool,
 }
 
 impl Conversation {
     async fn run(mut self, path: PathBuf, mut orders: UnboundedReceiver<(HoldOrder, Task)>) {
-        while let Some((order, task)) = orders.recv().await {
-            let ended = match self.connect(&path).await {
-                Ok(mut frames) => self.converse(&mut frames, (order, task), &mut orders).await,
-                Err(error) => {
-                    let failure = HoldFailure::Absent(format!("{}: {error}", path.display()));
-                    self.report(order, Err(failure));
-                    continue;
+        while let Some(first) = orders.recv().await {
+            let mut to_send = vec![first];
+            let mut has_left = false;
+            while !to_send.is_empty() {
+                let mut frames = match self.connect(&path).await {
+                    Ok(frames) => frames,
+                    Err(error) => {
+                        let failure = HoldFailure::Absent(format!("{}: {error}", path.display()));
+                        self.report_all(to_send, &failure);
+                        break;
+                    }
+                };
+                let sent = std::mem::take(&mut to_send);
+                let ended = self.converse(&mut frames, sent, &mut orders).await;
+                debug!(failure = %ended.failure, "the connection to the fencer ended");
+                let unanswered = std::mem::take(&mut self.unanswered).into_values();
+                let unanswered = unanswered.map(|sent| (sent.order, sent.task)).collect();
+                // The next fencer is asked once what the last one took with it.
+                let is_first = ended.has_answered || !has_left;
+                has_left = ended.has_left;
+                match ended.has_left && is_first {
+                    true => to_send = unanswered,
+                    false => self.report_all(unanswered, &ended.failure),
                 }
-            };
-            debug!(%ended, "the connection to the fencer ended");
-            for (order, _) in std::mem::take(&mut self.unanswered).into_values() {
-                self.report(order, Err(ended.clone()));
             }
         }
     }
@@ -121,47 +150,59 @@ impl Conversation {
         Ok(frames)
     }
 
-    /// Until the connection ends, and why it did.
+    /// Until the connection ends, and how it did.
     async fn converse(
         &mut self,
         frames: &mut Frames,
-        first: (HoldOrder, Task),
+        mut to_send: Vec<(HoldOrder, Task)>,
         orders: &mut UnboundedReceiver<(HoldOrder, Task)>,
-    ) -> HoldFailure {
+    ) -> Ended {
+        let mut has_answered = false;
+        let ended = |failure: HoldFailure, has_left: bool, has_answered: bool| Ended {
+            failure,
+            has_left,
+            has_answered,
+        };
         let absent = |reason: &str| HoldFailure::Absent(reason.to_owned());
-        let mut to_send = Some(first);
         loop {
-            if let Some((order, task)) = to_send.take() {
+            for (order, task) in to_send.drain(..) {
                 let frame = self.frame(order, task);
                 match timeout(ANSWER_MAX, frames.send(frame)).await {
                     // What it said before it left is still to be read.
                     Ok(Ok(()) | Err(_)) => {}
-                    Err(_) => return absent("it reads nothing"),
+                    Err(_) => return ended(absent("it reads nothing"), false, has_answered),
                 }
             }
-            let overdue = self.unanswered.values().map(|(_, until)| *until).min();
-            tokio::select! {
+            let overdue = self.unanswered.values().map(|sent| sent.overdue_at).min();
+            let (failure, has_left) = tokio::select! {
                 biased;
                 frame = frames.next() => match frame.map(|frame| frame.map(|frame| decode(&frame))) {
-                    Some(Ok(Ok(Answer::Done { number, result }))) => self.take_in(number, result),
-                    Some(Ok(Ok(Answer::Farewell(reason)))) => return HoldFailure::Refused(reason),
-                    Some(Ok(Err(error))) => return HoldFailure::Refused(error.to_string()),
-                    Some(Err(error)) => return HoldFailure::Absent(error.to_string()),
-                    None => return absent("it left"),
+                    Some(Ok(Ok(Answer::Done { number, result }))) => {
+                        self.take_in(number, result);
+                        has_answered = true;
+                        continue;
+                    }
+                    Some(Ok(Ok(Answer::Farewell(reason)))) => (HoldFailure::Refused(reason), false),
+                    Some(Ok(Err(error))) => (HoldFailure::Refused(error.to_string()), false),
+                    Some(Err(error)) => (HoldFailure::Absent(error.to_string()), true),
+                    None => (absent("it left"), true),
                 },
                 next = orders.recv() => match next {
-                    Some(next) => to_send = Some(next),
-                    None => return absent("this daemon stops"),
+                    Some(next) => {
+                        to_send.push(next);
+                        continue;
+                    }
+                    None => (absent("this daemon stops"), false),
                 },
-                () = reached(overdue) => return absent("no answer in time"),
-            }
+                () = reached(overdue) => (absent("no answer in time"), false),
+            };
+            return ended(failure, has_left, has_answered);
         }
     }
 
     fn frame(&mut self, order: HoldOrder, task: Task) -> bytes::Bytes {
         let patience = match task {
             Task::Check => CHECK_MAX,
-            // The first one of a process may need a word of the service manager.
             Task::Until(_) | Task::Release => ANSWER_MAX,
         };
         self.number += 1;
@@ -172,15 +213,25 @@ impl Conversation {
             process_id: order.process_id,
             task,
         }));
-        self.unanswered
-            .insert(self.number, (order, Instant::now() + patience));
+        let sent = Unanswered {
+            order,
+            task,
+            overdue_at: Instant::now() + patience,
+        };
+        self.unanswered.insert(self.number, sent);
         frame
     }
 
     fn take_in(&mut self, number: u64, result: Result<(), String>) {
         match self.unanswered.remove(&number) {
-            Some((order, _)) => self.report(order, result.map_err(HoldFailure::Refused)),
+            Some(sent) => self.report(sent.order, result.map_err(HoldFailure::Refused)),
             None => debug!(number, "the fencer answered what it was not asked"),
+        }
+    }
+
+    fn report_all(&self, orders: Vec<(HoldOrder, Task)>, failure: &HoldFailure) {
+        for (order, _) in orders {
+            self.report(order, Err(failure.clone()));
         }
     }
 

@@ -18,7 +18,7 @@ use super::protocol::Task;
 use super::trust::Trust;
 use crate::model::with_causes;
 
-/// How long the word of the service manager counts.
+/// How long the word of the service manager counts before it is asked again.
 const VERDICT_MAX: Duration = Duration::from_secs(30);
 /// Most processes that the service manager is asked about at once.
 const ASSESSMENTS_MAX: usize = 8;
@@ -142,10 +142,11 @@ impl Keeper {
             assessed.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()));
         let key = process.key;
         let now = BootMoment::now();
-        self.verdicts
-            .retain(|_, (at, _)| now.since(*at) <= VERDICT_MAX);
-        if self.verdicts.len() < VERDICTS_MAX {
-            self.verdicts.insert(key, (now, verdict.clone()));
+        self.verdicts.insert(key, (now, verdict.clone()));
+        if self.verdicts.len() > VERDICTS_MAX {
+            let oldest = self.verdicts.iter().min_by_key(|(_, (at, _))| *at);
+            let oldest = oldest.map(|(key, _)| *key);
+            oldest.and_then(|key| self.verdicts.remove(&key));
         }
         let mut process = Some(process);
         for asked in self.waiting.remove(&key).into_iter().flatten() {
@@ -194,31 +195,33 @@ impl Keeper {
             return self.renew(asked, key, until);
         }
         match Process::open(process_id) {
-            Ok(process) => {
-                let verdict = self.verdicts.get(&process.key);
-                let is_good = |(at, verdict): &(BootMoment, Result<(), String>)| {
-                    verdict.is_ok() && BootMoment::now().since(*at) <= VERDICT_MAX
-                };
-                match verdict.is_some_and(is_good) {
-                    true => self.place(asked, process.key, Some(process), until),
-                    false => self.assess(process, Some(asked)),
-                }
+            // What starts it was looked at when the daemon first saw it; a promotion does not wait for more.
+            Ok(process) if matches!(self.verdicts.get(&process.key), Some((_, Ok(())))) => {
+                let key = process.key;
+                self.place(asked, key, Some(process), until);
+                self.refresh(key);
             }
+            Ok(process) => self.assess(process, Some(asked)),
             Err(error) => asked.answer(Err(with_causes(&error))),
         }
     }
 
     /// A process that is held is held on, unless what starts it was found to have changed.
     fn renew(&mut self, asked: Asked, key: ProcessKey, until: BootMoment) {
-        let now = BootMoment::now();
-        let (is_good, is_fresh) = match self.verdicts.get(&key) {
-            Some((at, verdict)) => (verdict.is_ok(), now.since(*at) <= VERDICT_MAX),
-            None => (true, false),
-        };
-        if !is_good {
-            return self.assess_or_refuse(asked);
+        match self.verdicts.get(&key) {
+            Some((_, Err(_))) => self.assess_or_refuse(asked),
+            Some((_, Ok(()))) | None => {
+                self.place(asked, key, None, until);
+                self.refresh(key);
+            }
         }
-        self.place(asked, key, None, until);
+    }
+
+    /// Looks again at what starts a process, when that was long ago, and does not wait for it.
+    fn refresh(&mut self, key: ProcessKey) {
+        let now = BootMoment::now();
+        let verdict = self.verdicts.get(&key);
+        let is_fresh = verdict.is_some_and(|(at, _)| now.since(*at) <= VERDICT_MAX);
         if !is_fresh && let Ok(process) = Process::open(key.process_id) {
             self.assess(process, None);
         }

@@ -3,8 +3,8 @@
 //! A daemon may let a master of its host take writes only as long as it has a lease from a majority of
 //! voters. Before it lifts the fence it has the fencer *hold* the server's process: end it at moment M. Each
 //! lease that is renewed moves M on. A daemon that dies, hangs or cannot set the fence renews nothing, and
-//! the process ends at M; so it does right after a suspend, since M is a moment of CLOCK_BOOTTIME. Whatever starts the
-//! server again has to start it fenced, or the process is not held in the first place.
+//! the process ends at M; so it does right after a suspend, since M is a moment of CLOCK_BOOTTIME. Whatever
+//! starts the server again has to start it fenced, or the process is not held in the first place.
 //!
 //! ```text
 //! decision ─ HoldOrder ─▶ Fencer (client) ═ Unix socket ═▶ connection ─▶ keeper ─▶ pidfd_send_signal
@@ -16,8 +16,8 @@
 //!
 //! # What has to hold
 //!
-//! * It runs within 100 ms of M: it is locked in memory, of real-time priority, waits for no disk and no log, and
-//!   systemd starts it again at once when it dies or hangs.
+//! * It runs within 100 ms of M: it is locked in memory, of real-time priority, waits for no disk and no log,
+//!   and systemd starts it again at once when it dies or hangs.
 //! * It, the daemon and the server are in one pid namespace, and in one time namespace.
 //! * The service is not changed so that it starts unfenced while its server is held: that is looked at every
 //!   30 s of renewals, and then refused.

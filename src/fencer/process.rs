@@ -119,10 +119,10 @@ pub(super) fn boot_id() -> io::Result<String> {
 fn read(process_id: u32, name: &str) -> io::Result<String> {
     let mut bytes = Vec::new();
     let file = File::open(format!("/proc/{process_id}/{name}"));
-    let file = file.map_err(|error| match error.kind() {
+    let file = file.map_err(|error| match error.kind() == io::ErrorKind::NotFound {
         // As the kernel says of a process that exits while it is read.
-        io::ErrorKind::NotFound => rustix::io::Errno::SRCH.into(),
-        _ => error,
+        true => rustix::io::Errno::SRCH.into(),
+        false => error,
     })?;
     file.take(LENGTH_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -144,16 +144,18 @@ fn is_nested(status: &str) -> bool {
 ///
 /// What follows is the service's own affair: a user's services lie below `user@1000.service`.
 fn service_of(groups: &str) -> Option<&str> {
-    let path = |start: &str| groups.lines().find_map(|line| line.strip_prefix(start));
-    // Of a host with cgroup v1, the hierarchy of systemd; its number differs.
-    let named = || {
-        let mut lines = groups.lines();
-        lines.find_map(|line| line.split_once(":name=systemd:").map(|(_, path)| path))
+    let paths = groups.lines().filter_map(|line| {
+        let unified = line.strip_prefix("0::");
+        // Of a host with cgroup v1, the hierarchy of systemd; its number differs.
+        unified.or_else(|| line.split_once(":name=systemd:").map(|(_, path)| path))
+    });
+    let behind_slices = |path| {
+        str::strip_prefix(path, '/')?
+            .split('/')
+            .find(|part| !part.ends_with(".slice"))
     };
-    let path = named().or_else(|| path("0::"))?;
-    let mut parts = path.strip_prefix('/')?.split('/');
-    let unit = parts.find(|part| !part.ends_with(".slice"))?;
-    unit.ends_with(".service").then_some(unit)
+    let mut units = paths.filter_map(behind_slices);
+    units.find(|unit| unit.ends_with(".service"))
 }
 
 #[cfg(test)]
@@ -257,7 +259,11 @@ mod tests {
                 Some("user@1000.service"),
             ),
             (
-                "12:pids:/x.service\n1:name=systemd:/system.slice/redis.service\n0::/other.service",
+                "12:pids:/x.service\n1:name=systemd:/system.slice/redis.service\n0::/",
+                Some("redis.service"),
+            ),
+            (
+                "9:name=systemd:/\n4:memory:/x.service\n0::/system.slice/redis.service",
                 Some("redis.service"),
             ),
             (

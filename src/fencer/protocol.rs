@@ -138,6 +138,7 @@ pub(super) fn shortened(mut reason: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
@@ -197,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_a_frame_or_an_error(mut bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn whatever_comes_is_a_frame_or_an_error(mut bytes in vec(any::<u8>(), 0..400)) {
             if let Some(first) = bytes.first_mut() {
                 *first = VERSION;
             }

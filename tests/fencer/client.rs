@@ -124,7 +124,10 @@ fn the_process_of_a_client() {
                 other => panic!("{other}"),
             };
             println!("{MARK}{}", ask(process_id, task).await);
-            while words[0] == "renew" {
+            if words[0] != "renew" {
+                continue;
+            }
+            loop {
                 tokio::time::sleep(span(3)).await;
                 let said = ask(process_id, HoldTask::Until(Instant::now() + span(2))).await;
                 if said != "ok" {

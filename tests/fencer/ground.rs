@@ -21,6 +21,8 @@ pub const LATE_MAX: Duration = Duration::from_millis(250);
 pub struct Ground {
     pub socket: PathBuf,
     directory: TempDir,
+    /// The fencer has the priority that its unit gives it.
+    is_urgent: bool,
     fencer: Option<Process>,
 }
 
@@ -32,10 +34,20 @@ pub struct Server {
 
 impl Ground {
     pub fn new() -> Self {
+        Self::with_fencer(false)
+    }
+
+    /// With the priority that its unit gives it.
+    pub fn urgent() -> Self {
+        Self::with_fencer(true)
+    }
+
+    fn with_fencer(is_urgent: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut ground = Self {
             socket: directory.path().join("fencer.sock"),
             directory,
+            is_urgent,
             fencer: None,
         };
         ground.start_fencer();
@@ -48,7 +60,14 @@ impl Ground {
 
     /// A fencer in the place of the one that was ended.
     pub fn start_fencer(&mut self) {
-        let mut command = Command::new(PROGRAM);
+        let mut command = match self.is_urgent {
+            true => {
+                let mut command = Command::new("chrt");
+                command.args(["--rr", "10", PROGRAM]);
+                command
+            }
+            false => Command::new(PROGRAM),
+        };
         command
             .arg("fencer")
             .arg("--socket")

@@ -38,26 +38,20 @@ impl Drop for Load {
 #[ignore = "prints figures, and takes all processors for a while"]
 fn how_late_servers_end() {
     for (name, load) in [("idle", None), ("busy", Some(Load::start()))] {
-        let ground = Ground::new();
+        let ground = Ground::urgent();
         let mut client = Client::start(&ground.socket);
-        let mut lates: Vec<Duration> = (0..TIMES)
-            .map(|_| {
-                let server = Server::start(&ground);
-                client.must(&format!("check {}", server.process_id));
-                client.must(&format!(
-                    "until {} {}",
-                    server.process_id,
-                    LEASE.as_millis()
-                ));
-                server.await_end();
-                Duration::ZERO
-            })
-            .collect();
+        for _ in 0..TIMES {
+            let server = Server::start(&ground);
+            client.must(&format!("check {}", server.process_id));
+            let lease = LEASE.as_millis();
+            client.must(&format!("until {} {lease}", server.process_id));
+            server.await_end();
+        }
         // By the fencer's own word: from the moment to the signal.
         let log = ground.log();
         let late = log.lines().filter_map(|line| line.split("late=").nth(1));
-        lates.clear();
-        lates.extend(late.map(|late| parse(late.split_whitespace().next().unwrap())));
+        let first = |late: &str| parse(late.split_whitespace().next().unwrap());
+        let mut lates: Vec<Duration> = late.map(first).collect();
         lates.sort();
         assert_eq!(lates.len(), TIMES, "{log}");
         let [half, most, worst] = [TIMES / 2, TIMES * 99 / 100, TIMES - 1].map(|at| lates[at]);

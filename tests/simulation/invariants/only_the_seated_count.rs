@@ -35,7 +35,6 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             | NodeAction::Probe(_)
             | NodeAction::Follow(_)
             | NodeAction::Guard(_)
-            | NodeAction::Hold(_)
             | NodeAction::Answer(_)
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }
