@@ -17,6 +17,7 @@ mod names;
 mod pool;
 mod probe;
 mod process;
+mod reading;
 mod reply;
 mod stream;
 mod work;
@@ -41,6 +42,7 @@ use tracing::debug;
 pub use credentials::{Credentials, Secret};
 pub use guard::{GUARD_USER, GuardKey, Logins};
 pub use names::{CommandNames, RENAMABLE};
+pub use reading::Asked;
 
 use crate::decision::{
     FollowOrder, FollowOutcome, GuardOrder, GuardOutcome, LinkId, ProbeCommand, ProbeEvent,

@@ -16,13 +16,13 @@ use tracing::{debug, trace};
 use super::InstanceEvent;
 use super::connection::{Connection, closing_reason, connect};
 use super::credentials::Credentials;
-use super::info;
 use super::limits;
 use super::names::CommandNames;
 use super::process::ProcessWatch;
-use super::reply::{clean, expect_text, read_ping, read_promotion, read_subscribers};
-use crate::decision::{CommandFailure, LinkId, ProbeEvent, ProbeReport, PromoteOrder};
-use crate::model::{Endpoint, InstanceInfo, WriteLimits};
+use super::reading::read_info;
+use super::reply::{read_ping, read_promotion, read_subscribers};
+use crate::decision::{LinkId, ProbeEvent, ProbeReport, PromoteOrder};
+use crate::model::{Endpoint, WriteLimits};
 
 /// The most commands without a reply; a server that leaves more unanswered is let go.
 const UNANSWERED_MAX: usize = 1000;
@@ -294,10 +294,4 @@ fn is_syntax_error(reply: &Value) -> bool {
     matches!(reply, Value::ServerError(error)
         if error.kind() == Some(ServerErrorKind::ResponseError)
             && error.details() == Some("syntax error"))
-}
-
-fn read_info(reply: Value) -> Result<InstanceInfo, CommandFailure> {
-    let text = expect_text(reply)?;
-    info::parse(&text)
-        .map_err(|error| CommandFailure::Malformed(format!("INFO: {}", clean(&error.to_string()))))
 }
