@@ -44,7 +44,9 @@ fn mutate(bytes: &[u8], random: &mut SplitMix) -> Vec<u8> {
         let at = place(random, mutant.len());
         let to = (at + place(random, 8)).min(mutant.len());
         match random.below(5) {
-            0 => mutant[at..to].iter_mut().for_each(|byte| *byte ^= 1 << random.below(8)),
+            0 => mutant[at..to]
+                .iter_mut()
+                .for_each(|byte| *byte ^= 1 << random.below(8)),
             1 => drop(mutant.drain(at..to)),
             2 => drop(mutant.splice(at..at, bytes[at.min(bytes.len())..].to_vec())),
             3 => drop(mutant.splice(at..to, [0xff; 8].into_iter().take(to - at + 1))),
@@ -66,7 +68,11 @@ fn run(target: &str, body: fn(&[u8])) {
             if outcome.is_err() {
                 let kept = std::env::temp_dir().join(format!("{target}-finding"));
                 fs::write(&kept, &tried).unwrap();
-                panic!("{target}: mutation {mutation} of {}, kept as {}", path.display(), kept.display());
+                panic!(
+                    "{target}: mutation {mutation} of {}, kept as {}",
+                    path.display(),
+                    kept.display()
+                );
             }
             tried = mutate(bytes, &mut random);
         }
@@ -83,7 +89,11 @@ fn every_target_has_the_seeds_that_honest_ones_say() {
                 fs::write(&path, seed).unwrap();
             }
             let kept = fs::read(&path).unwrap_or_default();
-            assert!(kept == *seed, "{} is not as it was: PROMOTERD_REWRITE=1", path.display());
+            assert!(
+                kept == *seed,
+                "{} is not as it was: PROMOTERD_REWRITE=1",
+                path.display()
+            );
         }
     }
 }

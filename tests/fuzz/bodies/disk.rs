@@ -36,9 +36,16 @@ pub fn log(bytes: &[u8]) {
     };
     assert!(recovered.valid_length + recovered.torn_length <= log.len());
     // What is cut off by then is never missed: the same is read once more.
-    let again = recover(&identity, &log[..recovered.valid_length], snapshot.as_deref());
+    let again = recover(
+        &identity,
+        &log[..recovered.valid_length],
+        snapshot.as_deref(),
+    );
     let again = again.expect("what was good stays good");
-    assert_eq!((&again.entries, &again.hard_state), (&recovered.entries, &recovered.hard_state));
+    assert_eq!(
+        (&again.entries, &again.hard_state),
+        (&recovered.entries, &recovered.hard_state)
+    );
     if let Some(mut node) = node::start(&name("a"), recovered) {
         let event = promoterd::decision::Event::DeadlineReached;
         let _ = node.handle(promoterd::daemon::NodeEvent::Core(event), node::wall().at);

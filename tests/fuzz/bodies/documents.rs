@@ -9,9 +9,9 @@ use promoterd::model::{Endpoint, Epoch};
 use tempfile::TempDir;
 use toml_edit::{Document, Item};
 
+use super::Input;
 use super::disk::client;
 use super::node::{group, instance};
-use super::Input;
 
 const PATHS: [&str; 8] = [
     "K",
@@ -23,7 +23,12 @@ const PATHS: [&str; 8] = [
     "port",
     "a.b.c.d",
 ];
-const MASTERS: [&str; 4] = ["new-master:7777", "10.9.8.7:6379", "[2001:db8::7]:7777", "m:1"];
+const MASTERS: [&str; 4] = [
+    "new-master:7777",
+    "10.9.8.7:6379",
+    "[2001:db8::7]:7777",
+    "m:1",
+];
 
 /// First byte: the format and what the values hold; second: the keys and the master.
 pub fn document(bytes: &[u8]) {
@@ -75,7 +80,11 @@ fn same_but_for_the_master(old: &[u8], new: &[u8], master: &Endpoint) {
     };
     for (before, after) in lines(old).zip(lines(new)) {
         let names = holds(after, master.host()) || holds(after, &port);
-        assert!(before == after || names, "{:?}", String::from_utf8_lossy(after));
+        assert!(
+            before == after || names,
+            "{:?}",
+            String::from_utf8_lossy(after)
+        );
     }
 }
 
@@ -147,10 +156,16 @@ fn collect(item: &Item, path: &[String], leaves: &mut BTreeMap<Vec<String>, Stri
 fn scalar(item: &Item) -> String {
     let text = item.as_str().map(|text| format!("text {text}"));
     let number = item.as_integer().map(|number| number.to_string());
-    let float = item.as_float().map(|float| format!("{:x}", float.to_bits()));
+    let float = item
+        .as_float()
+        .map(|float| format!("{:x}", float.to_bits()));
     let flag = item.as_bool().map(|flag| flag.to_string());
     let moment = item.as_datetime().map(|moment| moment.to_string());
-    text.or(number).or(float).or(flag).or(moment).unwrap_or_default()
+    text.or(number)
+        .or(float)
+        .or(flag)
+        .or(moment)
+        .unwrap_or_default()
 }
 
 thread_local! {

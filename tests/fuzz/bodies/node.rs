@@ -60,16 +60,11 @@ pub fn policies() -> BTreeMap<GroupName, GroupPolicy> {
                 "PROMOTERD_PEERS",
                 "a=127.0.0.1:7400,b=127.0.0.2:7400,c=127.0.0.3:7400".to_owned(),
             ),
-            (
-                "PROMOTERD_GROUPS__FEATURES__INSTANCES",
-                INSTANCES.join(","),
-            ),
+            ("PROMOTERD_GROUPS__FEATURES__INSTANCES", INSTANCES.join(",")),
         ];
         let loaded = settings::load(&Sources::new(variables, "a")).expect("good settings");
         let policies = loaded.groups.into_iter();
-        policies
-            .map(|(name, group)| (name, group.policy))
-            .collect()
+        policies.map(|(name, group)| (name, group.policy)).collect()
     };
     POLICIES.get_or_init(make).clone()
 }
@@ -172,7 +167,11 @@ impl Trio {
                     trio.heard.push((from.clone(), to.clone(), message.clone()));
                     trio.tell(&to, NodeEvent::PeerSent(from, Life(1), message));
                 }
-                None if trio.nodes.values().any(|node| node.supervisor().is_leading()) => {
+                None if trio
+                    .nodes
+                    .values()
+                    .any(|node| node.supervisor().is_leading()) =>
+                {
                     return trio;
                 }
                 None => trio.wait(),
@@ -195,7 +194,9 @@ impl Trio {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let running = self.nodes.get_mut(node).expect("one of the three");
-            let actions = running.handle(event, now).expect("honest daemons understand");
+            let actions = running
+                .handle(event, now)
+                .expect("honest daemons understand");
             for action in actions {
                 match action {
                     NodeAction::Send(to, message) => {
@@ -295,10 +296,14 @@ impl Target {
         }
         let deadline = self.node.next_deadline();
         assert!(deadline.is_none_or(|deadline| deadline.at > self.now - Duration::from_secs(60)));
-        self.node.supervisor().groups().iter().for_each(|(name, group)| {
-            let record = self.node.supervisor().records().get(name);
-            drop(group.overview(record, self.now));
-        });
+        self.node
+            .supervisor()
+            .groups()
+            .iter()
+            .for_each(|(name, group)| {
+                let record = self.node.supervisor().records().get(name);
+                drop(group.overview(record, self.now));
+            });
         true
     }
 }

@@ -158,7 +158,10 @@ fn check(events: &[SessionEvent], sent: usize) {
         match event {
             SessionEvent::Established(_) => assert_eq!(position, 0, "established twice"),
             SessionEvent::Received(payload) => {
-                assert!(payload.len() <= FRAME_LENGTH_MAX, "a payload without bounds");
+                assert!(
+                    payload.len() <= FRAME_LENGTH_MAX,
+                    "a payload without bounds"
+                );
                 delivered += payload.len();
             }
         }

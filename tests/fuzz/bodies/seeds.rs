@@ -22,7 +22,10 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "log" => logs(),
         "journal" => journals(),
         "redis_reply" => replies(),
-        "redis_connection" => replies().into_iter().map(|reply| in_pieces(&reply)).collect(),
+        "redis_connection" => replies()
+            .into_iter()
+            .map(|reply| in_pieces(&reply))
+            .collect(),
         "settings" => settings(),
         "document" => documents(),
         "template" => templates(),
@@ -120,7 +123,12 @@ fn logs() -> Vec<Vec<u8>> {
         [&[4, 0, 0][..], &plain[..plain.len() - 3]].concat(),
         [&[0][..], &join(&[&snapshot_file]), &behind].concat(),
         [&[5, 0, 0][..], &join(&bodies)].concat(),
-        [&[1][..], &join(&[&snapshot_file[16..]]), &join(&[&behind[16..]])].concat(),
+        [
+            &[1][..],
+            &join(&[&snapshot_file[16..]]),
+            &join(&[&behind[16..]]),
+        ]
+        .concat(),
     ]
 }
 
@@ -170,8 +178,16 @@ fn replies() -> Vec<Vec<u8>> {
         whole("*2\r\n$18\r\n__sentinel__:hello\r\n:3\r\n"),
         join(&[b"+OK\r\n", b"*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n"]),
         join(&[limits.as_bytes(), b"+OK\r\n", b"+OK\r\n"]),
-        join(&[b"+OK\r\n", b"+QUEUED\r\n", b"+QUEUED\r\n", b"+QUEUED\r\n", b"*3\r\n+OK\r\n:1\r\n:0\r\n"]),
-        whole("+PONG\r\n+OK\r\n*0\r\n$4\r\nbulk\r\n$-1\r\n*-1\r\n:-5\r\n%1\r\n+a\r\n:1\r\n~1\r\n#t\r\n,1.5\r\n"),
+        join(&[
+            b"+OK\r\n",
+            b"+QUEUED\r\n",
+            b"+QUEUED\r\n",
+            b"+QUEUED\r\n",
+            b"*3\r\n+OK\r\n:1\r\n:0\r\n",
+        ]),
+        whole(
+            "+PONG\r\n+OK\r\n*0\r\n$4\r\nbulk\r\n$-1\r\n*-1\r\n:-5\r\n%1\r\n+a\r\n:1\r\n~1\r\n#t\r\n,1.5\r\n",
+        ),
         whole("*1073741824\r\n$1\r\n"),
         whole("$1073741824\r\nx"),
         b"*1\r\n".repeat(200),
@@ -213,23 +229,52 @@ fn settings() -> Vec<Vec<u8>> {
 fn documents() -> Vec<Vec<u8>> {
     let shapes: [(u8, u8, &str); 16] = [
         (0x40, 0, "K=a:1\n"),
-        (0x40, 1, "# x\nexport REDIS_URL=\"redis://u:p@h:1/0\" # why\r\nJ='x\ny'\n"),
+        (
+            0x40,
+            1,
+            "# x\nexport REDIS_URL=\"redis://u:p@h:1/0\" # why\r\nJ='x\ny'\n",
+        ),
         (0x10, 0, "K=\"a:1\"\nK='b:2'\n"),
         (0x40, 0, "K=redis://:${P}@a:1/$D?n=1\n"),
         (0x40, 0, "\u{FEFF}J=a\\\nK=b\nK=[::1]:1\n"),
         (0x30, 6, "port=6379\n"),
-        (0x41, 2, "{\"redis\": {\"url\": \"redis://u:p\\u0041@h:1/0\", \"x\": [1, 2.5e3, null]}}"),
-        (0x41, 4, "{\"servers\": [{\"host\": \"10.0.0.1\", \"port\": 6379}]}\n"),
-        (0x41, 5, "{\"a.b\": {\"c\": \"h:1\"}, \"c\": \"\\ud83d\\ude00\"}"),
+        (
+            0x41,
+            2,
+            "{\"redis\": {\"url\": \"redis://u:p\\u0041@h:1/0\", \"x\": [1, 2.5e3, null]}}",
+        ),
+        (
+            0x41,
+            4,
+            "{\"servers\": [{\"host\": \"10.0.0.1\", \"port\": 6379}]}\n",
+        ),
+        (
+            0x41,
+            5,
+            "{\"a.b\": {\"c\": \"h:1\"}, \"c\": \"\\ud83d\\ude00\"}",
+        ),
         (0x31, 6, "{\"port\": 6379}"),
-        (0x49, 0x32, "{\"redis\": {\"url\": \"redis://h:1\"}, \"port\": 1}"),
-        (0x42, 2, "[redis]\nurl = \"redis://h:1/0\" # x\nother = '''a\nb'''\n"),
-        (0x42, 4, "[[servers]]\nhost = '10.0.0.1'\n[[servers]]\nhost = \"b\"\n"),
+        (
+            0x49,
+            0x32,
+            "{\"redis\": {\"url\": \"redis://h:1\"}, \"port\": 1}",
+        ),
+        (
+            0x42,
+            2,
+            "[redis]\nurl = \"redis://h:1/0\" # x\nother = '''a\nb'''\n",
+        ),
+        (
+            0x42,
+            4,
+            "[[servers]]\nhost = '10.0.0.1'\n[[servers]]\nhost = \"b\"\n",
+        ),
         (0x42, 2, "redis = { url = \"h:1\", n = 1979-05-27 }\n"),
         (0x42, 7, "a.b.c.d = \"h:1\"\n\"k\" = [1, [\"x\"]]\n"),
         (0x32, 6, "port = 6379\n"),
     ];
-    let seed = |(first, second, text): &(u8, u8, &str)| [&[*first, *second], text.as_bytes()].concat();
+    let seed =
+        |(first, second, text): &(u8, u8, &str)| [&[*first, *second], text.as_bytes()].concat();
     shapes.iter().map(seed).collect()
 }
 
@@ -270,7 +315,10 @@ fn requests() -> Vec<Vec<u8>> {
     seeds.push(post("/v1/groups/features/pause", paused));
     seeds.push(post("/v1/resume", "{}"));
     seeds.push(post("/v1/reload", ""));
-    seeds.push(post("/v1/groups/features/adopt", "{\"master\": \"127.0.0.1:7001\"}"));
+    seeds.push(post(
+        "/v1/groups/features/adopt",
+        "{\"master\": \"127.0.0.1:7001\"}",
+    ));
     seeds.push(
         "POST /v1/pause HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_owned(),
     );

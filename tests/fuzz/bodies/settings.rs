@@ -44,7 +44,12 @@ pub fn settings(bytes: &[u8]) {
             let told = mistakes.to_string();
             assert!(!told.is_empty(), "refused without a word");
             let most = 4096 + COMPLAINT_MAX * rest.len();
-            assert!(told.len() <= most, "{} bytes about {}", told.len(), rest.len());
+            assert!(
+                told.len() <= most,
+                "{} bytes about {}",
+                told.len(),
+                rest.len()
+            );
         }
     }
 }
@@ -62,7 +67,11 @@ fn lines(bytes: &[u8]) -> Vec<(String, String)> {
 }
 
 fn written(kind: u8, content: &[u8]) -> String {
-    let name = if kind == 1 { "settings.toml" } else { "settings.env" };
+    let name = if kind == 1 {
+        "settings.toml"
+    } else {
+        "settings.env"
+    };
     DIRECTORY.with(|directory| {
         let path = directory.path().join(name);
         fs::write(&path, content).expect("a file");

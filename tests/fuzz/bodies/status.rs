@@ -20,9 +20,9 @@ use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
+use super::Input;
 use super::node::{CLUSTER, Trio};
 use super::peers::name;
-use super::Input;
 
 /// An event stream goes on for as long as somebody listens.
 const LISTEN_MAX: Duration = Duration::from_millis(20);
