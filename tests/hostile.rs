@@ -57,7 +57,7 @@ fn mutate(bytes: &[u8], random: &mut SplitMix) -> Vec<u8> {
 }
 
 /// Runs `body` on the corpus of `target` and on mutations of it; the seed is that of the file's place.
-fn run(target: &str, body: fn(&[u8])) {
+fn run(target: &str, body: bodies::Body) {
     let files = files(target);
     assert!(files.len() >= 4, "{target} has no corpus");
     for (number, (path, bytes)) in files.iter().enumerate() {

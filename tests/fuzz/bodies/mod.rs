@@ -10,8 +10,11 @@ pub mod seeds;
 pub mod settings;
 pub mod status;
 
+/// What a target does with its bytes.
+pub type Body = fn(&[u8]);
+
 /// Every target, by the name of its file in `fuzz_targets`.
-pub const TARGETS: [(&str, fn(&[u8])); 11] = [
+pub const TARGETS: [(&str, Body); 11] = [
     ("peer_session", peers::session),
     ("peer_message", node::messages),
     ("log", disk::log),
