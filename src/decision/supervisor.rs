@@ -6,13 +6,13 @@ mod telling;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::change::Change;
 use super::desk::{self, Desk};
 use super::entry::Entry;
 use super::event::{Action, Deadline, DeadlineReason, Event};
 use super::group::Group;
 use super::happening::Happening;
 use super::policy::GroupPolicy;
-use super::change::Change;
 use super::record::{GroupRecord, Records};
 use super::request::OperationId;
 use super::watch::LinkIds;

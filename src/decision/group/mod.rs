@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::Discriminant;
 use std::time::Instant;
 
+use super::change::Change;
 use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::equality::Equality;
@@ -22,7 +23,6 @@ use super::instance_event::{FollowOutcome, ProbeEvent, ProbeOrder, ProbeReport};
 use super::lead::Awaited;
 use super::lease::Leasing;
 use super::policy::GroupPolicy;
-use super::change::Change;
 use super::record::{FailoverRecord, GroupRecord};
 use super::repair::Repair;
 use super::request::OperationId;

@@ -1,8 +1,8 @@
 //! What people hear of as it is committed.
 
 use super::Happening;
-use crate::decision::entry::Entry;
 use crate::decision::change::Change;
+use crate::decision::entry::Entry;
 use crate::decision::record::GroupRecord;
 
 impl Happening {

@@ -13,11 +13,11 @@ mod waiting;
 
 use std::time::{Duration, Instant};
 
+use super::change::Change;
 use super::entry::{Entry, StepName};
 use super::event::Action;
 use super::failover::{self, Failover, Run};
 use super::group::Group;
-use super::change::Change;
 use super::record::GroupRecord;
 use super::settling::Settling;
 use crate::model::UnixTime;

@@ -53,8 +53,13 @@ pub(super) struct Hold {
 pub(super) enum Check {
     Asked,
     /// And is asked again at this moment: somebody may change what starts it.
-    Passed { again_at: Instant },
-    Failed { why: HoldFailure, again_at: Instant },
+    Passed {
+        again_at: Instant,
+    },
+    Failed {
+        why: HoldFailure,
+        again_at: Instant,
+    },
 }
 
 impl Leasing {

@@ -81,6 +81,7 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             NodeAction::Follow(order) => &order.group,
             NodeAction::Guard(order) => &order.group,
             NodeAction::Probe(_)
+            | NodeAction::Hold(_)
             | NodeAction::Send(..)
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }
