@@ -200,7 +200,7 @@ impl World {
         if self.nodes[node].is_dead || self.nodes[node].is_paused || !self.is_majority_up() {
             return;
         }
-        let before = self.log.leader.replace(node);
+        self.log.leader = Some(node);
         self.log.term += 1;
         let term = self.log.term;
         let underway = std::mem::take(&mut self.log.underway);
@@ -212,11 +212,22 @@ impl World {
         for entry in underway.into_iter().take(kept) {
             self.commit(&entry);
         }
-        if let Some(before) = before {
-            let after = if before == node { 0 } else { told_after };
-            self.deliver(before, after, Event::LeadershipChanged { leading: false });
+        // Whoever still thinks that it leads hears of it later.
+        for other in 0..self.nodes.len() {
+            let life = self.nodes[other].life;
+            if self.nodes[other].leads && other != node {
+                self.later(told_after, Occurrence::Deposed(other, life));
+            }
         }
         self.later(established_after, Occurrence::Established(node, term));
+    }
+
+    /// Who led learns that it does so no longer, unless it does again.
+    pub fn depose(&mut self, node: usize, life: u64) {
+        let is_it = self.nodes[node].life == life && self.nodes[node].leads;
+        if is_it && self.log.leader != Some(node) {
+            self.handle(node, Event::LeadershipChanged { leading: false });
+        }
     }
 
     /// It has applied all that was committed, and acts from now on.

@@ -142,6 +142,7 @@ scenarios! {
     a_request_reaches_the_next_leader
     a_restart_with_all_data_is_no_failover
     a_restart_without_data_is_a_failover
+    a_restarted_master_that_has_more_is_no_replica_for_long
     a_restarted_replica_is_brought_back_and_a_stranger_is_not
     a_second_crash_before_the_replicas_followed
     nobody_can_be_promoted

@@ -87,6 +87,8 @@ pub enum Occurrence {
     Apply(usize, u64),
     /// A node that was elected has applied all that was committed before.
     Established(usize, u64),
+    /// A node of this life hears that another one was elected.
+    Deposed(usize, u64),
     /// Whoever can leads, if nobody does.
     Elect(u64),
     Sync(usize, u64),
@@ -382,6 +384,7 @@ impl World {
                 }
             }
             Occurrence::Established(node, term) => self.establish(node, term),
+            Occurrence::Deposed(node, life) => self.depose(node, life),
             Occurrence::Elect(term) => self.elect(term),
             Occurrence::Sync(instance, attempt) => self.sync(instance, attempt),
             Occurrence::Copied(instance, attempt) => self.finish_copy(instance, attempt),

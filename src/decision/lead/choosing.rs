@@ -139,6 +139,7 @@ impl Group {
             };
         };
         self.nobody_told = None;
+        let candidate = self.prefer_master(record, candidate, now);
         let since = timeline.started_at();
         if let Some(until) = self.put_off(record, &evidence, since, &candidate, now, actions) {
             return Failover::Watching {

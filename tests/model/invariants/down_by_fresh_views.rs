@@ -9,7 +9,7 @@ use crate::world::{World, group};
 const PROMISE: &str = "a master is held down by one proof or by fresh views of a quorum";
 
 /// A choice takes so long at most, in microseconds, after the agreement that it rests on.
-const CHOSEN_WITHIN: u64 = 60_000;
+pub const CHOSEN_WITHIN: u64 = 60_000;
 
 pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violation> {
     let Action::Propose(Entry::Begin(begin)) = action else {

@@ -26,6 +26,7 @@ use promoterd::decision::{
 use promoterd::model::{Endpoint, Epoch, RunId};
 
 use crate::instance::{Instance, endpoint};
+use down_by_fresh_views::CHOSEN_WITHIN;
 use crate::world::{World, group};
 
 /// A promise that was broken.
@@ -95,9 +96,6 @@ struct KnownNode {
     answered: BTreeSet<Epoch>,
 }
 
-/// Views of a peer that are remembered: the reason for a choice may be a moment old.
-const VIEWS_KEPT: usize = 6;
-
 impl Oracle {
     /// What a node had in its last life it may have to learn again.
     pub fn node_started(&mut self, node: usize, now: u64) {
@@ -126,14 +124,16 @@ impl Oracle {
                         known.views.insert(peer.to_string(), VecDeque::new());
                     }
                     let views = known.views.get_mut(peer.as_str()).expect("just inserted");
-                    if views.len() == VIEWS_KEPT {
+                    // The reason for a choice may be a moment old.
+                    while views.len() > 1 && views[1].0 + CHOSEN_WITHIN < now {
                         views.pop_front();
                     }
                     views.push_back((now, view.clone()));
                 }
             }
             Event::Confirmed => self.nodes.entry(node).or_default().is_confirmed = true,
-            Event::LeadershipChanged { .. } => {
+            // It looks at everything anew.
+            Event::LeadershipChanged { .. } | Event::ProposalRefused(_) => {
                 self.nodes.entry(node).or_default().answered.clear();
             }
             Event::Probed(probed) => {
@@ -249,7 +249,9 @@ fn note_master(world: &mut World) {
 
 /// An instance accepts a promotion.
 pub fn promoted(world: &mut World, name: &str, epoch: Epoch) -> Result<(), Violation> {
-    one_promotion_an_epoch::check(world, name, epoch)
+    one_promotion_an_epoch::check(world, name, epoch)?;
+    let index = world.index(name).expect("an instance of the group");
+    a_loss_is_accepted_aloud::check_promotion(world, &world.instances[index])
 }
 
 /// A full copy of `source` to a replica begins.
