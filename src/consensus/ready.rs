@@ -9,6 +9,7 @@ use super::message::Body;
 use super::raft::{entry_from_raft, message_from_raft, snapshot_from_raft};
 use super::seat::Standing;
 use super::status::{Outgoing, Progress, Ready};
+use crate::breaks::{Break, is_broken};
 
 impl Engine {
     pub(super) fn next_ready(&mut self) -> Ready {
@@ -39,7 +40,7 @@ impl Engine {
             self.raft.advance_apply_to(index);
         }
 
-        if !must_sync {
+        if !must_sync || is_broken(Break::AnswersBeforeDisk) {
             self.note_promises(&withheld);
             send.append(&mut withheld);
         }
@@ -81,7 +82,10 @@ impl Engine {
             store.install(snapshot.clone());
         }
         let replace = std::mem::take(&mut self.compacted) || install.is_some();
-        let hard_state = self.voters.hard_state_from_raft(store.hard_state());
+        let mut hard_state = self.voters.hard_state_from_raft(store.hard_state());
+        if is_broken(Break::VoteNotWritten) {
+            hard_state.vote = None;
+        }
         let changed = (hard_state != self.written).then(|| hard_state.clone());
         if !(replace || must_sync || keep_commit && changed.is_some()) {
             return None;

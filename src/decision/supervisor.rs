@@ -15,6 +15,7 @@ use super::policy::GroupPolicy;
 use super::record::{Change, GroupRecord, Records};
 use super::request::OperationId;
 use super::watch::LinkIds;
+use crate::breaks::{Break, is_broken};
 use crate::model::{GroupName, NodeId, NodeRole, UnixTime};
 
 /// Watches all groups of one node and, where it leads, heals them.
@@ -179,6 +180,7 @@ impl Supervisor {
                 }
             }
             Event::LeadershipChanged { leading } => {
+                let leading = leading || (self.leading && is_broken(Break::DeposedLeaderActs));
                 self.leading = leading;
                 // A new leader's first report confirms its peers' state.
                 tell = leading;
@@ -188,7 +190,8 @@ impl Supervisor {
                 }
             }
             Event::ProposalRefused(group) => {
-                if let Some(member) = self.groups.get_mut(&group).filter(|_| self.leading) {
+                let is_heard = self.leading && !is_broken(Break::RefusalIgnored);
+                if let Some(member) = self.groups.get_mut(&group).filter(|_| is_heard) {
                     member.on_refused(self.records.get(&group), now);
                 }
             }
@@ -221,6 +224,11 @@ impl Supervisor {
             }
         }
         self.react(now, &mut actions);
+        if is_broken(Break::ActsBeforeCommit) {
+            for entry in proposals(&actions) {
+                self.commit(entry, now, &mut actions);
+            }
+        }
         self.tell(tell, now, &mut actions);
         self.expected = self.next_deadline_at(now);
         actions
@@ -279,7 +287,8 @@ impl Supervisor {
                 let (is_news, wall) = (false, self.wall.read(now));
                 group.on_change(Change::Master, record, now, &mut actions);
                 group.time_pause(record, is_news, wall, now);
-                publish(self.confirmed, name, record, &mut actions);
+                let is_told = self.confirmed && !is_broken(Break::InstalledStateNotPublished);
+                publish(is_told, name, record, &mut actions);
             }
         }
         actions
@@ -293,7 +302,7 @@ impl Supervisor {
         let late = now.saturating_duration_since(expected.at);
         let mut slept = false;
         for group in self.groups.values_mut() {
-            if late > group.patience() {
+            if late > group.patience() && !is_broken(Break::OwnSilenceCountsAfterSleep) {
                 group.forgive(now);
                 slept = true;
             }
@@ -380,8 +389,23 @@ impl Supervisor {
     }
 }
 
+fn proposals(actions: &[Action]) -> Vec<Entry> {
+    let proposed = |action: &Action| match action {
+        Action::Propose(entry) => Some(entry.clone()),
+        Action::Probe(_)
+        | Action::Follow(_)
+        | Action::Guard(_)
+        | Action::Report(_)
+        | Action::Publish { .. }
+        | Action::Announce(_)
+        | Action::Forward(_)
+        | Action::Answer(_) => None,
+    };
+    actions.iter().filter_map(proposed).collect()
+}
+
 fn publish(confirmed: bool, group: &GroupName, record: &GroupRecord, actions: &mut Vec<Action>) {
-    if confirmed {
+    if confirmed || is_broken(Break::PublishesUnconfirmed) {
         let master = record.master().endpoint.clone();
         let others = record.members().iter().filter(|member| **member != master);
         actions.push(Action::Publish {

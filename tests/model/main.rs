@@ -98,7 +98,11 @@ fn the_same_seed_gives_the_same_story() {
     for seed in 0..20 {
         let script = schedule::draw(seed);
         let (one, other) = (play(&script, true), play(&script, true));
-        assert_eq!(one.transcript.last(usize::MAX), other.transcript.last(usize::MAX), "seed {seed}");
+        assert_eq!(
+            one.transcript.last(usize::MAX),
+            other.transcript.last(usize::MAX),
+            "seed {seed}"
+        );
     }
     assert_ne!(schedule::draw(1), schedule::draw(2));
 }

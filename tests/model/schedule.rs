@@ -154,7 +154,11 @@ impl Draft {
                 self.at(end, format!("wake {node}"));
             }
             12 => {
-                let other = if self.once_in(2) { instance } else { self.node() };
+                let other = if self.once_in(2) {
+                    instance
+                } else {
+                    self.node()
+                };
                 self.at(at, format!("cut {node} {other}"));
                 self.at(end, format!("heal {node} {other}"));
             }

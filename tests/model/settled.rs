@@ -94,8 +94,7 @@ fn is_apart(world: &World, instance: &Instance, record: &GroupRecord) -> bool {
         .policy
         .instances
         .contains(&endpoint(&instance.name));
-    let is_stranger =
-        instance.follows.is_none() && !shares && (instance.has_keys || !is_listed);
+    let is_stranger = instance.follows.is_none() && !shares && (instance.has_keys || !is_listed);
     is_stranger || !is_known(instance, record)
 }
 
@@ -106,7 +105,8 @@ pub fn excuse(world: &World) -> Option<String> {
     let Some(record) = newest else {
         let masters = world.instances.iter().filter(|it| it.follows.is_none());
         let masters = masters.count();
-        return (masters != 1).then(|| format!("never registered: {masters} masters at first start"));
+        return (masters != 1)
+            .then(|| format!("never registered: {masters} masters at first start"));
     };
     let has_data = |instance: &&Instance| {
         let history = world.info(&instance.name).history;

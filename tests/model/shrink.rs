@@ -15,7 +15,9 @@ pub fn shrink(script: &str) -> String {
         while index < lines.len() {
             let mut fewer = lines.clone();
             let line = fewer.remove(index);
-            let is_needed = line.starts_with("nodes ") || line.starts_with("weather ") || line.ends_with("calm");
+            let is_needed = line.starts_with("nodes ")
+                || line.starts_with("weather ")
+                || line.ends_with("calm");
             if !is_needed && play(&text(&fewer), false).promise == Some(promise) {
                 lines = fewer;
                 has_shrunk = true;

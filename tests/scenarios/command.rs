@@ -36,7 +36,10 @@ impl World {
                 self.release();
             }
             ["ask", node, ref wish @ ..] => self.ask(self.node(node), wish),
-            ["lead" | "crash" | "start" | "pause" | "wake" | "install" | "equal", name] => {
+            [
+                "lead" | "crash" | "start" | "pause" | "wake" | "install" | "equal",
+                name,
+            ] => {
                 self.obey_for_node(words[0], self.node(name));
             }
             ["freeze", "log"] => self.log.is_frozen = true,

@@ -83,7 +83,13 @@ impl<'a> Header<'a> {
                 "replica_veto_max" => policy.replica_veto_max = span(value),
                 "failovers_max" => policy.failovers_max = value.parse().unwrap(),
                 "gone_loss_max" => policy.gone_loss_max = value.parse().unwrap(),
-                "fencing" => policy.fencing = if *value == "off" { Fencing::Off } else { Fencing::Fast },
+                "fencing" => {
+                    policy.fencing = if *value == "off" {
+                        Fencing::Off
+                    } else {
+                        Fencing::Fast
+                    }
+                }
                 "exited" => policy.exited = *value == "on",
                 _ => panic!("no setting is called {key}"),
             }

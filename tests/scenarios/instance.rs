@@ -2,8 +2,8 @@
 
 use promoterd::decision::CommandFailure;
 use promoterd::model::{
-    AnnouncedReplica, Endpoint, Epoch, InstanceInfo, Loading, MasterLink, ReplicaAck, ReplicationHistory,
-    ReplicationId, ReplicationOffset, Role, RunId, WriteLimits,
+    AnnouncedReplica, Endpoint, Epoch, InstanceInfo, Loading, MasterLink, ReplicaAck,
+    ReplicationHistory, ReplicationId, ReplicationOffset, Role, RunId, WriteLimits,
 };
 
 /// Whether its process runs.

@@ -134,7 +134,10 @@ impl World {
     }
 
     fn is_majority_up(&self) -> bool {
-        let up = self.nodes.iter().filter(|node| !node.is_dead && !node.is_paused);
+        let up = self
+            .nodes
+            .iter()
+            .filter(|node| !node.is_dead && !node.is_paused);
         up.count() * 2 > self.nodes.len()
     }
 
@@ -157,7 +160,10 @@ impl World {
 
     /// An epoch began: the worst moment for whoever takes part.
     fn sabotage(&mut self, candidate: &str) {
-        let leader = self.log.leader.map(|leader| self.nodes[leader].name.clone());
+        let leader = self
+            .log
+            .leader
+            .map(|leader| self.nodes[leader].name.clone());
         let Some((weather, leader)) = self.weather.as_mut().zip(leader) else {
             return;
         };
@@ -167,7 +173,10 @@ impl World {
         let soon = self.now + weather.below(4_000);
         let later = soon + 1_000 + weather.below(800_000);
         let (now, then) = match weather.below(12) {
-            0 => (format!("kill {candidate}"), format!("restart {candidate} data")),
+            0 => (
+                format!("kill {candidate}"),
+                format!("restart {candidate} data"),
+            ),
             1 => (format!("hang {candidate}"), format!("resume {candidate}")),
             2 => (format!("crash {leader}"), format!("start {leader}")),
             3 => (format!("pause {leader}"), format!("wake {leader}")),

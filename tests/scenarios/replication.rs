@@ -99,7 +99,9 @@ impl World {
 
     fn feeds(&self, source: usize, replica: usize) -> bool {
         let (source, replica) = (&self.instances[source], &self.instances[replica]);
-        let is_let_in = replica.shows.is_none_or(|epoch| source.knows == Some(epoch));
+        let is_let_in = replica
+            .shows
+            .is_none_or(|epoch| source.knows == Some(epoch));
         source.process == Process::Running
             && replica.process == Process::Running
             && source.name != replica.name

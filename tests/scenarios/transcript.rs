@@ -38,7 +38,11 @@ impl Transcript {
     /// The last moments.
     pub fn last(&self, lines: usize) -> String {
         let skipped = self.lines.len().saturating_sub(lines);
-        self.lines.iter().skip(skipped).map(String::as_str).collect()
+        self.lines
+            .iter()
+            .skip(skipped)
+            .map(String::as_str)
+            .collect()
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::{Duration, Instant};
 
 use promoterd::decision::{
-    Action, Entry, Event, Fencing, FollowOrder, GroupPolicy, GuardOrder, LinkId, ProbeOrder, Report,
-    Supervisor, WallClock,
+    Action, Entry, Event, Fencing, FollowOrder, GroupPolicy, GuardOrder, LinkId, ProbeOrder,
+    Report, Supervisor, WallClock,
 };
 use promoterd::model::{GroupName, Life, NodeId, UnixTime};
 
@@ -518,7 +518,8 @@ impl World {
 
     fn tell_others(&mut self, node: usize, report: &Report) {
         let (peer, life) = (self.nodes[node].id.clone(), self.nodes[node].life);
-        let committed = (self.weather.is_some() && self.nodes[node].leads).then(|| self.log.length());
+        let committed =
+            (self.weather.is_some() && self.nodes[node].leads).then(|| self.log.length());
         for other in (0..self.nodes.len()).filter(|other| *other != node) {
             if self.is_cut(node, &self.nodes[other].name) {
                 continue;

@@ -47,9 +47,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Peers carry the engine's messages.
     ("peer", &["consensus", "decision", "model"]),
     ("redis", &["decision", "model"]),
-    ("consensus", &["decision", "model"]),
-    ("decision", &["model"]),
+    ("consensus", &["decision", "model", "breaks"]),
+    ("decision", &["model", "breaks"]),
     ("model", &[]),
+    ("breaks", &[]),
 ];
 
 /// Modules that own no clock, chance, disk, network or thread.

@@ -149,7 +149,7 @@ impl Group {
         }
         self.awaited = None;
         timeline.note(StepName::Chosen, now);
-        let epoch = record.last_begun().next();
+        let epoch = record.next_epoch();
         let begin = Begin {
             group: self.name.clone(),
             epoch,

@@ -151,7 +151,8 @@ impl Group {
             && self.has_more(record, info, best)
     }
 
-    /// An append-only file brings keys and no history to compare; what an RDB file brings can be.
+    /// An append-only file brings keys and no history to compare; what an RDB file brings can be. Who was
+    /// not seen to read a file has what clients wrote since it came back empty, for all we know.
     fn has_more(
         &self,
         record: &GroupRecord,
@@ -160,11 +161,16 @@ impl Group {
     ) -> bool {
         match record.master().reach(&info.history) {
             Some(own) => reach.is_none_or(|reach| own >= reach),
-            None => info.has_keys,
+            None => info.has_keys && self.has_loaded(record, info),
         }
     }
 
     /// Bytes that lie between what was last seen of the master and `reach`.
+    fn has_loaded(&self, record: &GroupRecord, info: &InstanceInfo) -> bool {
+        let watch = self.watches.get(&record.master().endpoint);
+        watch.is_some_and(|watch| watch.has_loaded(info.run_id))
+    }
+
     fn lack(&self, record: &GroupRecord, reach: Option<ReplicationOffset>) -> u64 {
         let seen = self.master_offset(record);
         seen.zip(reach)

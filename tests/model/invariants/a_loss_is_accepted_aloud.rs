@@ -43,5 +43,8 @@ pub fn check_promotion(world: &World, instance: &Instance) -> Result<(), Violati
     if is_accepted || !instance.emptied {
         return Ok(());
     }
-    Err(Violation::new(PROMISE, format!("{} is promoted", instance.name)))
+    Err(Violation::new(
+        PROMISE,
+        format!("{} is promoted", instance.name),
+    ))
 }

@@ -15,6 +15,9 @@ pub fn check(world: &World, replica: usize, source: &Instance) -> Result<(), Vio
         return Ok(());
     }
     let (name, epoch) = (&replica.name, replica.shows);
-    let what = format!("{name}, which shows epoch {epoch:?}, copies the emptied {}", source.name);
+    let what = format!(
+        "{name}, which shows epoch {epoch:?}, copies the emptied {}",
+        source.name
+    );
     Err(Violation::new(PROMISE, what))
 }

@@ -13,5 +13,8 @@ pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
         return Ok(());
     }
     let (name, count) = (&world.nodes[step.node].name, step.actions.len());
-    Err(Violation::new(PROMISE, format!("{name}: {count} actions at once")))
+    Err(Violation::new(
+        PROMISE,
+        format!("{name}: {count} actions at once"),
+    ))
 }

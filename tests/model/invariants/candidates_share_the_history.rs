@@ -7,7 +7,8 @@ use promoterd::model::ReplicationId;
 use super::{Oracle, Violation};
 use crate::world::World;
 
-const PROMISE: &str = "a candidate has the group's history, or the loss of it was said to be for good";
+const PROMISE: &str =
+    "a candidate has the group's history, or the loss of it was said to be for good";
 
 /// A `Begin` is committed that counts.
 pub fn check(world: &World, begin: &Begin) -> Result<(), Violation> {
@@ -20,7 +21,10 @@ pub fn check(world: &World, begin: &Begin) -> Result<(), Violation> {
     if is_accepted || is_shared {
         return Ok(());
     }
-    let what = format!("epoch {}: {:?}, and logged is {logged}", begin.epoch, begin.candidate);
+    let what = format!(
+        "epoch {}: {:?}, and logged is {logged}",
+        begin.epoch, begin.candidate
+    );
     Err(Violation::new(PROMISE, what))
 }
 

@@ -25,7 +25,11 @@ pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violatio
     };
     let views = &begin.evidence.views;
     let has_proof = views.iter().any(|(_, cause)| cause.is_proof());
-    let needed = if has_proof { 1 } else { world.nodes.len() / 2 + 1 };
+    let needed = if has_proof {
+        1
+    } else {
+        world.nodes.len() / 2 + 1
+    };
     if views.len() < needed {
         return Err(broken(format!("{} of {needed} views", views.len())));
     }

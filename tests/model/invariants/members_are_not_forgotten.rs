@@ -19,5 +19,8 @@ pub fn check(world: &World) -> Result<(), Violation> {
     if now.is_some_and(|now| before.is_subset(now)) {
         return Ok(());
     }
-    Err(Violation::new(PROMISE, format!("from {before:?} to {now:?}")))
+    Err(Violation::new(
+        PROMISE,
+        format!("from {before:?} to {now:?}"),
+    ))
 }

@@ -26,8 +26,8 @@ use promoterd::decision::{
 use promoterd::model::{Endpoint, Epoch, RunId};
 
 use crate::instance::{Instance, endpoint};
-use down_by_fresh_views::CHOSEN_WITHIN;
 use crate::world::{World, group};
+use down_by_fresh_views::CHOSEN_WITHIN;
 
 /// A promise that was broken.
 #[derive(Debug, Clone)]

@@ -22,8 +22,11 @@ pub fn check(world: &mut World, name: &str, epoch: Epoch) -> Result<(), Violatio
         let what = format!("{what}: committed is {candidate:?}");
         return Err(Violation::new(NAMED, what));
     }
-    let has_history = |history: u8| ReplicationId::from_bytes([history; 20]) == candidate.replication_id;
-    let continues = instance.continues.is_some_and(|(earlier, _)| has_history(earlier));
+    let has_history =
+        |history: u8| ReplicationId::from_bytes([history; 20]) == candidate.replication_id;
+    let continues = instance
+        .continues
+        .is_some_and(|(earlier, _)| has_history(earlier));
     // A copy that it was taking may have ended since it was looked at.
     let is_less = instance.offset < candidate.offset.0 && world.weather.is_none();
     if is_less || (world.weather.is_none() && !has_history(instance.history) && !continues) {

@@ -20,6 +20,9 @@ pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violatio
     if !acts || world.nodes[node].leads {
         return Ok(());
     }
-    let what = format!("{} does not lead and does {action:?}", world.nodes[node].name);
+    let what = format!(
+        "{} does not lead and does {action:?}",
+        world.nodes[node].name
+    );
     Err(Violation::new(PROMISE, what))
 }

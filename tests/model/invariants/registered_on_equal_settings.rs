@@ -20,5 +20,8 @@ pub fn check(world: &World, entry: &Entry) -> Result<(), Violation> {
     if most >= needed {
         return Ok(());
     }
-    Err(Violation::new(PROMISE, format!("{most} of {needed}: {entry:?}")))
+    Err(Violation::new(
+        PROMISE,
+        format!("{most} of {needed}: {entry:?}"),
+    ))
 }

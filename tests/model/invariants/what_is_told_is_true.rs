@@ -14,7 +14,8 @@ pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violatio
         Action::Announce(Happening::Promoted { epoch, master, .. }) => {
             let promoted = world.oracle.promoted.get(epoch);
             if promoted.is_none_or(|(endpoint, _)| endpoint != master) {
-                let what = format!("{name} says {master} is promoted in epoch {epoch}: {promoted:?}");
+                let what =
+                    format!("{name} says {master} is promoted in epoch {epoch}: {promoted:?}");
                 return Err(Violation::new(PROMISE, what));
             }
         }
