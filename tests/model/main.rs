@@ -12,6 +12,8 @@
     reason = "a test prints what it found and fails where it should"
 )]
 
+#[cfg(feature = "breaks")]
+mod breaks;
 #[path = "../scenarios/command.rs"]
 mod command;
 #[path = "../scenarios/header.rs"]
@@ -25,6 +27,8 @@ mod log;
 mod probing;
 #[path = "../scenarios/replication.rs"]
 mod replication;
+#[cfg(feature = "breaks")]
+mod notice;
 mod run;
 mod schedule;
 mod settled;

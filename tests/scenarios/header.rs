@@ -8,6 +8,15 @@ use promoterd::decision::{Fencing, GroupPolicy};
 use crate::instance::endpoint;
 use crate::world::{Beside, policy};
 
+/// Who is hit when an epoch begins: the worst moment for all that take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The candidate or the leader, now and then.
+    Anybody,
+    /// Each candidate hangs right then.
+    Candidates,
+}
+
 pub struct Header<'a> {
     pub nodes: Vec<&'a str>,
     pub beside: Beside<'a>,
@@ -17,8 +26,8 @@ pub struct Header<'a> {
     pub is_guarded: bool,
     /// Instances keep their roles over a restart.
     pub rewrites: bool,
-    /// Whoever takes part in an epoch is hit when it begins.
-    pub sabotages: bool,
+    /// Who is hit when an epoch begins.
+    pub sabotage: Option<Sabotage>,
     /// The seed of what is left to chance.
     pub weather: Option<u64>,
     /// Settings that are not the usual ones: a key and a number.
@@ -36,7 +45,7 @@ impl<'a> Header<'a> {
             is_cold: false,
             is_guarded: false,
             rewrites: false,
-            sabotages: false,
+            sabotage: None,
             weather: None,
             settings: Vec::new(),
             commands: Vec::new(),
@@ -55,7 +64,8 @@ impl<'a> Header<'a> {
                 ("cold", "") => header.is_cold = true,
                 ("guarded", "") => header.is_guarded = true,
                 ("rewrites", "") => header.rewrites = true,
-                ("sabotage", "") => header.sabotages = true,
+                ("sabotage", "anybody") => header.sabotage = Some(Sabotage::Anybody),
+                ("sabotage", "candidates") => header.sabotage = Some(Sabotage::Candidates),
                 ("weather", seed) => header.weather = Some(seed.parse().unwrap()),
                 ("with", pair) => header.settings.push(pair.split_once(' ').unwrap()),
                 ("at", rest) => {

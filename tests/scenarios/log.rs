@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use promoterd::decision::{Entry, Event, Identity, Records};
 
+use crate::header::Sabotage;
 use crate::instance::endpoint;
 use crate::invariants;
 use crate::transcript;
@@ -148,8 +149,8 @@ impl World {
         if let Err(violation) = invariants::committed(self, &entry, fits) {
             return self.fail(violation);
         }
-        if let (Entry::Begin(begin), true) = (&entry, fits && self.sabotages) {
-            self.sabotage(begin.candidate.endpoint.host());
+        if let (Entry::Begin(begin), true, Some(how)) = (&entry, fits, self.sabotage) {
+            self.sabotage(begin.candidate.endpoint.host(), how);
         }
         for node in 0..self.nodes.len() {
             if !self.nodes[node].is_dead {
@@ -158,8 +159,7 @@ impl World {
         }
     }
 
-    /// An epoch began: the worst moment for whoever takes part.
-    fn sabotage(&mut self, candidate: &str) {
+    fn sabotage(&mut self, candidate: &str, how: Sabotage) {
         let leader = self
             .log
             .leader
@@ -170,9 +170,15 @@ impl World {
         if weather.is_calm {
             return;
         }
-        let soon = self.now + weather.below(4_000);
-        let later = soon + 1_000 + weather.below(800_000);
-        let (now, then) = match weather.below(12) {
+        let (mut soon, mut lasts) = (weather.below(4_000), 1_000 + weather.below(800_000));
+        let hit = match how {
+            Sabotage::Anybody => weather.below(12),
+            Sabotage::Candidates => {
+                (soon, lasts) = (weather.below(1_000), 500_000 + weather.below(200_000));
+                1
+            }
+        };
+        let (now, then) = match hit {
             0 => (
                 format!("kill {candidate}"),
                 format!("restart {candidate} data"),
@@ -185,8 +191,8 @@ impl World {
             6 => (format!("lead {}", self.nodes[0].name), "end".to_owned()),
             _ => return,
         };
-        self.push(soon, Occurrence::Line(now));
-        self.push(later, Occurrence::Line(then));
+        self.later(soon, Occurrence::Line(now));
+        self.later(soon + lasts, Occurrence::Line(then));
     }
 
     pub fn lead(&mut self, node: usize) {

@@ -10,7 +10,7 @@ use promoterd::decision::{
 };
 use promoterd::model::{GroupName, Life, NodeId, UnixTime};
 
-use crate::header::Header;
+use crate::header::{Header, Sabotage};
 use crate::instance::{Instance, endpoint};
 use crate::invariants::{Oracle, Step, Violation};
 use crate::log::Log;
@@ -145,8 +145,7 @@ pub struct World {
     pub weather: Option<Weather>,
     /// Instances keep their roles over a restart.
     pub rewrites: bool,
-    /// Whoever takes part in an epoch is hit when it begins.
-    pub sabotages: bool,
+    pub sabotage: Option<Sabotage>,
     pub transcript: Transcript,
     pub oracle: Oracle,
     pub violation: Option<Violation>,
@@ -189,7 +188,7 @@ impl World {
             shows_probes: false,
             weather,
             rewrites: header.rewrites,
-            sabotages: header.sabotages,
+            sabotage: header.sabotage,
             transcript: Transcript::new(is_told),
             oracle: Oracle::default(),
             violation: None,
@@ -269,7 +268,11 @@ impl World {
         restarted.confirm_at = None;
         self.oracle.node_started(node, self.now);
         self.handle(node, Event::DeadlineReached);
-        for _ in applied..self.log.length() {
+        // Who was away for long gets a snapshot.
+        if self.weather.as_mut().is_some_and(|it| it.below(3) == 0) {
+            self.install(node);
+        }
+        for _ in self.nodes[node].applied..self.log.length() {
             self.apply_later(node);
         }
         self.elect_later();
@@ -428,13 +431,11 @@ impl World {
             return;
         }
         let now = self.moment();
-        match &event {
-            Event::PeerReported { peer, .. } => {
-                let peer = peer.clone();
-                self.nodes[node].supervisor.hear(&peer, now);
-            }
-            Event::LeadershipChanged { leading } => self.nodes[node].leads = *leading,
-            _ => {}
+        if let Event::PeerReported { peer, .. } = &event {
+            self.nodes[node].supervisor.hear(peer, now);
+        }
+        if let Event::LeadershipChanged { leading } = &event {
+            self.nodes[node].leads = *leading;
         }
         self.oracle.heard(node, &event, self.now);
         let actions = self.nodes[node].supervisor.handle(event, now);
@@ -591,6 +592,11 @@ impl World {
         let Some(entry) = self.log.entry(applied).cloned() else {
             return;
         };
+        // Whoever is behind may get a snapshot instead.
+        let is_behind = self.log.length() > applied + 1;
+        if is_behind && self.weather.as_mut().is_some_and(|it| it.chance(3)) {
+            return self.install(node);
+        }
         self.nodes[node].applied += 1;
         self.handle(node, Event::Committed(entry));
         if !self.nodes[node].is_paused

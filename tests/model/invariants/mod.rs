@@ -96,6 +96,20 @@ struct KnownNode {
     answered: BTreeSet<Epoch>,
 }
 
+impl KnownNode {
+    fn note_view(&mut self, peer: &str, view: &View, now: u64) {
+        if !self.views.contains_key(peer) {
+            self.views.insert(peer.to_owned(), VecDeque::new());
+        }
+        let views = self.views.get_mut(peer).expect("just inserted");
+        // The reason for a choice may be a moment old.
+        while views.len() > 1 && views[1].0 + CHOSEN_WITHIN < now {
+            views.pop_front();
+        }
+        views.push_back((now, view.clone()));
+    }
+}
+
 impl Oracle {
     /// What a node had in its last life it may have to learn again.
     pub fn node_started(&mut self, node: usize, now: u64) {
@@ -116,37 +130,27 @@ impl Oracle {
 
     /// Something comes to a node.
     pub fn heard(&mut self, node: usize, event: &Event, now: u64) {
-        match event {
-            Event::PeerReported { peer, report, .. } => {
-                let known = self.nodes.entry(node).or_default();
-                if let Some(view) = report.views.first() {
-                    if !known.views.contains_key(peer.as_str()) {
-                        known.views.insert(peer.to_string(), VecDeque::new());
-                    }
-                    let views = known.views.get_mut(peer.as_str()).expect("just inserted");
-                    // The reason for a choice may be a moment old.
-                    while views.len() > 1 && views[1].0 + CHOSEN_WITHIN < now {
-                        views.pop_front();
-                    }
-                    views.push_back((now, view.clone()));
-                }
-            }
-            Event::Confirmed => self.nodes.entry(node).or_default().is_confirmed = true,
-            // It looks at everything anew.
-            Event::LeadershipChanged { .. } | Event::ProposalRefused(_) => {
-                self.nodes.entry(node).or_default().answered.clear();
-            }
-            Event::Probed(probed) => {
-                if let ProbeReport::PromoteReplied {
-                    epoch,
-                    result: Ok(()),
-                } = &probed.report
-                {
-                    let known = self.nodes.entry(node).or_default();
-                    known.answered.insert(*epoch);
-                }
-            }
-            _ => {}
+        let known = self.nodes.entry(node).or_default();
+        if let Event::PeerReported { peer, report, .. } = event
+            && let Some(view) = report.views.first()
+        {
+            known.note_view(peer.as_str(), view, now);
+        }
+        if let Event::Confirmed = event {
+            known.is_confirmed = true;
+        }
+        // It looks at everything anew.
+        if matches!(
+            event,
+            Event::LeadershipChanged { .. } | Event::ProposalRefused(_)
+        ) {
+            known.answered.clear();
+        }
+        if let Event::Probed(probed) = event
+            && let ProbeReport::PromoteReplied { epoch, result } = &probed.report
+            && result.is_ok()
+        {
+            known.answered.insert(*epoch);
         }
     }
 
@@ -201,25 +205,22 @@ pub fn committed(world: &mut World, entry: &Entry, fits: bool) -> Result<(), Vio
     if !fits {
         return Ok(());
     }
-    match entry {
-        Entry::Begin(begin) => {
-            let now = world.now;
-            world.oracle.begins += 1;
-            candidates_share_the_history::check(world, begin)?;
-            let begun = (begin.clone(), now);
-            world.oracle.begun.insert(begin.epoch, begun);
-        }
-        Entry::Register { .. } | Entry::Adopt(_) => {
-            registered_on_equal_settings::check(world, entry)?;
-            // What its instances have when it is registered is what a group has.
-            for instance in &mut world.instances {
-                instance.emptied = false;
-            }
-        }
-        Entry::Done { .. } => world.oracle.dones += 1,
-        Entry::Abort { .. } => world.oracle.aborts += 1,
-        _ => {}
+    if let Entry::Begin(begin) = entry {
+        let now = world.now;
+        world.oracle.begins += 1;
+        candidates_share_the_history::check(world, begin)?;
+        let begun = (begin.clone(), now);
+        world.oracle.begun.insert(begin.epoch, begun);
     }
+    if matches!(entry, Entry::Register { .. } | Entry::Adopt(_)) {
+        registered_on_equal_settings::check(world, entry)?;
+        // What its instances have when it is registered is what a group has.
+        for instance in &mut world.instances {
+            instance.emptied = false;
+        }
+    }
+    world.oracle.dones += u64::from(matches!(entry, Entry::Done { .. }));
+    world.oracle.aborts += u64::from(matches!(entry, Entry::Abort { .. }));
     note_master(world);
     Ok(())
 }
