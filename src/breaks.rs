@@ -54,10 +54,8 @@ pub enum Break {
     RogueLeftAlone,
     /// A leader whose proposal the engine refused waits for it.
     RefusalIgnored,
-    /// A voter answers before what it answers is on its disk.
+    /// A voter votes and acknowledges before that is on its disk.
     AnswersBeforeDisk,
-    /// A vote is not written down.
-    VoteNotWritten,
     /// A frame of the log counts that a crash left torn.
     TornFrameTaken,
     /// A voter that lost its state votes and acknowledges before it was let in.

@@ -82,10 +82,7 @@ impl Engine {
             store.install(snapshot.clone());
         }
         let replace = std::mem::take(&mut self.compacted) || install.is_some();
-        let mut hard_state = self.voters.hard_state_from_raft(store.hard_state());
-        if is_broken(Break::VoteNotWritten) {
-            hard_state.vote = None;
-        }
+        let hard_state = self.voters.hard_state_from_raft(store.hard_state());
         let changed = (hard_state != self.written).then(|| hard_state.clone());
         if !(replace || must_sync || keep_commit && changed.is_some()) {
             return None;
