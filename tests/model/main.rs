@@ -23,12 +23,16 @@ mod instance;
 mod invariants;
 #[path = "../scenarios/log.rs"]
 mod log;
-#[path = "../scenarios/probing.rs"]
-mod probing;
-#[path = "../scenarios/replication.rs"]
-mod replication;
+#[path = "../scenarios/node.rs"]
+mod node;
 #[cfg(feature = "breaks")]
 mod notice;
+#[path = "../scenarios/probing.rs"]
+mod probing;
+#[path = "../scenarios/queue.rs"]
+mod queue;
+#[path = "../scenarios/replication.rs"]
+mod replication;
 mod run;
 mod schedule;
 mod settled;

@@ -20,12 +20,14 @@ pub fn assert_each_is_noticed(
             scope.spawn(|| {
                 while let Some((rule, within)) = rules.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let mut seeds = 0..*within;
-                    let first = seeds
-                        .find_map(|seed| Some((seed, with_broken(*rule, || broken(seed))?)));
+                    let first =
+                        seeds.find_map(|seed| Some((seed, with_broken(*rule, || broken(seed))?)));
                     match first {
                         Some((seed, how)) => {
                             let after = seed + 1;
-                            println!("{rule:?}: noticed after {after} of {within} schedules: {how}");
+                            println!(
+                                "{rule:?}: noticed after {after} of {within} schedules: {how}"
+                            );
                         }
                         None => missed.lock().unwrap().push(*rule),
                     }

@@ -1,12 +1,11 @@
 //! What a script says at its beginning: who there is; and its lines, by their moments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use promoterd::decision::{Fencing, GroupPolicy};
 
 use crate::instance::endpoint;
-use crate::world::{Beside, policy};
 
 /// Who is hit when an epoch begins: the worst moment for all that take part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +18,8 @@ pub enum Sabotage {
 
 pub struct Header<'a> {
     pub nodes: Vec<&'a str>,
-    pub beside: Beside<'a>,
+    /// Where each node runs.
+    pub beside: BTreeMap<&'a str, &'a str>,
     /// Nodes whose settings are not those of the others.
     pub odd: BTreeSet<&'a str>,
     pub is_cold: bool,
@@ -40,7 +40,7 @@ impl<'a> Header<'a> {
     pub fn read(script: &'a str) -> Self {
         let mut header = Self {
             nodes: Vec::new(),
-            beside: Beside::new(),
+            beside: BTreeMap::new(),
             odd: BTreeSet::new(),
             is_cold: false,
             is_guarded: false,
@@ -105,5 +105,28 @@ impl<'a> Header<'a> {
             }
         }
         policy
+    }
+}
+
+/// The usual settings.
+fn policy(quorum: usize, guard: bool) -> GroupPolicy {
+    GroupPolicy {
+        instances: ["a", "b", "c"].map(endpoint).into(),
+        quorum,
+        down_after: Duration::from_secs(1),
+        gone_after: Duration::from_millis(20),
+        exited: true,
+        replica_veto_max: Duration::from_secs(3),
+        promote_timeout: Duration::from_secs(2),
+        parallel_syncs: 1,
+        lag_max: None,
+        cooldown: Duration::from_secs(10),
+        failovers_max: 2,
+        take_over: false,
+        excluded: BTreeSet::new(),
+        fencing: Fencing::Fast,
+        isolation_after: Duration::from_secs(1),
+        gone_loss_max: 1 << 20,
+        guard,
     }
 }

@@ -32,7 +32,9 @@ mod instance;
 #[path = "../model/invariants/mod.rs"]
 mod invariants;
 mod log;
+mod node;
 mod probing;
+mod queue;
 mod replication;
 mod sweep;
 mod transcript;
