@@ -390,18 +390,13 @@ impl Supervisor {
 }
 
 fn proposals(actions: &[Action]) -> Vec<Entry> {
-    let proposed = |action: &Action| match action {
-        Action::Propose(entry) => Some(entry.clone()),
-        Action::Probe(_)
-        | Action::Follow(_)
-        | Action::Guard(_)
-        | Action::Report(_)
-        | Action::Publish { .. }
-        | Action::Announce(_)
-        | Action::Forward(_)
-        | Action::Answer(_) => None,
-    };
-    actions.iter().filter_map(proposed).collect()
+    let mut entries = Vec::new();
+    for action in actions {
+        if let Action::Propose(entry) = action {
+            entries.push(entry.clone());
+        }
+    }
+    entries
 }
 
 fn publish(confirmed: bool, group: &GroupName, record: &GroupRecord, actions: &mut Vec<Action>) {

@@ -40,9 +40,10 @@ impl World {
             let mut policy = usual.clone();
             if header.odd.contains(name) {
                 policy.take_over = true;
+            }
+            if header.odd.contains(name) && self.weather.is_some() {
                 // No two make the same mistake.
-                let mistake = Duration::from_millis(self.nodes.len() as u64);
-                policy.down_after += mistake.mul_f64(f64::from(u8::from(self.weather.is_some())));
+                policy.down_after += Duration::from_millis(1 + self.nodes.len() as u64);
             }
             let others = header.nodes.iter().filter(|other| *other != name);
             let others: Vec<NodeId> = others.map(|other| other.parse().unwrap()).collect();
