@@ -173,7 +173,7 @@ impl World {
             return;
         };
         // Whoever is behind may get a snapshot instead.
-        let is_behind = self.log.length() > applied + 1;
+        let is_behind = self.log.length() > applied + 1 && !self.nodes[node].is_paused;
         if is_behind && self.weather.as_mut().is_some_and(|it| it.chance(3)) {
             return self.install(node);
         }
