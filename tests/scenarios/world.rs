@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use promoterd::decision::{
-    Action, Entry, Event, FollowOrder, GroupPolicy, GuardOrder, LinkId, ProbeOrder, Report,
-    Supervisor, WallClock,
+    Action, Entry, Event, FollowOrder, GuardOrder, LinkId, ProbeOrder, Report, WallClock,
 };
-use promoterd::model::{GroupName, Life, NodeId, UnixTime};
+use promoterd::model::{GroupName, Life, UnixTime};
 
 use crate::header::{Header, Sabotage};
 use crate::instance::Instance;
