@@ -50,6 +50,7 @@
 //! | [`redis`] | probes, commands, parsing of `INFO` | its parsing |
 //! | [`consensus`] | the engine behind a seam, and the durable log | all but the file |
 //! | [`decision`] | who is down, may we act, whom to promote, what to do next | yes |
+//! | [`breaks`] | rules that tests break on purpose; nothing of it is in the program | |
 //! | [`model`] | identities and units that all floors share | yes |
 //!
 //! Pure means: no socket, file, clock, thread or random source. Events and the time come in, actions
@@ -63,6 +64,7 @@
     )
 )]
 
+pub mod breaks;
 pub mod clients;
 pub mod command;
 pub mod consensus;

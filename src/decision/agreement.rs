@@ -7,6 +7,7 @@ use super::entry::Evidence;
 use super::health::{Cause, Health};
 use super::policy::GroupPolicy;
 use super::view::HeldView;
+use crate::breaks::{Break, is_broken};
 use crate::model::NodeId;
 
 /// What the voters' views come to.
@@ -80,7 +81,8 @@ pub fn judge(
     if let Some(proof) = proof {
         return down(&held, proof.1, 1);
     }
-    let needed = policy.quorum;
+    let missing = usize::from(is_broken(Break::QuorumOneShort));
+    let needed = policy.quorum.saturating_sub(missing);
     if held.len() < needed {
         return Verdict::Short {
             views: held.len(),

@@ -12,6 +12,7 @@ use super::failover;
 use super::policy::GroupPolicy;
 use super::record::GroupRecord;
 use super::watch::Watch;
+use crate::breaks::{Break, is_broken};
 use crate::model::{
     Endpoint, InstanceInfo, Loading, MasterLink, ReplicationId, ReplicationOffset, Role, RunId,
 };
@@ -200,7 +201,8 @@ pub fn assess(
     if info.loading != Loading::No {
         return Err(Ineligible::Loading);
     }
-    let Some(reach) = lost.identity.reach(&info.history) else {
+    let foreign = is_broken(Break::ForeignHistoryEligible).then_some(info.history.offset);
+    let Some(reach) = lost.identity.reach(&info.history).or(foreign) else {
         return Err(match &info.role {
             Role::Replica {
                 link: MasterLink::Syncing | MasterLink::Down { seconds: None },

@@ -11,6 +11,7 @@ use super::lease::LeaseRule;
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Operations};
+use crate::breaks::{Break, is_broken};
 use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, UnixTime, WriteLimits};
 
 /// Failovers that a group remembers.
@@ -179,6 +180,15 @@ impl GroupRecord {
     #[must_use]
     pub fn last_begun(&self) -> Epoch {
         self.last_begun
+    }
+
+    /// The epoch that may begin next: aborted ones are not used again.
+    #[must_use]
+    pub fn next_epoch(&self) -> Epoch {
+        if is_broken(Break::EpochUsedAgain) {
+            return self.epoch.next();
+        }
+        self.last_begun.next()
     }
 
     /// The current master.
@@ -382,10 +392,11 @@ impl GroupRecord {
     }
 
     fn begin(&mut self, begin: Begin) -> Change {
-        if begin.epoch != self.last_begun.next()
+        let is_paused = self.pause().is_some() && !is_broken(Break::PauseOverruled);
+        if begin.epoch != self.next_epoch()
             || begin.from != self.master
             || self.mandate().is_some()
-            || self.pause().is_some()
+            || is_paused
         {
             return Change::None;
         }

@@ -16,6 +16,7 @@ use super::policy::GroupPolicy;
 use super::record::{GroupRecord, Records};
 use super::request::OperationId;
 use super::watch::LinkIds;
+use crate::breaks::{Break, is_broken};
 use crate::model::{GroupName, NodeId, NodeRole, UnixTime};
 
 /// Watches all groups of one node and, where it leads, heals them.
@@ -198,6 +199,7 @@ impl Supervisor {
                 }
             }
             Event::LeadershipChanged { leading } => {
+                let leading = leading || (self.leading && is_broken(Break::DeposedLeaderActs));
                 self.leading = leading;
                 // A new leader's first report confirms its peers' state.
                 tell = leading;
@@ -207,7 +209,8 @@ impl Supervisor {
                 }
             }
             Event::ProposalRefused(group) => {
-                if let Some(member) = self.groups.get_mut(&group).filter(|_| self.leading) {
+                let is_heard = self.leading && !is_broken(Break::RefusalIgnored);
+                if let Some(member) = self.groups.get_mut(&group).filter(|_| is_heard) {
                     member.on_refused(self.records.get(&group), now);
                 }
             }
@@ -240,6 +243,11 @@ impl Supervisor {
             }
         }
         self.react(now, &mut actions);
+        if is_broken(Break::ActsBeforeCommit) {
+            for entry in proposals(&actions) {
+                self.commit(entry, now, &mut actions);
+            }
+        }
         self.tell(tell, now, &mut actions);
         self.expected = self.next_deadline_at(now);
         actions
@@ -298,7 +306,8 @@ impl Supervisor {
                 let (is_news, wall) = (false, self.wall.read(now));
                 group.on_change(Change::Master, record, now, &mut actions);
                 group.time_pause(record, is_news, wall, now);
-                publish(self.confirmed, name, record, &mut actions);
+                let is_told = self.confirmed && !is_broken(Break::InstalledStateNotPublished);
+                publish(is_told, name, record, &mut actions);
             }
         }
         actions
@@ -312,7 +321,7 @@ impl Supervisor {
         let late = now.saturating_duration_since(expected.at);
         let mut slept = false;
         for group in self.groups.values_mut() {
-            if late > group.patience() {
+            if late > group.patience() && !is_broken(Break::OwnSilenceCountsAfterSleep) {
                 group.forgive(now);
                 slept = true;
             }
@@ -401,8 +410,18 @@ impl Supervisor {
     }
 }
 
+fn proposals(actions: &[Action]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for action in actions {
+        if let Action::Propose(entry) = action {
+            entries.push(entry.clone());
+        }
+    }
+    entries
+}
+
 fn publish(confirmed: bool, group: &GroupName, record: &GroupRecord, actions: &mut Vec<Action>) {
-    if confirmed {
+    if confirmed || is_broken(Break::PublishesUnconfirmed) {
         let master = record.master().endpoint.clone();
         let others = record.members().iter().filter(|member| **member != master);
         actions.push(Action::Publish {

@@ -12,6 +12,8 @@
     reason = "a test prints what it found and fails where it should"
 )]
 
+#[cfg(feature = "breaks")]
+mod breaks;
 #[path = "../scenarios/command.rs"]
 mod command;
 #[path = "../scenarios/fencing.rs"]
@@ -23,8 +25,14 @@ mod instance;
 mod invariants;
 #[path = "../scenarios/log.rs"]
 mod log;
+#[path = "../scenarios/node.rs"]
+mod node;
+#[cfg(feature = "breaks")]
+mod notice;
 #[path = "../scenarios/probing.rs"]
 mod probing;
+#[path = "../scenarios/queue.rs"]
+mod queue;
 #[path = "../scenarios/replication.rs"]
 mod replication;
 mod run;

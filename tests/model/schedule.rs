@@ -74,10 +74,15 @@ impl Draft {
                 }
             }
         }
-        for word in ["guarded", "rewrites", "sabotage"] {
+        for word in ["guarded", "rewrites"] {
             if self.once_in(2) {
                 self.say(word);
             }
+        }
+        match self.below(8) {
+            0..=2 => self.say("sabotage anybody"),
+            3 => self.say("sabotage candidates"),
+            _ => {}
         }
         let gone_after = self.pick(["100", "100", "100", "20"]);
         let timeout = self.pick(["500", "2000"]);
@@ -121,6 +126,37 @@ impl Draft {
         for _ in 0..count {
             self.fault(at);
             at += self.below(pause_max);
+        }
+        match self.below(60) {
+            0 | 1 => self.suspend_all(at),
+            2 | 3 => self.doubt_one_after_the_other(at),
+            _ => {}
+        }
+    }
+
+    /// The whole site sleeps, and the master needs longest to come back.
+    fn suspend_all(&mut self, at: u64) {
+        let wakes = at + 1_300 + self.below(1_000);
+        self.at(at, "hang a");
+        for name in &NODES[..self.nodes] {
+            self.at(at, format!("pause {name}"));
+            self.at(wakes, format!("wake {name}"));
+        }
+        self.at(wakes + 700, "resume a");
+    }
+
+    /// A node cannot reach the master, says so and is heard no more; long after it another one cannot.
+    fn doubt_one_after_the_other(&mut self, at: u64) {
+        if self.nodes < 3 {
+            return;
+        }
+        let long_after = at + 2_500 + self.below(500);
+        let end = long_after + 2_700;
+        self.at(at, "reject n2 a");
+        self.at(at + 400, "pause n2");
+        self.at(long_after, "reject n1 a");
+        for line in ["heal n1 a", "heal n2 a", "wake n2"] {
+            self.at(end, line);
         }
     }
 

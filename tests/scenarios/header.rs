@@ -1,24 +1,33 @@
 //! What a script says at its beginning: who there is; and its lines, by their moments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use promoterd::decision::{Fencing, GroupPolicy};
 
 use crate::instance::endpoint;
-use crate::world::{Beside, policy};
+
+/// Who is hit when an epoch begins: the worst moment for all that take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// The candidate or the leader, now and then.
+    Anybody,
+    /// Each candidate hangs right then.
+    Candidates,
+}
 
 pub struct Header<'a> {
     pub nodes: Vec<&'a str>,
-    pub beside: Beside<'a>,
+    /// Where each node runs.
+    pub beside: BTreeMap<&'a str, &'a str>,
     /// Nodes whose settings are not those of the others.
     pub odd: BTreeSet<&'a str>,
     pub is_cold: bool,
     pub is_guarded: bool,
     /// Instances keep their roles over a restart.
     pub rewrites: bool,
-    /// Whoever takes part in an epoch is hit when it begins.
-    pub sabotages: bool,
+    /// Who is hit when an epoch begins.
+    pub sabotage: Option<Sabotage>,
     /// The seed of what is left to chance.
     pub weather: Option<u64>,
     /// Settings that are not the usual ones: a key and a number.
@@ -31,12 +40,12 @@ impl<'a> Header<'a> {
     pub fn read(script: &'a str) -> Self {
         let mut header = Self {
             nodes: Vec::new(),
-            beside: Beside::new(),
+            beside: BTreeMap::new(),
             odd: BTreeSet::new(),
             is_cold: false,
             is_guarded: false,
             rewrites: false,
-            sabotages: false,
+            sabotage: None,
             weather: None,
             settings: Vec::new(),
             commands: Vec::new(),
@@ -55,7 +64,8 @@ impl<'a> Header<'a> {
                 ("cold", "") => header.is_cold = true,
                 ("guarded", "") => header.is_guarded = true,
                 ("rewrites", "") => header.rewrites = true,
-                ("sabotage", "") => header.sabotages = true,
+                ("sabotage", "anybody") => header.sabotage = Some(Sabotage::Anybody),
+                ("sabotage", "candidates") => header.sabotage = Some(Sabotage::Candidates),
                 ("weather", seed) => header.weather = Some(seed.parse().unwrap()),
                 ("with", pair) => header.settings.push(pair.split_once(' ').unwrap()),
                 ("at", rest) => {
@@ -98,5 +108,29 @@ fn fencing(level: &str) -> Fencing {
         "fast" => Fencing::Fast,
         "strict" => Fencing::Strict,
         _ => panic!("what is {level}?"),
+    }
+}
+
+/// The usual settings.
+fn policy(quorum: usize, guard: bool) -> GroupPolicy {
+    GroupPolicy {
+        instances: ["a", "b", "c"].map(endpoint).into(),
+        quorum,
+        down_after: Duration::from_secs(1),
+        gone_after: Duration::from_millis(20),
+        exited: true,
+        replica_veto_max: Duration::from_secs(3),
+        promote_timeout: Duration::from_secs(2),
+        parallel_syncs: 1,
+        lag_max: None,
+        cooldown: Duration::from_secs(10),
+        failovers_max: 2,
+        take_over: false,
+        excluded: BTreeSet::new(),
+        fencing: Fencing::Fast,
+        lease: Duration::from_millis(800),
+        isolation_after: Duration::from_secs(1),
+        gone_loss_max: 1 << 20,
+        guard,
     }
 }

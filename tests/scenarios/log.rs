@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use promoterd::decision::{Entry, Event, Identity, Records};
 
+use crate::header::Sabotage;
 use crate::instance::endpoint;
 use crate::invariants;
 use crate::transcript;
@@ -148,8 +149,8 @@ impl World {
         if let Err(violation) = invariants::committed(self, &entry, fits) {
             return self.fail(violation);
         }
-        if let (Entry::Begin(begin), true) = (&entry, fits && self.sabotages) {
-            self.sabotage(begin.candidate.endpoint.host());
+        if let (Entry::Begin(begin), true, Some(how)) = (&entry, fits, self.sabotage) {
+            self.sabotage(begin.candidate.endpoint.host(), how);
         }
         for node in 0..self.nodes.len() {
             if !self.nodes[node].is_dead {
@@ -158,8 +159,7 @@ impl World {
         }
     }
 
-    /// An epoch began: the worst moment for whoever takes part.
-    fn sabotage(&mut self, candidate: &str) {
+    fn sabotage(&mut self, candidate: &str, how: Sabotage) {
         let leader = self
             .log
             .leader
@@ -170,9 +170,15 @@ impl World {
         if weather.is_calm {
             return;
         }
-        let soon = self.now + weather.below(4_000);
-        let later = soon + 1_000 + weather.below(800_000);
-        let (now, then) = match weather.below(12) {
+        let (mut soon, mut lasts) = (weather.below(4_000), 1_000 + weather.below(800_000));
+        let hit = match how {
+            Sabotage::Anybody => weather.below(12),
+            Sabotage::Candidates => {
+                (soon, lasts) = (weather.below(1_000), 500_000 + weather.below(200_000));
+                1
+            }
+        };
+        let (now, then) = match hit {
             0 => (
                 format!("kill {candidate}"),
                 format!("restart {candidate} data"),
@@ -185,8 +191,8 @@ impl World {
             6 => (format!("lead {}", self.nodes[0].name), "end".to_owned()),
             _ => return,
         };
-        self.push(soon, Occurrence::Line(now));
-        self.push(later, Occurrence::Line(then));
+        self.later(soon, Occurrence::Line(now));
+        self.later(soon + lasts, Occurrence::Line(then));
     }
 
     pub fn lead(&mut self, node: usize) {
@@ -209,7 +215,7 @@ impl World {
         if self.nodes[node].is_dead || self.nodes[node].is_paused || !self.is_majority_up() {
             return;
         }
-        let before = self.log.leader.replace(node);
+        self.log.leader = Some(node);
         self.log.term += 1;
         let term = self.log.term;
         let underway = std::mem::take(&mut self.log.underway);
@@ -221,11 +227,22 @@ impl World {
         for entry in underway.into_iter().take(kept) {
             self.commit(&entry);
         }
-        if let Some(before) = before {
-            let after = if before == node { 0 } else { told_after };
-            self.deliver(before, after, Event::LeadershipChanged { leading: false });
+        // Whoever still thinks that it leads hears of it later.
+        for other in 0..self.nodes.len() {
+            let life = self.nodes[other].life;
+            if self.nodes[other].leads && other != node {
+                self.later(told_after, Occurrence::Deposed(other, life));
+            }
         }
         self.later(established_after, Occurrence::Established(node, term));
+    }
+
+    /// Who led learns that it does so no longer, unless it does again.
+    pub fn depose(&mut self, node: usize, life: u64) {
+        let is_it = self.nodes[node].life == life && self.nodes[node].leads;
+        if is_it && self.log.leader != Some(node) {
+            self.handle(node, Event::LeadershipChanged { leading: false });
+        }
     }
 
     /// It has applied all that was committed, and acts from now on.

@@ -33,7 +33,9 @@ mod instance;
 #[path = "../model/invariants/mod.rs"]
 mod invariants;
 mod log;
+mod node;
 mod probing;
+mod queue;
 mod replication;
 mod sweep;
 mod transcript;
@@ -109,6 +111,7 @@ scenarios! {
     a_guarded_group_lets_its_replicas_in_anew_in_each_epoch
     a_lost_master_that_has_more_is_waited_for_as_long_as_silence
     a_master_that_loads_more_than_any_replica_has_is_waited_for
+    an_emptied_master_that_took_writes_has_not_its_data_back
     an_emptied_master_that_has_more_to_offer_no_longer_is_not_waited_for
     a_candidate_that_dies_is_not_waited_for
     a_candidate_that_restarted_empty_is_not_promoted
@@ -151,6 +154,7 @@ scenarios! {
     a_request_reaches_the_next_leader
     a_restart_with_all_data_is_no_failover
     a_restart_without_data_is_a_failover
+    a_restarted_master_that_has_more_is_no_replica_for_long
     a_restarted_replica_is_brought_back_and_a_stranger_is_not
     a_second_crash_before_the_replicas_followed
     nobody_can_be_promoted

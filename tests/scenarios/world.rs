@@ -1,19 +1,19 @@
 //! The world around the cores: nodes, a log, virtual time, and what comes to whom when.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use promoterd::decision::{
-    Action, Entry, Event, Fencing, FollowOrder, GroupPolicy, GuardOrder, LinkId, ProbeOrder,
-    Report, Supervisor, WallClock,
+    Action, Entry, Event, Fencing, FollowOrder, GuardOrder, LinkId, ProbeOrder, Report, WallClock,
 };
-use promoterd::model::{GroupName, Life, NodeId, UnixTime, WriteLimits};
+use promoterd::model::{GroupName, Life, UnixTime, WriteLimits};
 
-use crate::header::Header;
-use crate::instance::{Instance, endpoint};
+use crate::header::{Header, Sabotage};
+use crate::instance::Instance;
 use crate::invariants::{Oracle, Step, Violation};
 use crate::log::Log;
+use crate::node::Node;
+use crate::queue::Queue;
 use crate::transcript::{self, Transcript};
 use crate::weather::Weather;
 
@@ -27,33 +27,6 @@ const REWRITE: u64 = 2000;
 const WARM_UP: u64 = 3_000_000;
 /// A core that wants to be woken more often than this at one moment never rests.
 const WAKES_MAX: usize = 20;
-
-pub struct Node {
-    pub name: String,
-    pub id: NodeId,
-    pub supervisor: Supervisor,
-    pub policy: GroupPolicy,
-    /// What the others have.
-    pub usual: GroupPolicy,
-    pub beside: Option<String>,
-    /// What the fencer beside it holds: an instance, its life, and until when it lives.
-    pub holds: Vec<(String, u8, u64)>,
-    /// Counts its processes.
-    pub life: u64,
-    pub is_dead: bool,
-    pub is_paused: bool,
-    pub paused_at: u64,
-    pub missed: Vec<Event>,
-    /// Whether it was told that it leads, and not yet that it no longer does.
-    pub leads: bool,
-    /// How many entries came to it, and when the last of them did.
-    pub applied: usize,
-    apply_at: u64,
-    /// Once it has applied so many entries its state is current.
-    confirm_at: Option<usize>,
-    reported: Option<String>,
-    wakes: (u64, usize),
-}
 
 pub struct Connection {
     pub node: usize,
@@ -89,6 +62,8 @@ pub enum Occurrence {
     Apply(usize, u64),
     /// A node that was elected has applied all that was committed before.
     Established(usize, u64),
+    /// A node of this life hears that another one was elected.
+    Deposed(usize, u64),
     /// Whoever can leads, if nobody does.
     Elect(u64),
     Sync(usize, u64),
@@ -99,39 +74,12 @@ pub enum Occurrence {
     ClientWrites,
 }
 
-struct Queued {
-    at: u64,
-    sequence: u64,
-    occurrence: Box<Occurrence>,
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        self.sequence == other.sequence
-    }
-}
-
-impl Eq for Queued {}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
 pub struct World {
     start: Instant,
     /// Microseconds since the start, and those at which the script begins.
     pub now: u64,
     pub origin: u64,
-    queue: BinaryHeap<Reverse<Queued>>,
-    sequence: u64,
+    queue: Queue<Occurrence>,
     pub nodes: Vec<Node>,
     pub instances: Vec<Instance>,
     pub connections: Vec<Connection>,
@@ -147,8 +95,7 @@ pub struct World {
     pub weather: Option<Weather>,
     /// Instances keep their roles over a restart.
     pub rewrites: bool,
-    /// Whoever takes part in an epoch is hit when it begins.
-    pub sabotages: bool,
+    pub sabotage: Option<Sabotage>,
     pub transcript: Transcript,
     pub oracle: Oracle,
     pub violation: Option<Violation>,
@@ -173,8 +120,7 @@ impl World {
             start,
             now: 0,
             origin: if is_warm { WARM_UP } else { 0 },
-            queue: BinaryHeap::new(),
-            sequence: 0,
+            queue: Queue::new(),
             nodes: Vec::new(),
             instances: vec![
                 Instance::new("a", 1, None),
@@ -191,7 +137,7 @@ impl World {
             shows_probes: false,
             weather,
             rewrites: header.rewrites,
-            sabotages: header.sabotages,
+            sabotage: header.sabotage,
             transcript: Transcript::new(is_told),
             oracle: Oracle::default(),
             violation: None,
@@ -215,76 +161,6 @@ impl World {
         world
     }
 
-    fn add_nodes(&mut self, header: &Header<'_>) {
-        for name in &header.nodes {
-            let quorum = header.nodes.len() / 2 + 1;
-            let usual = header.policy(quorum);
-            let mut policy = usual.clone();
-            if header.odd.contains(name) {
-                policy.take_over = true;
-                // No two make the same mistake.
-                let mistake = Duration::from_millis(self.nodes.len() as u64);
-                policy.down_after += mistake.mul_f64(f64::from(u8::from(self.weather.is_some())));
-            }
-            let others = header.nodes.iter().filter(|other| *other != name);
-            let others: Vec<NodeId> = others.map(|other| other.parse().unwrap()).collect();
-            let id: NodeId = name.parse().unwrap();
-            let (applied, records) = self.log.newest();
-            self.nodes.push(Node {
-                name: (*name).to_owned(),
-                supervisor: Supervisor::new(
-                    id.clone(),
-                    [(group(), policy.clone())].into(),
-                    records,
-                    self.wall(),
-                )
-                .among(others),
-                id,
-                policy,
-                usual,
-                beside: header.beside.get(name).map(|name| (*name).to_owned()),
-                holds: Vec::new(),
-                life: 1,
-                is_dead: false,
-                is_paused: false,
-                paused_at: 0,
-                missed: Vec::new(),
-                leads: false,
-                applied,
-                apply_at: 0,
-                confirm_at: None,
-                reported: None,
-                wakes: (0, 0),
-            });
-            if self.weather.is_none() {
-                self.deliver(self.nodes.len() - 1, 0, Event::Confirmed);
-            }
-        }
-    }
-
-    /// A daemon starts with the first `applied` entries of the log.
-    pub fn start_node(&mut self, node: usize, applied: usize) {
-        let wall = self.wall();
-        let others: Vec<NodeId> = self.nodes.iter().map(|other| other.id.clone()).collect();
-        let records = self.log.state(applied);
-        let restarted = &mut self.nodes[node];
-        let policies = [(group(), restarted.policy.clone())].into();
-        let peers = others.into_iter().filter(|other| *other != restarted.id);
-        restarted.supervisor =
-            Supervisor::new(restarted.id.clone(), policies, records, wall).among(peers);
-        restarted.life += 1;
-        restarted.is_dead = false;
-        restarted.applied = applied;
-        restarted.apply_at = self.now;
-        restarted.confirm_at = None;
-        self.oracle.node_started(node, self.now);
-        self.handle(node, Event::DeadlineReached);
-        for _ in applied..self.log.length() {
-            self.apply_later(node);
-        }
-        self.elect_later();
-    }
-
     pub fn wall(&self) -> WallClock {
         WallClock {
             at: self.moment(),
@@ -301,12 +177,7 @@ impl World {
     }
 
     pub fn push(&mut self, at: u64, occurrence: Occurrence) {
-        self.sequence += 1;
-        self.queue.push(Reverse(Queued {
-            at: at.max(self.now),
-            sequence: self.sequence,
-            occurrence: Box::new(occurrence),
-        }));
+        self.queue.push(at.max(self.now), occurrence);
     }
 
     pub fn later(&mut self, after: u64, occurrence: Occurrence) {
@@ -330,7 +201,7 @@ impl World {
 
     pub fn run_until(&mut self, end: u64) {
         while self.violation.is_none() {
-            let queued = self.queue.peek().map(|Reverse(queued)| queued.at);
+            let queued = self.queue.first_at();
             let woken = (0..self.nodes.len())
                 .filter(|node| !self.nodes[*node].is_paused && !self.nodes[*node].is_dead)
                 .filter_map(|node| Some((self.wake_at(node)?, node)))
@@ -348,8 +219,8 @@ impl World {
                     self.handle(node, Event::DeadlineReached);
                 }
                 None => {
-                    let Reverse(first) = self.queue.pop().unwrap();
-                    self.occur(*first.occurrence);
+                    let first = self.queue.pop().unwrap();
+                    self.occur(first);
                 }
             }
         }
@@ -394,6 +265,7 @@ impl World {
                 }
             }
             Occurrence::Established(node, term) => self.establish(node, term),
+            Occurrence::Deposed(node, life) => self.depose(node, life),
             Occurrence::Elect(term) => self.elect(term),
             Occurrence::Sync(instance, attempt) => self.sync(instance, attempt),
             Occurrence::Copied(instance, attempt) => self.finish_copy(instance, attempt),
@@ -401,54 +273,6 @@ impl World {
             Occurrence::Loaded(instance, life) => self.finish_loading(instance, life),
             Occurrence::ClientWrites => self.client_writes(),
         }
-    }
-
-    /// What another node told: a sign of life, and, if it leads, how far the log is.
-    fn hear(&mut self, node: usize, event: Event, committed: Option<usize>) {
-        let Event::PeerReported { peer, .. } = &event else {
-            return;
-        };
-        let peer = peer.clone();
-        let is_leader = self
-            .log
-            .leader
-            .is_some_and(|leader| self.nodes[leader].id == peer);
-        if committed.is_some() && is_leader {
-            self.nodes[node].confirm_at = committed;
-        }
-        self.handle(node, event);
-        self.confirm(node);
-    }
-
-    fn confirm(&mut self, node: usize) {
-        let told = &mut self.nodes[node];
-        let is_current = told.confirm_at.is_some_and(|at| told.applied >= at);
-        if is_current && !told.is_paused && told.supervisor.awaits_confirmation() {
-            told.confirm_at = None;
-            self.handle(node, Event::Confirmed);
-        }
-    }
-
-    pub fn handle(&mut self, node: usize, event: Event) {
-        if self.nodes[node].is_dead || self.violation.is_some() {
-            return;
-        }
-        if self.nodes[node].is_paused {
-            self.nodes[node].missed.push(event);
-            return;
-        }
-        let now = self.moment();
-        match &event {
-            Event::PeerReported { peer, .. } => {
-                let peer = peer.clone();
-                self.nodes[node].supervisor.hear(&peer, now);
-            }
-            Event::LeadershipChanged { leading } => self.nodes[node].leads = *leading,
-            _ => {}
-        }
-        self.oracle.heard(node, &event, self.now);
-        let actions = self.nodes[node].supervisor.handle(event, now);
-        self.take_up(node, actions);
     }
 
     /// Checks what a node wants, and carries it out.
@@ -584,35 +408,6 @@ impl World {
         Some(&mut self.instances[index])
     }
 
-    /// The next entry will come to a node, behind those before it.
-    pub fn apply_later(&mut self, node: usize) {
-        let is_leader = self.log.leader == Some(node);
-        let after = match &mut self.weather {
-            _ if is_leader => 0,
-            Some(weather) => weather.apply_delay(),
-            None => ONE_WAY,
-        };
-        let applier = &mut self.nodes[node];
-        applier.apply_at = applier.apply_at.max(self.now + after);
-        let (at, life) = (applier.apply_at, applier.life);
-        self.push(at, Occurrence::Apply(node, life));
-    }
-
-    pub fn apply_next(&mut self, node: usize) {
-        let applied = self.nodes[node].applied;
-        let Some(entry) = self.log.entry(applied).cloned() else {
-            return;
-        };
-        self.nodes[node].applied += 1;
-        self.handle(node, Event::Committed(entry));
-        if !self.nodes[node].is_paused
-            && let Err(violation) = crate::invariants::applied(self, node)
-        {
-            return self.fail(violation);
-        }
-        self.confirm(node);
-    }
-
     pub fn commit_delay(&mut self) -> u64 {
         self.weather.as_mut().map_or(COMMIT, Weather::commit_delay)
     }
@@ -621,29 +416,3 @@ impl World {
 pub fn group() -> GroupName {
     "features".parse().unwrap()
 }
-
-pub fn policy(quorum: usize, guard: bool) -> GroupPolicy {
-    GroupPolicy {
-        instances: ["a", "b", "c"].map(endpoint).into(),
-        quorum,
-        down_after: Duration::from_secs(1),
-        gone_after: Duration::from_millis(20),
-        exited: true,
-        replica_veto_max: Duration::from_secs(3),
-        promote_timeout: Duration::from_secs(2),
-        parallel_syncs: 1,
-        lag_max: None,
-        cooldown: Duration::from_secs(10),
-        failovers_max: 2,
-        take_over: false,
-        excluded: BTreeSet::new(),
-        fencing: Fencing::Fast,
-        lease: Duration::from_millis(800),
-        isolation_after: Duration::from_secs(1),
-        gone_loss_max: 1 << 20,
-        guard,
-    }
-}
-
-/// Where each node runs, by the script.
-pub type Beside<'a> = BTreeMap<&'a str, &'a str>;

@@ -13,6 +13,8 @@
 )]
 
 mod birth;
+#[cfg(feature = "breaks")]
+mod breaks;
 mod clock;
 mod disk;
 mod faults;

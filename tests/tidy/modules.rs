@@ -50,9 +50,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("peer", &["consensus", "decision", "model"]),
     ("fencer", &["decision", "model"]),
     ("redis", &["decision", "model"]),
-    ("consensus", &["decision", "model"]),
-    ("decision", &["model"]),
+    ("consensus", &["decision", "model", "breaks"]),
+    ("decision", &["model", "breaks"]),
     ("model", &[]),
+    ("breaks", &[]),
 ];
 
 /// Modules that own no clock, chance, disk, network or thread.

@@ -1,6 +1,7 @@
 //! Setting and lifting fences, as committed entries and answers of the instances come in.
 
 use super::{Fence, FenceCause};
+use crate::breaks::{Break, is_broken};
 use crate::decision::agreement::Verdict;
 use crate::decision::entry::StepName;
 use crate::decision::event::Action;
@@ -132,7 +133,7 @@ impl Group {
         leading: bool,
         now: Instant,
     ) -> bool {
-        if record.mandate().is_some() {
+        if record.mandate().is_some() || is_broken(Break::FenceNeverLifted) {
             return false;
         }
         let endpoint = watch.endpoint();

@@ -1,6 +1,7 @@
 //! What this node holds of a group's master, tells its peers, and makes of their views.
 
 use super::Group;
+use crate::breaks::{Break, is_broken};
 use crate::decision::agreement::{self, Circumstances, Verdict};
 use crate::decision::fencing::FenceCause;
 use crate::decision::health::{Cause, Health};
@@ -73,6 +74,7 @@ impl Group {
         if let Some(sample) = watch.sample()
             && sample.asked_at >= self.identity_since
             && sample.info.run_id != master.run_id
+            && !is_broken(Break::RestartNotNoticed)
             && !self.is_continued(record, &sample.info, now)
         {
             return Health::Down {
@@ -111,6 +113,9 @@ impl Group {
         info: &InstanceInfo,
         now: Instant,
     ) -> bool {
+        if is_broken(Break::EmptiedMasterAccepted) {
+            return true;
+        }
         let most = self.best_reach(record);
         record
             .master()

@@ -148,6 +148,7 @@ impl Group {
             };
         };
         self.nobody_told = None;
+        let candidate = self.prefer_master(record, candidate, now);
         let since = timeline.started_at();
         if let Some(until) = self.put_off(record, &evidence, since, &candidate, now, actions) {
             return Failover::Watching {
@@ -157,7 +158,7 @@ impl Group {
         }
         self.awaited = None;
         timeline.note(StepName::Chosen, now);
-        let epoch = record.last_begun().next();
+        let epoch = record.next_epoch();
         let begin = Begin {
             group: self.name.clone(),
             epoch,

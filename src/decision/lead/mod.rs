@@ -20,6 +20,7 @@ use super::failover::{self, Failover, Run};
 use super::group::Group;
 use super::record::GroupRecord;
 use super::settling::Settling;
+use crate::breaks::{Break, is_broken};
 use crate::model::UnixTime;
 
 pub(super) use waiting::Awaited;
@@ -182,7 +183,7 @@ impl Group {
             self.register(now, actions);
             return;
         };
-        if self.held_back(record, now).is_some() {
+        if self.held_back(record, now).is_some() && !is_broken(Break::PauseIgnored) {
             self.stand_by(record, wall, now, actions);
             return;
         }

@@ -8,7 +8,7 @@ use crate::decision::instance_event::{
 use crate::decision::policy::{Fencing, GroupPolicy};
 use crate::decision::process_watch::ProcessWatch;
 use crate::decision::sentinels::Count;
-use crate::model::{InstanceInfo, PingReply};
+use crate::model::{InstanceInfo, Loading, PingReply};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -284,6 +284,9 @@ impl Watch {
                 self.show_life(now);
                 if same_host && policy.exited {
                     self.watch_process(link, &info, now, orders);
+                }
+                if info.loading != Loading::No {
+                    self.seen_loading = Some(info.run_id);
                 }
                 self.stream.observe(sent_at, &info);
                 self.sample = Some(Sample {

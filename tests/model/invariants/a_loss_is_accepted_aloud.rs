@@ -1,9 +1,10 @@
 //! S6: an instance that lost its data becomes the master only when a leader says that they are lost.
 
-use promoterd::decision::{Action, Entry};
-use promoterd::model::{Endpoint, RunId};
+use promoterd::decision::{Action, Entry, Identity};
+use promoterd::model::ReplicationId;
 
 use super::{Step, Violation, process};
+use crate::instance::Instance;
 use crate::world::World;
 
 const PROMISE: &str = "S6: an emptied instance is no master unless its loss is said to be for good";
@@ -13,28 +14,37 @@ pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
         let Action::Propose(entry) = action else {
             continue;
         };
-        let named = match entry {
-            Entry::Identify { master, .. } => (&master.endpoint, master.run_id),
-            Entry::Begin(begin) => (&begin.candidate.endpoint, begin.candidate.run_id),
-            _ => continue,
-        };
-        check_process(world, step.node, named)?;
+        if let Entry::Identify { master, .. } | Entry::Done { master, .. } = entry {
+            check_master(world, step.node, master)?;
+        }
     }
     Ok(())
 }
 
-fn check_process(
-    world: &World,
-    node: usize,
-    (endpoint, run_id): (&Endpoint, RunId),
-) -> Result<(), Violation> {
-    let is_emptied = world
-        .instances
-        .iter()
-        .any(|instance| instance.emptied && process(instance) == (endpoint.clone(), run_id));
-    if !is_emptied || world.oracle.losses_accepted.contains(&run_id) {
+/// What is named was looked at before: only as long as it still has the history that it had then.
+fn check_master(world: &World, node: usize, master: &Identity) -> Result<(), Violation> {
+    let is_it = |instance: &&Instance| {
+        let history = ReplicationId::from_bytes([instance.history; 20]);
+        process(instance) == (master.endpoint.clone(), master.run_id)
+            && history == master.replication_id
+    };
+    let mut named = world.instances.iter().filter(is_it);
+    let is_accepted = world.oracle.losses_accepted.contains(&master.run_id);
+    if is_accepted || !named.any(|instance| instance.emptied) {
         return Ok(());
     }
-    let what = format!("{} wants {endpoint}", world.nodes[node].name);
+    let what = format!("{} wants {}", world.nodes[node].name, master.endpoint);
     Err(Violation::new(PROMISE, what))
+}
+
+/// An instance accepts a promotion.
+pub fn check_promotion(world: &World, instance: &Instance) -> Result<(), Violation> {
+    let is_accepted = world.oracle.losses_accepted.contains(&instance.run_id());
+    if is_accepted || !instance.emptied {
+        return Ok(());
+    }
+    Err(Violation::new(
+        PROMISE,
+        format!("{} is promoted", instance.name),
+    ))
 }

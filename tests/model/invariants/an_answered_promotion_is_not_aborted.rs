@@ -11,10 +11,10 @@ pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violatio
     let Action::Propose(Entry::Abort { epoch, why, .. }) = action else {
         return Ok(());
     };
-    let is_honest = match why {
-        AbortReason::LostAfterPromotion(_) | AbortReason::CandidateChanged(_) => true,
-        AbortReason::Refused(_) | AbortReason::TimedOut(_) => false,
-    };
+    let is_honest = matches!(
+        why,
+        AbortReason::LostAfterPromotion(_) | AbortReason::CandidateChanged(_)
+    );
     let known = world.oracle.nodes.get(&node);
     if is_honest || known.is_none_or(|known| !known.answered.contains(epoch)) {
         return Ok(());

@@ -9,7 +9,7 @@ use crate::world::{World, group};
 const PROMISE: &str = "a master is held down by one proof or by fresh views of a quorum";
 
 /// A choice takes so long at most, in microseconds, after the agreement that it rests on.
-const CHOSEN_WITHIN: u64 = 60_000;
+pub const CHOSEN_WITHIN: u64 = 60_000;
 
 pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violation> {
     let Action::Propose(Entry::Begin(begin)) = action else {
@@ -49,13 +49,10 @@ pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violatio
 
 /// What this node itself did not hear while it slept is no silence.
 fn is_awake_long_enough(world: &World, node: usize, known: &KnownNode, cause: Cause) -> bool {
-    let policy = &world.nodes[node].policy;
-    let needed = match cause {
-        Cause::Silent => policy.down_after,
-        Cause::Exited | Cause::Restarted | Cause::Gone | Cause::WrongRole | Cause::Unleased => {
-            return true;
-        }
-    };
+    if cause != Cause::Silent {
+        return true;
+    }
+    let needed = world.nodes[node].policy.down_after;
     let awake = world.now.saturating_sub(known.awake_since);
     u128::from(awake) >= needed.as_micros()
 }

@@ -27,6 +27,7 @@ use promoterd::model::{Endpoint, Epoch, RunId};
 
 use crate::instance::{Instance, endpoint};
 use crate::world::{World, group};
+use down_by_fresh_views::CHOSEN_WITHIN;
 
 /// A promise that was broken.
 #[derive(Debug, Clone)]
@@ -95,8 +96,19 @@ struct KnownNode {
     answered: BTreeSet<Epoch>,
 }
 
-/// Views of a peer that are remembered: the reason for a choice may be a moment old.
-const VIEWS_KEPT: usize = 6;
+impl KnownNode {
+    fn note_view(&mut self, peer: &str, view: &View, now: u64) {
+        if !self.views.contains_key(peer) {
+            self.views.insert(peer.to_owned(), VecDeque::new());
+        }
+        let views = self.views.get_mut(peer).expect("just inserted");
+        // The reason for a choice may be a moment old.
+        while views.len() > 1 && views[1].0 + CHOSEN_WITHIN < now {
+            views.pop_front();
+        }
+        views.push_back((now, view.clone()));
+    }
+}
 
 impl Oracle {
     /// What a node had in its last life it may have to learn again.
@@ -118,35 +130,27 @@ impl Oracle {
 
     /// Something comes to a node.
     pub fn heard(&mut self, node: usize, event: &Event, now: u64) {
-        match event {
-            Event::PeerReported { peer, report, .. } => {
-                let known = self.nodes.entry(node).or_default();
-                if let Some(view) = report.views.first() {
-                    if !known.views.contains_key(peer.as_str()) {
-                        known.views.insert(peer.to_string(), VecDeque::new());
-                    }
-                    let views = known.views.get_mut(peer.as_str()).expect("just inserted");
-                    if views.len() == VIEWS_KEPT {
-                        views.pop_front();
-                    }
-                    views.push_back((now, view.clone()));
-                }
-            }
-            Event::Confirmed => self.nodes.entry(node).or_default().is_confirmed = true,
-            Event::LeadershipChanged { .. } => {
-                self.nodes.entry(node).or_default().answered.clear();
-            }
-            Event::Probed(probed) => {
-                if let ProbeReport::PromoteReplied {
-                    epoch,
-                    result: Ok(()),
-                } = &probed.report
-                {
-                    let known = self.nodes.entry(node).or_default();
-                    known.answered.insert(*epoch);
-                }
-            }
-            _ => {}
+        let known = self.nodes.entry(node).or_default();
+        if let Event::PeerReported { peer, report, .. } = event
+            && let Some(view) = report.views.first()
+        {
+            known.note_view(peer.as_str(), view, now);
+        }
+        if let Event::Confirmed = event {
+            known.is_confirmed = true;
+        }
+        // It looks at everything anew.
+        if matches!(
+            event,
+            Event::LeadershipChanged { .. } | Event::ProposalRefused(_)
+        ) {
+            known.answered.clear();
+        }
+        if let Event::Probed(probed) = event
+            && let ProbeReport::PromoteReplied { epoch, result } = &probed.report
+            && result.is_ok()
+        {
+            known.answered.insert(*epoch);
         }
     }
 
@@ -201,25 +205,22 @@ pub fn committed(world: &mut World, entry: &Entry, fits: bool) -> Result<(), Vio
     if !fits {
         return Ok(());
     }
-    match entry {
-        Entry::Begin(begin) => {
-            let now = world.now;
-            world.oracle.begins += 1;
-            candidates_share_the_history::check(world, begin)?;
-            let begun = (begin.clone(), now);
-            world.oracle.begun.insert(begin.epoch, begun);
-        }
-        Entry::Register { .. } | Entry::Adopt(_) => {
-            registered_on_equal_settings::check(world, entry)?;
-            // What its instances have when it is registered is what a group has.
-            for instance in &mut world.instances {
-                instance.emptied = false;
-            }
-        }
-        Entry::Done { .. } => world.oracle.dones += 1,
-        Entry::Abort { .. } => world.oracle.aborts += 1,
-        _ => {}
+    if let Entry::Begin(begin) = entry {
+        let now = world.now;
+        world.oracle.begins += 1;
+        candidates_share_the_history::check(world, begin)?;
+        let begun = (begin.clone(), now);
+        world.oracle.begun.insert(begin.epoch, begun);
     }
+    if matches!(entry, Entry::Register { .. } | Entry::Adopt(_)) {
+        registered_on_equal_settings::check(world, entry)?;
+        // What its instances have when it is registered is what a group has.
+        for instance in &mut world.instances {
+            instance.emptied = false;
+        }
+    }
+    world.oracle.dones += u64::from(matches!(entry, Entry::Done { .. }));
+    world.oracle.aborts += u64::from(matches!(entry, Entry::Abort { .. }));
     note_master(world);
     Ok(())
 }
@@ -249,7 +250,9 @@ fn note_master(world: &mut World) {
 
 /// An instance accepts a promotion.
 pub fn promoted(world: &mut World, name: &str, epoch: Epoch) -> Result<(), Violation> {
-    one_promotion_an_epoch::check(world, name, epoch)
+    one_promotion_an_epoch::check(world, name, epoch)?;
+    let index = world.index(name).expect("an instance of the group");
+    a_loss_is_accepted_aloud::check_promotion(world, &world.instances[index])
 }
 
 /// A full copy of `source` to a replica begins.

@@ -8,18 +8,15 @@ use crate::world::World;
 const PROMISE: &str = "only an established leader acts";
 
 pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violation> {
-    let acts = match action {
-        Action::Probe(probe) => matches!(probe.command, ProbeCommand::Promote(_)),
-        Action::Follow(_) | Action::Guard(_) | Action::Propose(_) => true,
-        Action::Report(_)
-        | Action::Hold(_)
-        | Action::Lease { .. }
-        | Action::Publish { .. }
-        | Action::Announce(_)
-        | Action::Forward(_)
-        | Action::Answer(_) => false,
-    };
-    if !acts || world.nodes[node].leads {
+    let promotes = matches!(
+        action,
+        Action::Probe(probe) if matches!(probe.command, ProbeCommand::Promote(_))
+    );
+    let orders = matches!(
+        action,
+        Action::Follow(_) | Action::Guard(_) | Action::Propose(_)
+    );
+    if !(promotes || orders) || world.nodes[node].leads {
         return Ok(());
     }
     let what = format!(

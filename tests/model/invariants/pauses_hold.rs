@@ -9,32 +9,31 @@ const PROMISE: &str = "nothing is begun and nothing repaired while a committed p
 
 /// Follows the pauses by the entries alone, and compares what counted.
 pub fn check_entry(oracle: &mut Oracle, entry: &Entry, fits: bool) -> Result<(), Violation> {
-    match entry {
-        Entry::Begin(begin) if fits && oracle.pause.is_some() => {
-            let what = format!("epoch {} began", begin.epoch);
-            return Err(Violation::new(PROMISE, what));
-        }
-        Entry::Pause(pause) => match &pause.by {
+    if let Entry::Begin(begin) = entry
+        && fits
+        && oracle.pause.is_some()
+    {
+        let what = format!("epoch {} began", begin.epoch);
+        return Err(Violation::new(PROMISE, what));
+    }
+    if let Entry::Pause(pause) = entry {
+        match &pause.by {
             PausedBy::Admin { operation, .. } if oracle.operations.insert(*operation) => {
                 oracle.pause = Some(Some(*operation));
             }
             PausedBy::Flapping { .. } if oracle.pause.is_none() => oracle.pause = Some(None),
             PausedBy::Admin { .. } | PausedBy::Flapping { .. } => {}
-        },
-        Entry::Resume(resume) => match &resume.by {
-            ResumedBy::Admin { operation, .. } => {
-                if oracle.operations.insert(*operation) {
-                    oracle.pause = None;
-                }
-            }
-            ResumedBy::Expiry { of } => {
-                if oracle.pause == Some(Some(*of)) {
-                    oracle.pause = None;
-                }
-            }
-            ResumedBy::Replaced => {}
-        },
-        _ => {}
+        }
+    }
+    if let Entry::Resume(resume) = entry {
+        let ends = match &resume.by {
+            ResumedBy::Admin { operation, .. } => oracle.operations.insert(*operation),
+            ResumedBy::Expiry { of } => oracle.pause == Some(Some(*of)),
+            ResumedBy::Replaced => false,
+        };
+        if ends {
+            oracle.pause = None;
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ pub fn check(world: &World, entry: &Entry) -> Result<(), Violation> {
     if matches!(entry, Entry::Adopt(_)) || world.nodes.is_empty() {
         return Ok(());
     }
-    let alike = |one: &crate::world::Node| {
+    let alike = |one: &crate::node::Node| {
         let same = world.nodes.iter().filter(|it| it.policy == one.policy);
         same.count()
     };
