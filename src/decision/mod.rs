@@ -14,6 +14,7 @@ mod entry;
 mod equality;
 mod event;
 mod failover;
+mod failover_record;
 mod fencing;
 mod group;
 mod guard;
@@ -54,6 +55,7 @@ pub use entry::{
 pub use equality::Difference;
 pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
+pub use failover_record::{FailoverRecord, Outcome};
 pub use fencing::{FenceCause, FenceClaim, FenceOverview, HeldFence, lifting_command};
 pub use group::Group;
 pub use guard::{GuardOrder, GuardOutcome, GuardOverview, GuardTask};
@@ -71,7 +73,7 @@ pub use lease::{
 pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
 pub use pause::{Pause, PauseRecord, PausedBy, Resume, ResumedBy};
 pub use policy::{Fencing, GroupPolicy};
-pub use record::{FailoverRecord, GroupRecord, Mandate, Outcome, Records};
+pub use record::{GroupRecord, Mandate, Records};
 pub use repair::Standing;
 pub use request::{
     Impossible, InvalidOperationId, InvalidReason, OperationId, Reason, Request, Requester, Scope,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::adoption::Adoption;
 use super::change::Change;
 use super::entry::{AbortReason, Begin, Entry, Identity, Step};
+use super::failover_record::{FailoverRecord, Outcome};
 use super::lease::LeaseRule;
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
@@ -44,31 +45,6 @@ pub struct GroupRecord {
     operations: Operations,
     /// The operation by which an administrator named its first master.
     adopted: Option<OperationId>,
-}
-
-/// One epoch: how it began, and how it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailoverRecord {
-    /// How it began.
-    pub begin: Begin,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What happened, in order.
-    pub steps: Vec<Step>,
-    /// Bytes of the old master's stream that the new one never got, once the old one was back.
-    pub loss: Option<u64>,
-}
-
-/// How an epoch ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It has not.
-    Open,
-    /// The candidate is the master.
-    Done,
-    /// Nobody was promoted.
-    Aborted(AbortReason),
 }
 
 /// Proof that `Begin` of one epoch is committed and open: the permission to promote its candidate.

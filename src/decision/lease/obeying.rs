@@ -107,8 +107,8 @@ impl Group {
         }
     }
 
-    /// A master that is being replaced and answers this node no more cannot be fenced: it is ended now, and not
-    /// at the end of its lease, since its successor would have to wait for that.
+    /// A master that is being replaced and answers this node no more cannot be fenced: it is ended now,
+    /// and not at the end of its lease, for which its successor would have to wait.
     pub(super) fn end_hung(
         &mut self,
         record: &GroupRecord,
