@@ -78,12 +78,17 @@ pub struct HeldFence {
 pub struct FenceOverview {
     /// Those who fenced it, and for how long; nobody where it has no owner.
     pub holders: Vec<(NodeId, FenceCause, Duration)>,
-    /// What lifts it by hand.
+    /// What lifts it: a command by hand, where it needs no lease.
     pub lifted_by: String,
+    /// Whether it takes writes under a lease only.
+    pub needs_lease: bool,
 }
 
 impl fmt::Display for FenceOverview {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.needs_lease && self.holders.is_empty() {
+            return formatter.write_str("fenced, takes no writes: it has no lease yet");
+        }
         if self.holders.is_empty() {
             return write!(
                 formatter,
