@@ -9,6 +9,7 @@ use crate::model::RunId;
 
 fn lost(identity: &Identity, offset: u64) -> LostMaster<'_> {
     LostMaster {
+        feeds: false,
         identity,
         offset: Some(ReplicationOffset(offset)),
     }
@@ -110,6 +111,7 @@ fn a_replica_further_behind_than_lag_max_is_passed_over() {
         assert_eq!(assess_b(&info, &lost(&a, 1000), &policy), expected);
     }
     let unknown = LostMaster {
+        feeds: false,
         identity: &a,
         offset: None,
     };

@@ -9,10 +9,13 @@ use super::entry::{AbortReason, Begin, Entry, Identity, Step};
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Operations};
+use super::switchover::{GivenUp, Stage};
 use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, UnixTime, WriteLimits};
 
 /// Failovers that a group remembers.
 const HISTORY_MAX: usize = 32;
+/// Switchovers that came to nothing, and that a group remembers.
+const GIVEN_UP_MAX: usize = 16;
 /// Replication histories that a group remembers.
 const HISTORIES_MAX: usize = 64;
 
@@ -38,6 +41,8 @@ pub struct GroupRecord {
     operations: Operations,
     /// The operation by which an administrator named its first master.
     adopted: Option<OperationId>,
+    /// Switchovers for which no epoch began, the oldest first.
+    given_up: VecDeque<GivenUp>,
 }
 
 /// One epoch: how it began, and how it ended.
@@ -112,6 +117,8 @@ pub enum Change {
     Paused,
     /// It is looked after again.
     Resumed,
+    /// A switchover came to nothing.
+    GivenUp,
 }
 
 impl Records {
@@ -182,6 +189,7 @@ impl Records {
             pauses: Pauses::default(),
             operations,
             adopted,
+            given_up: VecDeque::new(),
         };
         self.groups.insert(group, record);
         Change::Master
@@ -273,6 +281,23 @@ impl GroupRecord {
         self.adopted == Some(operation)
     }
 
+    /// Switchovers that came to nothing before an epoch began, the oldest first.
+    #[must_use]
+    pub fn given_up(&self) -> &VecDeque<GivenUp> {
+        &self.given_up
+    }
+
+    /// How far the switchover of this operation is, if anything of it is committed.
+    #[must_use]
+    pub fn switchover(&self, operation: OperationId) -> Option<Stage> {
+        if !self.has_done(operation) {
+            return None;
+        }
+        let open = self.mandate().and_then(|open| open.begin().asked().cloned());
+        let is_open = open.is_some_and(|asked| asked.operation == operation);
+        Some(if is_open { Stage::Open } else { Stage::Over })
+    }
+
     /// How many failovers there were within the hour before `wall` that no administrator has seen.
     #[must_use]
     pub fn failovers_lately(&self, wall: UnixTime) -> usize {
@@ -282,7 +307,7 @@ impl GroupRecord {
             .iter()
             .filter(|past| past.outcome == Outcome::Done && is_late(past.begin.at))
             .filter(|past| past.begin.epoch > self.pauses.forgiven())
-            .filter(|past| past.begin.candidate.endpoint != past.begin.from.endpoint)
+            .filter(|past| !past.begin.reinstates() && past.begin.asked().is_none())
             .count()
     }
 
@@ -313,6 +338,7 @@ impl GroupRecord {
             Entry::Guarded { on, .. } => self.guard(on),
             Entry::Pause(pause) => self.begin_pause(pause),
             Entry::Resume(resume) => self.resume(resume),
+            Entry::GiveUp(given_up) => self.give_up(given_up),
         }
     }
 
@@ -337,6 +363,18 @@ impl GroupRecord {
         } else {
             Change::None
         }
+    }
+
+    /// Not what has become of the same operation before.
+    fn give_up(&mut self, given_up: GivenUp) -> Change {
+        if !self.operations.note(given_up.asked.operation) {
+            return Change::None;
+        }
+        if self.given_up.len() == GIVEN_UP_MAX {
+            self.given_up.pop_front();
+        }
+        self.given_up.push_back(given_up);
+        Change::GivenUp
     }
 
     fn guard(&mut self, on: bool) -> Change {
@@ -371,6 +409,13 @@ impl GroupRecord {
             || begin.from != self.master
             || self.mandate().is_some()
             || self.pause().is_some()
+        {
+            return Change::None;
+        }
+        // A switchover is tried once, however often it is asked for.
+        if begin
+            .asked()
+            .is_some_and(|asked| !self.operations.note(asked.operation))
         {
             return Change::None;
         }

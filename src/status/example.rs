@@ -8,6 +8,7 @@ use super::source::{
 };
 use crate::decision::{
     AbortReason, Begin, Candidate, Cause, Decided, DownOverview, Evidence, FailoverRecord,
+    Grounds,
     GroupOverview, Identity, Ineligible, InstanceOverview, OperationId, Outcome, Pause,
     PauseRecord, PausedBy, Phase, Requester, ResumedBy, Step, StepName, WaitingFor,
 };
@@ -105,6 +106,7 @@ pub fn healthy() -> StatusSource {
             awaited: None,
             guard: None,
             failovers: Vec::new(),
+            given_up: Vec::new(),
             pauses: Vec::new(),
             pause_left: None,
             deferred_to: None,
@@ -137,11 +139,11 @@ fn failover() -> FailoverRecord {
                 replication_id: ReplicationId::from_bytes([2; 20]),
                 offset: ReplicationOffset(80_000),
             },
-            evidence: Evidence {
+            grounds: Grounds::Lost(Evidence {
                 cause: Cause::Gone,
                 views: vec![(node("a"), Cause::Gone), (node("b"), Cause::Silent)],
                 needed: 2,
-            },
+            }),
             passed_over: vec![(endpoint("10.0.0.4:6379"), Ineligible::PriorityZero)],
             loss_estimate: 4096,
             leader: node("b"),

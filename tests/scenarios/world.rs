@@ -490,6 +490,24 @@ impl World {
                     result,
                 }
             }
+            ProbeCommand::HoldWrites(lasts) => {
+                let lasts = u64::try_from(lasts.as_micros()).unwrap();
+                let (now, all) = (self.now, self.instances.clone());
+                let instance = self.instance(name).unwrap();
+                let result = match instance.holds_nothing {
+                    true => Err(CommandFailure::Refused("ERR syntax error".to_owned())),
+                    false => {
+                        instance.held_until = instance.held_until.max(now + lasts);
+                        Ok(instance.info(&all))
+                    }
+                };
+                ProbeReport::WritesHeld { sent_at, result }
+            }
+            ProbeCommand::ReleaseWrites => {
+                self.instance(name).unwrap().held_until = 0;
+                self.write_what_was_held(name);
+                ProbeReport::WritesReleased { result: Ok(()) }
+            }
             ProbeCommand::Connect | ProbeCommand::Disconnect | ProbeCommand::WatchProcess(_) => {
                 return;
             }
@@ -697,6 +715,14 @@ impl World {
                 )
             }
             [number, "resume"] => (number, Wish::Resume),
+            [number, "switchover", ref to @ ..] => (
+                number,
+                Wish::Switchover {
+                    to: to.first().map(|name| endpoint(name)),
+                    within: Duration::from_secs(3),
+                    reason: None,
+                },
+            ),
             [number, "adopt", name] => (
                 number,
                 Wish::Adopt {
