@@ -205,6 +205,13 @@ impl Happening {
             Self::LossKnown {
                 group,
                 epoch,
+                lost_bytes: 0,
+            } => {
+                info!(%group, %epoch, "the old master is back: nothing was lost");
+            }
+            Self::LossKnown {
+                group,
+                epoch,
                 lost_bytes,
             } => {
                 warn!(%group, %epoch, lost_bytes, "the old master is back: bytes of writes that \
