@@ -24,15 +24,15 @@ fn failover() -> Course {
     }
 }
 
-/// A switchover of `a`, whose clients write all the time, and go on for a while. The stream to its replicas
-/// takes so many milliseconds.
+/// A switchover of `a`, whose clients write all the time, and again when what disturbs it ends. The stream to
+/// its replicas takes so many milliseconds.
 fn switchover(stream: f64) -> Course {
     let mut script = String::from("nodes n1 n2 n3\nbeside n1 a\n");
     for name in ["b", "c"] {
         script.push_str(&format!("at 0 slow {name} {stream}\n"));
     }
     let often = (0..50).map(|number| 1.0 + 0.3 * f64::from(number));
-    let later = (1..60).map(|number| 16.0 + 100.0 * f64::from(number));
+    let later = (0..60).map(|number| 2503.0 + 0.3 * f64::from(number));
     for at in often.chain(later) {
         script.push_str(&format!("at {at:.1} client a 10\n"));
     }
@@ -145,9 +145,9 @@ sweeps! {
     whenever_the_next_leader_stops_too_the_third_one_finishes, failover(), FOLLOWED,
         ["pause n1", "lead n2"], 0.3 => ["pause n2", "lead n3", "wake n1"];
     whenever_the_leader_of_a_switchover_dies_the_next_one_finishes_or_gives_up, switchover(0.4), FOLLOWED,
-        ["pause n1", "lead n2"], 3000.0 => [];
+        ["pause n1", "lead n2"], 2500.0 => [];
     whenever_the_leader_of_a_switchover_dies_and_comes_back_it_does_no_harm, switchover(0.4), FOLLOWED,
-        ["pause n1", "lead n2"], 3000.0 => ["wake n1"];
+        ["pause n1", "lead n2"], 2500.0 => ["wake n1"];
     whenever_the_leader_of_a_switchover_dies_and_nobody_leads_for_long_nothing_is_lost, switchover(0.4), FOLLOWED,
         ["pause n1"], 2500.0 => ["lead n2"];
     whenever_the_leader_of_a_switchover_sleeps_it_looks_again, switchover(0.4), FOLLOWED,
@@ -155,21 +155,21 @@ sweeps! {
     whenever_the_log_of_a_switchover_stands_still_nothing_is_lost, switchover(0.4), FOLLOWED,
         ["freeze log"], 2500.0 => ["thaw log"];
     whenever_the_candidate_of_a_switchover_dies_the_master_goes_on, switchover(0.4), FOLLOWED,
-        ["kill b"], 3000.0 => ["restart b empty"];
+        ["kill b"], 2500.0 => ["restart b empty"];
     whenever_the_candidate_of_a_switchover_hangs_the_master_goes_on, switchover(0.4), FOLLOWED,
-        ["hang b"], 3000.0 => ["resume b"];
+        ["hang b"], 2500.0 => ["resume b"];
     whenever_the_master_of_a_switchover_dies_it_is_replaced, switchover(0.0), FOLLOWED,
-        ["kill a"], 3000.0 => [];
+        ["kill a"], 2500.0 => [];
     whenever_the_master_of_a_switchover_hangs_it_is_replaced_or_goes_on, switchover(0.0), FOLLOWED,
-        ["hang a"], 3000.0 => ["resume a"];
+        ["hang a"], 2500.0 => ["resume a"];
     whenever_the_leader_of_a_switchover_loses_the_master_nothing_is_lost, switchover(0.4), FOLLOWED,
-        ["reject n1 a"], 3000.0 => ["heal n1 a"];
+        ["reject n1 a"], 2500.0 => ["heal n1 a"];
     whenever_the_leader_of_a_switchover_is_cut_from_the_master_nothing_is_lost, switchover(0.4), FOLLOWED,
-        ["cut n1 a"], 3000.0 => ["heal n1 a"];
+        ["cut n1 a"], 2500.0 => ["heal n1 a"];
     whenever_the_leader_of_a_switchover_loses_the_candidate_nothing_is_lost, switchover(0.4), FOLLOWED,
-        ["reject n1 b"], 3000.0 => ["heal n1 b"];
+        ["reject n1 b"], 2500.0 => ["heal n1 b"];
     whenever_the_stream_of_a_switchover_lags_nothing_is_lost, switchover(0.4), FOLLOWED,
-        ["slow b 30", "slow c 30"], 3000.0 => [];
+        ["slow b 30", "slow c 30"], 2500.0 => [];
     whenever_a_switchover_is_paused_nothing_is_lost, switchover(0.4), FOLLOWED,
-        ["ask n3 8 pause"], 3000.0 => ["ask n3 9 resume"];
+        ["ask n3 8 pause"], 2500.0 => ["ask n3 9 resume"];
 }
