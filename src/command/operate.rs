@@ -237,7 +237,10 @@ async fn why_not(asking: &Asking) -> String {
 }
 
 fn outcome(report: &OperationReport) -> u8 {
-    let switchovers = report.groups.iter().filter_map(|group| group.switchover.as_ref());
+    let switchovers = report
+        .groups
+        .iter()
+        .filter_map(|group| group.switchover.as_ref());
     let mut failed = switchovers.filter(|it| it.outcome != SwitchoverOutcome::Done);
     failed.next().map_or(COMMITTED, |_| EXIT_FAILURE)
 }
@@ -258,7 +261,9 @@ fn tell_switchover(group: &GroupName, switchover: &SwitchoverReport) {
     let held = held_ms.map_or_else(String::new, |held| {
         format!("; writes were held for {held:.1} ms")
     });
-    say(&format!("{group}: {to} is the master since epoch {epoch}, {from} was{held}\n"));
+    say(&format!(
+        "{group}: {to} is the master since epoch {epoch}, {from} was{held}\n"
+    ));
 }
 
 fn tell(report: &OperationReport, json: bool) {

@@ -293,7 +293,9 @@ impl GroupRecord {
         if !self.has_done(operation) {
             return None;
         }
-        let open = self.mandate().and_then(|open| open.begin().asked().cloned());
+        let open = self
+            .mandate()
+            .and_then(|open| open.begin().asked().cloned());
         let is_open = open.is_some_and(|asked| asked.operation == operation);
         Some(if is_open { Stage::Open } else { Stage::Over })
     }

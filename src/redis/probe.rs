@@ -20,9 +20,7 @@ use super::info;
 use super::limits;
 use super::names::CommandNames;
 use super::process::ProcessWatch;
-use super::reply::{
-    clean, expect_ok, expect_text, read_ping, read_promotion, read_subscribers,
-};
+use super::reply::{clean, expect_ok, expect_text, read_ping, read_promotion, read_subscribers};
 use crate::decision::{CommandFailure, LinkId, ProbeEvent, ProbeReport, PromoteOrder};
 use crate::model::{Endpoint, InstanceInfo, WriteLimits};
 

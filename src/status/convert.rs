@@ -9,8 +9,8 @@ use super::schema::{
     VoterReport,
 };
 use super::schema_history::{FailoverReport, HistoryReport};
-use super::schema_switchover::GivenUpReport;
 use super::schema_pause::PauseReport;
+use super::schema_switchover::GivenUpReport;
 use super::source::{FileOverview, StatusSource, VoterOverview};
 use crate::decision::{
     Difference, DownOverview, FenceOverview, GroupOverview, GuardOverview, Ineligible,

@@ -7,8 +7,7 @@ use super::source::{
     VoterOverview,
 };
 use crate::decision::{
-    AbortReason, Begin, Candidate, Cause, Decided, DownOverview, Evidence, FailoverRecord,
-    Grounds,
+    AbortReason, Begin, Candidate, Cause, Decided, DownOverview, Evidence, FailoverRecord, Grounds,
     GroupOverview, Identity, Ineligible, InstanceOverview, OperationId, Outcome, Pause,
     PauseRecord, PausedBy, Phase, Requester, ResumedBy, Step, StepName, WaitingFor,
 };

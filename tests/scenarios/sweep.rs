@@ -150,9 +150,9 @@ sweeps! {
         ["pause n1", "lead n2"], 2500.0 => ["wake n1"];
     whenever_the_leader_of_a_switchover_dies_and_nobody_leads_for_long_nothing_is_lost, switchover(0.4), FOLLOWED,
         ["pause n1"], 2500.0 => ["lead n2"];
-    whenever_the_leader_of_a_switchover_sleeps_it_looks_again, switchover(0.4), FOLLOWED,
+    whenever_the_leader_of_a_switchover_sleeps_it_looks_again, switchover(3.0), FOLLOWED,
         ["pause n1"], 2500.0 => ["wake n1"];
-    whenever_the_log_of_a_switchover_stands_still_nothing_is_lost, switchover(0.4), FOLLOWED,
+    whenever_the_log_of_a_switchover_stands_still_nothing_is_lost, switchover(3.0), FOLLOWED,
         ["freeze log"], 2500.0 => ["thaw log"];
     whenever_the_candidate_of_a_switchover_dies_the_master_goes_on, switchover(0.4), FOLLOWED,
         ["kill b"], 2500.0 => ["restart b empty"];

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use promoterd::decision::{
     Action, Entry, Evidence, FollowOrder, Grounds, GuardOrder, GuardTask, Happening, Identity,
-    Ineligible,
-    Login, Opinion, ProbeCommand, ProbeOrder, View,
+    Ineligible, Login, Opinion, ProbeCommand, ProbeOrder, View,
 };
 use promoterd::model::Endpoint;
 

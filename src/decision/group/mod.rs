@@ -315,9 +315,8 @@ impl Group {
                 self.see_master(Some(record));
                 self.bookkeeping = Bookkeeping::default();
                 // What keeps the master, or was planned, is no sign of trouble.
-                let is_calm = |last: &FailoverRecord| {
-                    last.begin.reinstates() || last.begin.asked().is_some()
-                };
+                let is_calm =
+                    |last: &FailoverRecord| last.begin.reinstates() || last.begin.asked().is_some();
                 if change == Change::Done && !record.failovers().back().is_some_and(is_calm) {
                     self.cooldown_until = Some(now + self.policy.cooldown);
                 }

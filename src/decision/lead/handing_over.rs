@@ -26,7 +26,11 @@ impl Group {
             instance: master.clone(),
             until: now + HOLD,
         });
-        self.send(master, vec![(link, ProbeCommand::HoldWrites(HOLD))], actions);
+        self.send(
+            master,
+            vec![(link, ProbeCommand::HoldWrites(HOLD))],
+            actions,
+        );
         Hold {
             link,
             sent_at: now,
@@ -155,14 +159,16 @@ impl Group {
         };
         let may_go_on = match &sample.info.role {
             Role::Replica { .. } => true,
-            Role::Master { .. } => {
-                held.instance == record.master().endpoint && !watch.is_fenced()
-            }
+            Role::Master { .. } => held.instance == record.master().endpoint && !watch.is_fenced(),
         };
         if may_go_on {
             let instance = held.instance.clone();
             self.held = None;
-            self.send(&instance, vec![(link, ProbeCommand::ReleaseWrites)], actions);
+            self.send(
+                &instance,
+                vec![(link, ProbeCommand::ReleaseWrites)],
+                actions,
+            );
         }
     }
 }

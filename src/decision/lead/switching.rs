@@ -1,12 +1,12 @@
 //! A planned switchover: from the wish to `Begin`, and what the master has to say behind that.
 
+use super::handing_over::is_logged;
 use crate::decision::agreement::Verdict;
 use crate::decision::choice::{self, Ineligible, LostMaster};
 use crate::decision::entry::{Begin, Candidate, Entry, Grounds, StepName};
 use crate::decision::event::Action;
 use crate::decision::failover::{Failover, Timeline};
 use crate::decision::group::Group;
-use super::handing_over::is_logged;
 use crate::decision::health::Health;
 use crate::decision::instance_event::CommandFailure;
 use crate::decision::record::GroupRecord;
@@ -50,8 +50,7 @@ impl Group {
         let known = now.checked_sub(KNOWN_FOR).unwrap_or(now);
         let asked_at = asked_at.unwrap_or(known);
         let Some(to) = to else {
-            let found =
-                choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
+            let found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
             let nobody = NotSwitched::NobodyEligible(found.passed_over);
             return found.chosen.ok_or(nobody);
         };
@@ -205,8 +204,7 @@ impl Group {
             let asked = watch.sample().map(|sample| sample.asked_at);
             asked.is_some_and(|asked| asked >= asked_at)
         });
-        let is_complete =
-            has_answered && choice::is_complete(&self.watches, master, asked_at);
+        let is_complete = has_answered && choice::is_complete(&self.watches, master, asked_at);
         if !is_complete && !is_late && !is_time {
             self.ask_stragglers(record, asked_at, now, actions);
             if !has_answered {
@@ -324,7 +322,14 @@ impl Group {
         match (reached, successor) {
             (Some(reached), Some(successor)) if successor.offset >= reached => {
                 timeline.note(StepName::CaughtUp, now);
-                return self.begin_switchover(record, wanted.asked, timeline, successor, wall, actions);
+                return self.begin_switchover(
+                    record,
+                    wanted.asked,
+                    timeline,
+                    successor,
+                    wall,
+                    actions,
+                );
             }
             (None, _) if waited >= CATCH_UP => {
                 let why = NotSwitched::NotHeld(CommandFailure::TimedOut);
