@@ -31,6 +31,28 @@ fn with_link(info: InstanceInfo, link: MasterLink) -> InstanceInfo {
 }
 
 #[test]
+fn only_a_replica_that_the_living_master_feeds_may_take_its_place() {
+    let a = identity_of_a();
+    let lives = LostMaster {
+        feeds: true,
+        ..lost(&a, 900)
+    };
+    let well = || replica_info(2, 1, 900, "a");
+    let not_fed = "the master's stream does not reach it";
+    for (info, expected) in [
+        (well(), "eligible at 900"),
+        (
+            with_link(well(), MasterLink::Down { seconds: Some(5) }),
+            not_fed,
+        ),
+        (with_link(well(), MasterLink::Syncing), not_fed),
+        (continuing(master_info(2, 2, 900), 1, 901), not_fed),
+    ] {
+        assert_eq!(assess_b(&info, &lives, &policy()), expected, "{info:?}");
+    }
+}
+
+#[test]
 fn each_reason_against_a_replica_is_told() {
     let a = identity_of_a();
     let well = || replica_info(2, 1, 900, "a");

@@ -90,10 +90,7 @@ impl Desk {
         self.open.retain(|operation, older| {
             let is_outdated = older.request.groups.is_subset(&request.groups);
             if is_outdated {
-                if withdrawn.len() == WITHDRAWN_MAX {
-                    withdrawn.pop_front();
-                }
-                withdrawn.push_back(*operation);
+                withdraw(withdrawn, *operation);
                 actions.push(Action::Answer(*operation));
             }
             !is_outdated
@@ -123,10 +120,15 @@ impl Desk {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
+        let withdrawn = &mut self.withdrawn;
         self.open.retain(|operation, open| {
-            let is_over = is_done(&open.request, records)
-                || is_late(&open.request, records)
-                || now >= open.gives_up_at;
+            let is_given_up = now >= open.gives_up_at;
+            let is_over =
+                is_done(&open.request, records) || is_late(&open.request, records) || is_given_up;
+            if is_given_up && matches!(open.request.wish, Wish::Switchover { .. }) {
+                // Nobody wants it to happen some time later.
+                withdraw(withdrawn, *operation);
+            }
             if is_over {
                 actions.push(Action::Answer(*operation));
             }
@@ -154,6 +156,13 @@ impl Desk {
         let due = |open: &Open| open.next_try_at.min(open.gives_up_at);
         self.open.values().map(due).min()
     }
+}
+
+fn withdraw(withdrawn: &mut VecDeque<OperationId>, operation: OperationId) {
+    if withdrawn.len() == WITHDRAWN_MAX {
+        withdrawn.pop_front();
+    }
+    withdrawn.push_back(operation);
 }
 
 /// Logs what is not committed yet, in each of the groups.

@@ -218,3 +218,7 @@ impl fmt::Display for Asked {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "switchover_tests.rs"]
+mod tests;

@@ -32,7 +32,15 @@ fn refused(daemon: &Daemon, words: &[&str]) -> String {
 
 /// Switches over some times with writers at work, and checks that all they were told is there.
 fn switch_back_and_forth(kind: Kind, settings: &[(&str, &str)], times: u64) {
-    let cluster = Cluster::start_with(kind, settings);
+    let mut cluster = Cluster::prepare(kind);
+    let key = cluster.new_key("key");
+    cluster.set("PEER_KEY_FILE", &key);
+    for (key, value) in settings {
+        cluster.set(key, value);
+    }
+    cluster.start_servers();
+    cluster.start_daemons();
+    cluster.await_healthy(1);
     let mut master = 0;
     for number in 1..=times {
         let epoch = number + 1;

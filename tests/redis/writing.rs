@@ -13,6 +13,9 @@ use crate::cluster::Cluster;
 /// Longest wait for an answer: more than any hold lasts.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
+/// Time between two writes: the servers and daemons want to run too.
+const BETWEEN: Duration = Duration::from_millis(1);
+
 /// What one client was told.
 #[derive(Debug, Default)]
 struct Told {
@@ -113,6 +116,7 @@ fn write(file: &Path, prefix: &str, is_over: &AtomicBool) -> Told {
                 told.pause_max = told.pause_max.max(last.elapsed());
                 last = Instant::now();
                 was_good = true;
+                thread::sleep(BETWEEN);
             }
             Err(_) => {
                 told.doubtful.push(key);
