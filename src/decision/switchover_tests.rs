@@ -57,10 +57,10 @@ fn a_switchover_is_open_from_begin_to_its_end_and_begun_once() {
         assert_ne!(records.apply(end), Change::None);
         assert_eq!(stage(&records, 7), Some(Stage::Over));
         let from = records.get(&group_name()).unwrap().master().clone();
-        let Entry::Begin(again) = begin_asked(3, 7) else {
-            unreachable!()
-        };
-        let again = Entry::Begin(Begin { from, ..again });
+        let again = Entry::Begin(Begin {
+            grounds: Grounds::Asked(asked(7)),
+            ..begin(3, from, "c", &replica_info(3, 1, 900, "a"))
+        });
         assert_eq!(records.apply(again), Change::None);
         assert_eq!(
             records.apply(given_up(7, NotSwitched::TimedOut)),

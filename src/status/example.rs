@@ -7,9 +7,10 @@ use super::source::{
     VoterOverview,
 };
 use crate::decision::{
-    AbortReason, Begin, Candidate, Cause, Decided, DownOverview, Evidence, FailoverRecord, Grounds,
-    GroupOverview, Identity, Ineligible, InstanceOverview, OperationId, Outcome, Pause,
-    PauseRecord, PausedBy, Phase, Requester, ResumedBy, Step, StepName, WaitingFor,
+    AbortReason, Asked, Begin, Candidate, Cause, Decided, DownOverview, Evidence, FailoverRecord,
+    GivenUp, Grounds, GroupOverview, Identity, Ineligible, InstanceOverview, NotSwitched,
+    OperationId, Outcome, Pause, PauseRecord, PausedBy, Phase, Requester, ResumedBy, Step,
+    StepName, WaitingFor,
 };
 use crate::model::{
     ClusterId, Endpoint, Epoch, Incarnation, NodeId, NodeRole, ReplicationId, ReplicationOffset,
@@ -193,6 +194,36 @@ pub fn aborted() -> StatusSource {
     record.loss = None;
     record.begin.passed_over = Vec::new();
     source.groups[0].failovers = vec![record];
+    source
+}
+
+/// Somebody asked for another master, and once more in vain.
+pub fn switched() -> StatusSource {
+    let mut source = healthy();
+    let asked = Asked {
+        by: Requester::new(0, Some("root".to_owned()), node("a")),
+        operation: OperationId(0xa3),
+        reason: Some("new disks".parse().unwrap()),
+    };
+    let step = |what, micros| Step {
+        what,
+        after: Duration::from_micros(micros),
+    };
+    let mut record = failover();
+    record.begin.grounds = Grounds::Asked(asked.clone());
+    record.steps = vec![
+        step(StepName::Held, 1_000),
+        step(StepName::CaughtUp, 1_500),
+        step(StepName::Begun, 2_000),
+        step(StepName::Promoted, 3_125),
+    ];
+    source.groups[0].failovers = vec![record];
+    source.groups[0].given_up = vec![GivenUp {
+        group: "features".parse().unwrap(),
+        asked,
+        at: NOW,
+        why: NotSwitched::IsMaster(endpoint("10.0.0.3:6379")),
+    }];
     source
 }
 

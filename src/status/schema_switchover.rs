@@ -110,3 +110,62 @@ fn held(record: &FailoverRecord) -> Option<Duration> {
     };
     step(StepName::Promoted)?.checked_sub(step(StepName::Held)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::status::example::{self, NOW};
+    use crate::status::{HistoryReport, StatusReport, render};
+
+    #[test]
+    fn a_switchover_is_told_with_who_asked_and_how_long_writes_were_held() {
+        let source = example::switched();
+        let record = source.groups[0].failovers[0].clone();
+        let report = SwitchoverReport::from(&SwitchoverOverview::Begun(Box::new(record)));
+        assert_eq!(
+            serde_json::to_value(&report).unwrap(),
+            json!({
+                "outcome": "done", "epoch": 2, "from": "10.0.0.1:6379", "to": "10.0.0.2:6379",
+                "why": null, "held_ms": 2.125
+            })
+        );
+        let history = serde_json::to_value(HistoryReport::from(&source)).unwrap();
+        let told = &history["failovers"][0];
+        let (cause, by) = (&told["cause"], &told["asked_by"]);
+        assert_eq!(
+            (cause, by),
+            (&json!("switchover"), &json!("root (uid 0) on a"))
+        );
+        assert_eq!(
+            (&told["reason"], &told["views"], &told["operation"]),
+            (&json!("new disks"), &json!([]), &json!("00000000000000a3"))
+        );
+        let read: HistoryReport = serde_json::from_value(history).unwrap();
+        assert_eq!(read, HistoryReport::from(&source));
+        let page = render(&StatusReport::from(&source), NOW);
+        let line =
+            "    cause: switchover, asked for by root (uid 0) on a: new disks; carried out by b\n";
+        assert!(page.contains(line), "{page}");
+        assert!(page.contains("ms  writes held             took"), "{page}");
+    }
+
+    #[test]
+    fn what_came_to_nothing_says_why() {
+        let source = example::switched();
+        let given_up = source.groups[0].given_up[0].clone();
+        let report = SwitchoverReport::from(&SwitchoverOverview::GivenUp(given_up));
+        assert_eq!(report.outcome, SwitchoverOutcome::GivenUp);
+        let why = "10.0.0.3:6379 is the master already";
+        assert_eq!(report.why.as_deref(), Some(why));
+        let history = serde_json::to_value(HistoryReport::from(&source)).unwrap();
+        assert_eq!(
+            history["given_up"][0],
+            json!({
+                "group": "features", "at": NOW, "by": "root (uid 0) on a", "reason": "new disks",
+                "operation": "00000000000000a3", "why": why
+            })
+        );
+    }
+}
