@@ -1,5 +1,7 @@
 //! What the cluster has decided about a group: the replicated state.
 
+mod switchovers;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
@@ -9,13 +11,11 @@ use super::entry::{AbortReason, Begin, Entry, Identity, Step};
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Operations};
-use super::switchover::{GivenUp, Stage};
+use super::switchover::GivenUp;
 use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, UnixTime, WriteLimits};
 
 /// Failovers that a group remembers.
 const HISTORY_MAX: usize = 32;
-/// Switchovers that came to nothing, and that a group remembers.
-const GIVEN_UP_MAX: usize = 16;
 /// Replication histories that a group remembers.
 const HISTORIES_MAX: usize = 64;
 
@@ -281,25 +281,6 @@ impl GroupRecord {
         self.adopted == Some(operation)
     }
 
-    /// Switchovers that came to nothing before an epoch began, the oldest first.
-    #[must_use]
-    pub fn given_up(&self) -> &VecDeque<GivenUp> {
-        &self.given_up
-    }
-
-    /// How far the switchover of this operation is, if anything of it is committed.
-    #[must_use]
-    pub fn switchover(&self, operation: OperationId) -> Option<Stage> {
-        if !self.has_done(operation) {
-            return None;
-        }
-        let open = self
-            .mandate()
-            .and_then(|open| open.begin().asked().cloned());
-        let is_open = open.is_some_and(|asked| asked.operation == operation);
-        Some(if is_open { Stage::Open } else { Stage::Over })
-    }
-
     /// How many failovers there were within the hour before `wall` that no administrator has seen.
     #[must_use]
     pub fn failovers_lately(&self, wall: UnixTime) -> usize {
@@ -365,18 +346,6 @@ impl GroupRecord {
         } else {
             Change::None
         }
-    }
-
-    /// Not what has become of the same operation before.
-    fn give_up(&mut self, given_up: GivenUp) -> Change {
-        if !self.operations.note(given_up.asked.operation) {
-            return Change::None;
-        }
-        if self.given_up.len() == GIVEN_UP_MAX {
-            self.given_up.pop_front();
-        }
-        self.given_up.push_back(given_up);
-        Change::GivenUp
     }
 
     fn guard(&mut self, on: bool) -> Change {
