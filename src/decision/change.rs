@@ -27,4 +27,6 @@ pub enum Change {
     Resumed,
     /// What its master needs to take writes.
     Lease,
+    /// A switchover came to nothing.
+    GivenUp,
 }

@@ -16,6 +16,7 @@ use super::pause::PauseRecord;
 use super::record::GroupRecord;
 use super::repair::Standing;
 use super::sentinels::SentinelWatch;
+use super::switchover::GivenUp;
 use super::watch::Watch;
 use crate::model::{
     Endpoint, Epoch, GroupName, MasterLink, NodeId, ReplicationOffset, Role, RunId,
@@ -46,6 +47,8 @@ pub struct GroupOverview {
     pub guard: Option<GuardOverview>,
     /// Past epochs, the oldest first.
     pub failovers: Vec<FailoverRecord>,
+    /// Switchovers for which no epoch began, the oldest first.
+    pub given_up: Vec<GivenUp>,
     /// Past pauses and the one that stands, the oldest first.
     pub pauses: Vec<PauseRecord>,
     /// How long the one that stands still lasts, by this node's clock.
@@ -80,6 +83,8 @@ pub enum Phase {
     Down,
     /// The leader chooses.
     Choosing,
+    /// The leader hands the master's place over, and no epoch has begun yet.
+    Switching,
     /// `Begin` is proposed.
     Beginning,
     /// An epoch is open.
@@ -98,6 +103,7 @@ impl Phase {
             Self::Suspecting => "suspecting",
             Self::Down => "down",
             Self::Choosing => "choosing",
+            Self::Switching => "switching",
             Self::Beginning => "beginning",
             Self::Promoting => "promoting",
             Self::Ending => "ending",
@@ -154,6 +160,8 @@ impl Group {
         let passed_over = match &self.failover {
             Failover::Watching { passed_over, .. } => passed_over.clone(),
             Failover::Choosing { .. }
+            | Failover::Preparing { .. }
+            | Failover::Holding { .. }
             | Failover::Beginning { .. }
             | Failover::Checking { .. }
             | Failover::Promoting { .. }
@@ -180,6 +188,9 @@ impl Group {
             failovers: record.map_or_else(Vec::new, |record| {
                 record.failovers().iter().cloned().collect()
             }),
+            given_up: record.map_or_else(Vec::new, |record| {
+                record.given_up().iter().cloned().collect()
+            }),
             pauses: record.map_or_else(Vec::new, |record| record.pauses().cloned().collect()),
             pause_left: self
                 .pause_over_at
@@ -195,6 +206,7 @@ impl Group {
         };
         match &self.failover {
             Failover::Choosing { .. } => Phase::Choosing,
+            Failover::Preparing { .. } | Failover::Holding { .. } => Phase::Switching,
             Failover::Beginning { .. } => Phase::Beginning,
             Failover::Ending { .. } => Phase::Ending,
             Failover::Checking { .. } | Failover::Promoting { .. } => Phase::Promoting,

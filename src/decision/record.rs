@@ -1,5 +1,7 @@
 //! What the cluster has decided about a group: the replicated state.
 
+mod switchovers;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use super::lease::LeaseRule;
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Operations};
+use super::switchover::GivenUp;
 use crate::breaks::{Break, is_broken};
 use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, UnixTime, WriteLimits};
 
@@ -45,6 +48,8 @@ pub struct GroupRecord {
     operations: Operations,
     /// The operation by which an administrator named its first master.
     adopted: Option<OperationId>,
+    /// Switchovers for which no epoch began, the oldest first.
+    given_up: VecDeque<GivenUp>,
 }
 
 /// Proof that `Begin` of one epoch is committed and open: the permission to promote its candidate.
@@ -139,6 +144,7 @@ impl Records {
             pauses: Pauses::default(),
             operations,
             adopted,
+            given_up: VecDeque::new(),
         };
         self.groups.insert(group, record);
         Change::Master
@@ -260,7 +266,7 @@ impl GroupRecord {
             .iter()
             .filter(|past| past.outcome == Outcome::Done && is_late(past.begin.at))
             .filter(|past| past.begin.epoch > self.pauses.forgiven())
-            .filter(|past| past.begin.candidate.endpoint != past.begin.from.endpoint)
+            .filter(|past| !past.begin.reinstates() && past.begin.asked().is_none())
             .count()
     }
 
@@ -292,6 +298,7 @@ impl GroupRecord {
             Entry::Lease { rule, .. } => self.set_lease(rule),
             Entry::Pause(pause) => self.begin_pause(pause),
             Entry::Resume(resume) => self.resume(resume),
+            Entry::GiveUp(given_up) => self.give_up(given_up),
         }
     }
 
@@ -373,6 +380,13 @@ impl GroupRecord {
             || begin.from != self.master
             || self.mandate().is_some()
             || is_paused
+        {
+            return Change::None;
+        }
+        // A switchover is tried once, however often it is asked for.
+        if begin
+            .asked()
+            .is_some_and(|asked| !self.operations.note(asked.operation))
         {
             return Change::None;
         }

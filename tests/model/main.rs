@@ -14,6 +14,8 @@
 
 #[cfg(feature = "breaks")]
 mod breaks;
+#[path = "../scenarios/clients.rs"]
+mod clients;
 #[path = "../scenarios/command.rs"]
 mod command;
 #[path = "../scenarios/fencing.rs"]

@@ -40,4 +40,6 @@ mod settings;
 mod site;
 mod stops;
 mod strict;
+mod switchover;
 mod witness;
+mod writing;

@@ -81,6 +81,11 @@ impl World {
     fn obey_for_instance(&mut self, words: &[&str]) {
         match *words {
             ["kill", name] => self.kill(name),
+            ["client", name, bytes] => self.client_writes(name, bytes.parse().unwrap()),
+            ["slow", name, milliseconds] => {
+                let takes = milliseconds.parse::<f64>().unwrap() * 1000.0;
+                self.instance(name).unwrap().stream_takes = takes as u64;
+            }
             ["hang", name] => {
                 let instance = self.instance(name).unwrap();
                 if instance.process == Process::Running {
@@ -127,6 +132,7 @@ impl World {
         let instance = self.instance(name).unwrap();
         let was_master = instance.follows.is_none().then(|| instance.run_id());
         instance.process = Process::Dead;
+        instance.waiting.clear();
         if is_weather {
             instance.link = Link::Down;
             instance.attempt += 1;
@@ -223,6 +229,14 @@ impl World {
                 (number, pause(Some(lasts), false))
             }
             [number, "resume"] => (number, Wish::Resume),
+            [number, "switchover", ref to @ ..] => {
+                let wish = Wish::Switchover {
+                    to: to.first().map(|name| endpoint(name)),
+                    within: Duration::from_secs(3),
+                    reason: None,
+                };
+                (number, wish)
+            }
             [number, "adopt", name] => {
                 let master = endpoint(name);
                 (number, Wish::Adopt { master })
@@ -266,5 +280,9 @@ impl World {
         self.note("", || lines.join("; "));
         let instances: Vec<String> = self.instances.iter().map(Instance::describe).collect();
         self.note("", || instances.join("; "));
+        if self.acknowledged > 0 {
+            let acknowledged = self.acknowledged;
+            self.note("", || format!("acknowledged {acknowledged} bytes"));
+        }
     }
 }

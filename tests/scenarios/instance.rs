@@ -66,6 +66,12 @@ pub struct Instance {
     reading: Option<Reading>,
     /// Whom its own configuration file has it follow.
     pub configured: Option<String>,
+    /// Microseconds until which it holds its clients' writes, and the bytes of those that wait.
+    pub held_until: u64,
+    pub waiting: Vec<u64>,
+    pub holds_nothing: bool,
+    /// Microseconds that the stream takes to it.
+    pub stream_takes: u64,
 }
 
 impl Instance {
@@ -98,6 +104,10 @@ impl Instance {
             emptied: false,
             reading: None,
             configured: follows.map(str::to_owned),
+            held_until: 0,
+            waiting: Vec::new(),
+            holds_nothing: false,
+            stream_takes: 0,
         }
     }
 
@@ -108,6 +118,7 @@ impl Instance {
             "follow" => self.denies_following = true,
             "info" => self.denies_info = true,
             "config" => self.denies_config = true,
+            "hold" => self.holds_nothing = true,
             _ => panic!("what is {what}?"),
         }
     }
@@ -140,6 +151,8 @@ impl Instance {
         (self.knows, self.shows) = (None, None);
         self.reading = None;
         self.emptied |= how == "empty" && self.has_keys;
+        self.held_until = 0;
+        self.waiting.clear();
         self.life = life;
         self.limits = self.configured_limits;
         let before = (self.history, self.offset);
@@ -299,6 +312,11 @@ impl Instance {
         Role::Master {
             replicas: replicas.collect(),
         }
+    }
+
+    /// Whether it would carry out a client's write now.
+    pub fn takes_writes(&self) -> bool {
+        self.process == Process::Running && self.follows.is_none() && !self.limits.is_fence()
     }
 
     pub fn config(&self) -> Result<(), CommandFailure> {

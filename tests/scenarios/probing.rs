@@ -192,6 +192,24 @@ impl World {
                     result,
                 }
             }
+            ProbeCommand::HoldWrites(lasts) => {
+                let lasts = u64::try_from(lasts.as_micros()).unwrap();
+                let until = self.now + lasts;
+                self.push(until, Occurrence::GoOn(name.to_owned()));
+                let instance = self.instance(name).unwrap();
+                let result = if instance.holds_nothing {
+                    Err(CommandFailure::Refused("ERR syntax error".to_owned()))
+                } else {
+                    instance.held_until = instance.held_until.max(until);
+                    Ok(self.info(name))
+                };
+                ProbeReport::WritesHeld { sent_at, result }
+            }
+            ProbeCommand::ReleaseWrites => {
+                self.instance(name).unwrap().held_until = 0;
+                self.go_on(name);
+                ProbeReport::WritesReleased { result: Ok(()) }
+            }
             ProbeCommand::Connect | ProbeCommand::Disconnect | ProbeCommand::WatchProcess(_) => {
                 return;
             }
@@ -269,6 +287,10 @@ impl World {
         }
         self.follow(name, order.master.host());
         let instance = self.instance(name).unwrap();
+        if order.demotes {
+            // Its clients' connections are closed.
+            instance.waiting.clear();
+        }
         if let Some(limits) = order.restores.filter(|_| instance.limits.is_fence()) {
             instance.limits = limits;
         }

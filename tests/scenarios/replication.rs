@@ -146,7 +146,7 @@ impl World {
     }
 
     /// A client writes to the master that the file on its host names.
-    pub fn client_writes(&mut self) {
+    pub fn some_client_writes(&mut self) {
         let Some(weather) = &mut self.weather else {
             return;
         };
@@ -155,11 +155,12 @@ impl World {
         self.later(pause, Occurrence::ClientWrites);
         let named = self.oracle.published(node);
         let named = named.unwrap_or("a").to_owned();
-        let instance = self.instance(&named).unwrap();
+        let instance = &self.instances[self.index(&named).unwrap()];
         let is_open = instance.process == Process::Running
             && instance.follows.is_none()
             && !instance.loads
-            && !instance.limits.is_fence();
+            && !instance.limits.is_fence()
+            && instance.held_until <= self.now;
         if is_open {
             self.write(&named, bytes);
         }

@@ -71,7 +71,12 @@ pub enum Occurrence {
     Loaded(usize, u8),
     /// A moment that the fencer of a node was told.
     HoldsOver(usize),
+    /// Somebody's client writes to the master that the file on its host names.
     ClientWrites,
+    /// A hold may be over.
+    GoOn(String),
+    /// So much of a history reaches a replica.
+    Stream(String, u8, u64),
 }
 
 pub struct World {
@@ -90,6 +95,8 @@ pub struct World {
     pub rejected: BTreeSet<(String, String)>,
     pub log: Log,
     pub lives: u8,
+    /// Bytes of clients' writes that were acknowledged.
+    pub acknowledged: u64,
     pub shows_probes: bool,
     /// Without it everything takes as long as always.
     pub weather: Option<Weather>,
@@ -134,6 +141,7 @@ impl World {
             rejected: BTreeSet::new(),
             log: Log::default(),
             lives: 3,
+            acknowledged: 0,
             shows_probes: false,
             weather,
             rewrites: header.rewrites,
@@ -271,7 +279,9 @@ impl World {
             Occurrence::Copied(instance, attempt) => self.finish_copy(instance, attempt),
             Occurrence::HoldsOver(node) => self.end_overdue(node),
             Occurrence::Loaded(instance, life) => self.finish_loading(instance, life),
-            Occurrence::ClientWrites => self.client_writes(),
+            Occurrence::ClientWrites => self.some_client_writes(),
+            Occurrence::GoOn(name) => self.go_on(&name),
+            Occurrence::Stream(name, history, offset) => self.stream(&name, history, offset),
         }
     }
 

@@ -126,6 +126,11 @@ impl Group {
         }
     }
 
+    /// Whether an instance refused its fence the last time.
+    pub(in crate::decision) fn is_fence_refused(&self, instance: &Endpoint) -> bool {
+        self.fences.refused.contains_key(instance)
+    }
+
     /// Whether a fence that stands there is in the way of what is committed.
     fn is_to_be_lifted(
         &self,

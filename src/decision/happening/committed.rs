@@ -2,7 +2,7 @@
 
 use super::Happening;
 use crate::decision::change::Change;
-use crate::decision::entry::Entry;
+use crate::decision::entry::{Entry, Grounds};
 use crate::decision::record::GroupRecord;
 
 impl Happening {
@@ -41,7 +41,14 @@ impl Happening {
                 group,
                 epoch: begin.epoch,
                 candidate: begin.candidate.clone(),
-                evidence: begin.evidence.clone(),
+                evidence: match &begin.grounds {
+                    Grounds::Lost(evidence) => Some(evidence.clone()),
+                    Grounds::Asked(_) => None,
+                },
+                asked_by: match &begin.grounds {
+                    Grounds::Lost(_) => None,
+                    Grounds::Asked(asked) => Some(asked.by.to_string()),
+                },
                 passed_over: begin.passed_over.clone(),
                 loss_estimate_bytes: begin.loss_estimate,
                 reinstates: begin.reinstates(),
@@ -55,6 +62,10 @@ impl Happening {
                 group,
                 epoch,
                 master: record.master().endpoint.clone(),
+                planned: record
+                    .failovers()
+                    .back()
+                    .is_some_and(|last| last.begin.asked().is_some()),
                 steps: steps.clone(),
             }),
             (Change::Paused, Entry::Pause(pause)) => Some(Self::Paused {
@@ -82,6 +93,11 @@ impl Happening {
                 epoch: *epoch,
                 steps: steps.clone(),
             }),
+            (Change::GivenUp, Entry::GiveUp(given_up)) => Some(Self::SwitchoverGivenUp {
+                group,
+                by: given_up.asked.by.to_string(),
+                why: given_up.why.clone(),
+            }),
             // No other entry makes these changes.
             (
                 Change::Begun
@@ -91,7 +107,8 @@ impl Happening {
                 | Change::Guard
                 | Change::Lease
                 | Change::Paused
-                | Change::Resumed,
+                | Change::Resumed
+                | Change::GivenUp,
                 _,
             ) => None,
         }

@@ -1,7 +1,7 @@
 //! A master is replaced on one proof, or on the views of a quorum: each sent of this epoch and this
 //! process, and none that is stale.
 
-use promoterd::decision::{Action, Begin, Cause, Entry, Opinion, VIEW_FRESH_FOR};
+use promoterd::decision::{Action, Begin, Cause, Entry, Grounds, Opinion, VIEW_FRESH_FOR};
 
 use super::{KnownNode, Violation};
 use crate::world::{World, group};
@@ -23,7 +23,10 @@ pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violatio
         let name = &world.nodes[node].name;
         Violation::new(PROMISE, format!("{name}, epoch {}: {what}", begin.epoch))
     };
-    let views = &begin.evidence.views;
+    let Grounds::Lost(evidence) = &begin.grounds else {
+        return Ok(());
+    };
+    let views = &evidence.views;
     let has_proof = views.iter().any(|(_, cause)| cause.is_proof());
     let needed = if has_proof {
         1

@@ -55,7 +55,8 @@ pub fn check_entry(oracle: &mut Oracle, entry: &Entry, fits: bool) -> Result<(),
         | Entry::Returned { .. }
         | Entry::Limits { .. }
         | Entry::Guarded { .. }
-        | Entry::Lease { .. } => {}
+        | Entry::Lease { .. }
+        | Entry::GiveUp(_) => {}
     }
     Ok(())
 }
