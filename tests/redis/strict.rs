@@ -12,6 +12,7 @@ use crate::cluster::Cluster;
 use crate::daemon::PROGRAM;
 use crate::partition::{Taken, all_follow_one, write_everywhere};
 use crate::process::{Process, eventually};
+use crate::server::Server;
 
 /// From the loss of the master on, until the new one takes writes.
 const HEALED_WITHIN: Duration = Duration::from_millis(1600);
@@ -72,21 +73,31 @@ impl Strict {
     fn lose_master(&mut self, harm: impl FnOnce(&Cluster), mend: impl FnOnce(&Cluster)) -> Loss {
         let cluster = &self.cluster;
         let ((lost_at, healed_at), taken) = write_everywhere(cluster, || {
+            await_more_writes(&cluster.servers[0]);
             let lost_at = Instant::now();
             harm(cluster);
-            let healed_at = eventually("another master takes writes", || {
-                let is_new =
-                    |server: &&crate::server::Server| server.ask::<i64>(&["INCR", "probe"]).is_ok();
+            let (healed_at, new_master) = eventually("another master takes writes", || {
+                let is_new = |server: &&Server| server.ask::<i64>(&["INCR", "probe"]).is_ok();
                 let found = cluster.servers[1..].iter().find(is_new);
-                found
-                    .map(|_| Instant::now())
-                    .ok_or_else(|| "none does".to_owned())
+                let found = found.map(|server| (Instant::now(), server));
+                found.ok_or_else(|| "none does".to_owned())
             });
+            await_more_writes(new_master);
             mend(cluster);
             (lost_at, healed_at)
         });
         Loss::of(&taken, lost_at, healed_at)
     }
+}
+
+/// Waits until the writer of this server had some of its writes acknowledged.
+fn await_more_writes(server: &Server) {
+    let count = || server.ask::<Option<i64>>(&["GET", "writes"]);
+    let before = count().unwrap().unwrap_or_default();
+    eventually("the writer writes", || match count() {
+        Ok(Some(now)) if now > before + 2 => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
 }
 
 /// What the loss of a master came to.

@@ -552,6 +552,9 @@ impl World {
     pub fn end_faults(&mut self) {
         self.plan.is_over = true;
         self.note(|| "all faults end".to_owned());
+        for host in std::mem::take(&mut self.suspended) {
+            self.end_overdue(host);
+        }
         while let Some(path) = self.pipes.cut_paths().first().copied() {
             self.heal(&[path]);
         }
