@@ -25,6 +25,7 @@ mod hang;
 mod hosts;
 mod keys;
 mod minority;
+mod nemesis;
 mod observer;
 mod partition;
 mod pausing;

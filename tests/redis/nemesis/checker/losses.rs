@@ -1,0 +1,184 @@
+//! What became of each acknowledged write, and whether what is lost was reported.
+
+use std::collections::BTreeMap;
+
+use super::lineage::shared;
+use super::old_masters::Reigning;
+use super::reigns::Reign;
+use super::{Broken, Rule, Tally};
+use crate::nemesis::history::{Answer, At, GroupHistory, Harm, Told, Write};
+
+/// The estimate goes by the highest rate of writes that was seen; what may be written between two looks
+/// beyond that, in bytes.
+pub const ESTIMATE_MARGIN: u64 = 16 * 1024;
+
+/// The most that one failover lost.
+#[derive(Debug, Default, Clone)]
+struct Loss {
+    /// Of what was acknowledged before it began.
+    before: u64,
+    /// Of what the very process took that was replaced, at any time.
+    of_old_process: u64,
+    count: u64,
+    example: Option<Write>,
+}
+
+pub fn check(
+    group: &GroupHistory,
+    reigns: &[Reign],
+    reigning: &Reigning<'_>,
+    tally: &mut Tally,
+) -> Vec<Broken> {
+    let mut broken = check_the_others(group);
+    let mut losses: BTreeMap<usize, Loss> = BTreeMap::new();
+    for write in &group.writes {
+        let Answer::Taken { history, offset } = write.answer else {
+            continue;
+        };
+        let is_stranger = group.processes[write.process].is_stranger;
+        if is_stranger || group.held.contains(&write.id) {
+            continue;
+        }
+        let own = reigns
+            .iter()
+            .rposition(|reign| reign.history == Some(history));
+        let Some(own) = own else {
+            // Whoever took it was never known as a master: it restarted, and was replaced or demoted.
+            tally.lose("taken by a server that had restarted, before it was replaced");
+            continue;
+        };
+        let lost_at = (own + 1..reigns.len()).find(|later| {
+            let heir = reigns[*later].history;
+            heir.is_some_and(|heir| {
+                shared(&group.forks, heir, history).is_none_or(|shared| offset > shared)
+            })
+        });
+        let Some(lost_at) = lost_at else {
+            // A reign of which no history is known may have been the one that lost it.
+            if reigns[own..].iter().any(|reign| reign.history.is_none()) {
+                tally.lose("not to be judged");
+            } else if is_excused(group, reigns[own].begun, At::MAX, write) {
+                tally.lose("by a master that restarted without its data");
+            } else {
+                let what = format!("every master since had it, and it is gone: {write:?}");
+                broken.push(Broken::new(Rule::LossIsReported, write.sent, what));
+            }
+            continue;
+        };
+        let heir = &reigns[lost_at];
+        if is_excused(group, reigns[lost_at - 1].begun, heir.from, write) {
+            tally.lose("by a restart of everything, or without the guard");
+            continue;
+        }
+        if heir.is_identified {
+            let rule = if group.is_guarded {
+                Rule::GuardHolds
+            } else {
+                Rule::LossIsReported
+            };
+            let what = format!(
+                "lost within epoch {}, without a failover: {write:?}",
+                heir.epoch
+            );
+            broken.push(Broken::new(rule, write.sent, what));
+            continue;
+        }
+        let shared = heir
+            .history
+            .and_then(|heir| shared(&group.forks, heir, history));
+        if shared.is_none() && group.is_guarded {
+            let what = format!(
+                "{write:?} and all before it, since epoch {} has other data",
+                heir.epoch
+            );
+            broken.push(Broken::new(Rule::GuardHolds, write.sent, what));
+            continue;
+        }
+        let bytes = offset - shared.unwrap_or(0);
+        let loss = losses.entry(lost_at).or_default();
+        loss.count += 1;
+        if write.answered < heir.begun && reigning.replaced_since(write).is_none() {
+            loss.before = loss.before.max(bytes);
+            tally.lose("not replicated before the failover");
+        } else {
+            tally.lose("taken by an old master");
+        }
+        let is_old_process =
+            Some(group.processes[write.process].run_id) == reigns[lost_at - 1].run_id;
+        if is_old_process && bytes > loss.of_old_process {
+            loss.of_old_process = bytes;
+        }
+        if loss.before == bytes || loss.example.is_none() {
+            loss.example = Some(write.clone());
+        }
+    }
+    for (lost_at, loss) in losses {
+        broken.extend(compare(group, &reigns[lost_at], &loss, tally));
+    }
+    broken
+}
+
+/// What was lost, and what the history of failovers says of it.
+fn compare(group: &GroupHistory, heir: &Reign, loss: &Loss, tally: &mut Tally) -> Vec<Broken> {
+    let told = group.told.iter().filter(|told| told.epoch == heir.epoch);
+    let told: Vec<&Told> = told.collect();
+    let Some(estimate) = told.iter().map(|told| told.estimate).next() else {
+        return Vec::new();
+    };
+    let fact = told.iter().find_map(|told| told.fact);
+    tally.losses.push((loss.before, estimate, fact));
+    let mut broken = Vec::new();
+    let mut complain = |what: String| {
+        let example = loss.example.as_ref().expect("a loss has a write");
+        let what = format!(
+            "epoch {}: {what}; {} writes, the last of them {example:?}",
+            heir.epoch, loss.count
+        );
+        broken.push(Broken::new(Rule::LossIsReported, heir.begun, what));
+    };
+    if loss.before > estimate + ESTIMATE_MARGIN {
+        complain(format!(
+            "{} bytes acknowledged before it are lost, and estimated were {estimate}",
+            loss.before
+        ));
+    }
+    if let Some(fact) = fact.filter(|fact| loss.of_old_process > *fact) {
+        complain(format!(
+            "{} bytes are lost, and the fact is told to be {fact}",
+            loss.of_old_process
+        ));
+    }
+    broken
+}
+
+/// What was never acknowledged for certain must not be there, and nothing twice or from nobody.
+fn check_the_others(group: &GroupHistory) -> Vec<Broken> {
+    let refused = group
+        .writes
+        .iter()
+        .filter(|write| write.answer == Answer::Refused);
+    refused
+        .filter(|write| group.held.contains(&write.id))
+        .map(|write| {
+            let what = format!("it was refused, and is there: {write:?}");
+            Broken::new(Rule::LossIsReported, write.sent, what)
+        })
+        .collect()
+}
+
+/// Whether something was done between two masters that loses this write by itself.
+fn is_excused(group: &GroupHistory, from: At, until: At, write: &Write) -> bool {
+    let Answer::Taken { history, offset } = write.answer else {
+        return false;
+    };
+    let harms = group
+        .harms
+        .iter()
+        .filter(|(at, _)| (from..=until).contains(at));
+    harms.into_iter().any(|(_, harm)| match harm {
+        Harm::Robbed { .. } => !group.is_guarded,
+        Harm::Everything { on_disk } => !on_disk.iter().any(|(saved, until)| {
+            shared(&group.forks, *saved, history).is_some_and(|shared| offset <= shared.min(*until))
+        }),
+    })
+}
