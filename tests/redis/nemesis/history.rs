@@ -52,7 +52,6 @@ pub enum Change {
 /// One group.
 #[derive(Debug, Default)]
 pub struct GroupHistory {
-    pub name: String,
     /// Where each instance is.
     pub hosts: Vec<HostId>,
     /// Whether old masters are fenced.

@@ -1,6 +1,7 @@
 //! The recorder: starts everybody who writes and listens, and makes one history of what they found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -13,6 +14,7 @@ use super::server_logs;
 use super::site::{Group, Site};
 use super::writers::{Aim, Part, Processes, Written, key};
 use crate::cluster::MORE_NODES;
+use crate::daemon::client_file;
 use crate::process::eventually;
 
 /// Ends all who write and listen when the test fails.
@@ -50,11 +52,13 @@ impl Recorder {
             .iter()
             .zip(&processes)
             .map(|(group, processes)| {
+                let were_masters = Arc::new(Mutex::new(BTreeSet::new()));
                 let part = |(writer, aim)| Part {
                     aim,
                     writer,
                     endpoints: group.endpoints(),
                     processes: Arc::clone(processes),
+                    were_masters: Arc::clone(&were_masters),
                     began,
                     is_over: Arc::clone(&is_over),
                 };
@@ -112,7 +116,6 @@ impl Recorder {
         for (number, writers) in self.writers.into_iter().enumerate() {
             let group = &site.groups[number];
             let mut of_group = GroupHistory {
-                name: group.name.clone(),
                 hosts: group.hosts.clone(),
                 is_fenced,
                 is_guarded: group.is_guarded,
@@ -222,10 +225,16 @@ fn aims(site: &Site, group: &Group) -> Vec<Aim> {
     clients.chain(stubborn).collect()
 }
 
-/// What the master has.
+/// What the master has that a file names.
 fn held(group: &Group) -> Vec<WriteId> {
-    let is_master = |server: &&crate::server::Server| server.is_master() == Ok(true);
-    let Some(master) = group.servers.iter().find(is_master) else {
+    let named = group.files.iter().find_map(|file| {
+        let text = fs::read_to_string(file).ok()?;
+        group
+            .servers
+            .iter()
+            .find(|server| text == client_file(&server.endpoint))
+    });
+    let Some(master) = named else {
         return Vec::new();
     };
     let mut held = Vec::new();

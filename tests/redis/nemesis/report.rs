@@ -15,6 +15,15 @@ const BEFORE: Duration = Duration::from_secs(8);
 const AFTER: Duration = Duration::from_secs(2);
 /// Breaches that are shown with what led to them.
 const SHOWN_MAX: usize = 4;
+/// Breaches of one rule in one group that are told.
+const TOLD_MAX: usize = 5;
+/// What is told again and again, and explains nothing.
+const DULL: &[&str] = &[
+    "\"file_rewritten\"",
+    "\"settled\"",
+    "\"answers_again\"",
+    "\"peer_",
+];
 
 /// The figures of a run.
 pub fn summary(
@@ -85,10 +94,20 @@ fn list<K: std::fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
 /// What was broken, with what happened around it.
 pub fn failure(seed: u64, history: &History, broken: &[Broken]) -> String {
     let mut text = format!("PROMOTERD_NEMESIS_SEED={seed}: {} breaches\n", broken.len());
+    let mut told: BTreeMap<_, usize> = BTreeMap::new();
+    let mut shown = Vec::new();
     for one in broken {
-        let _ = writeln!(text, "{one}");
+        let count = told.entry((one.rule, one.group)).or_default();
+        *count += 1;
+        if *count <= TOLD_MAX {
+            let _ = writeln!(text, "{one}");
+        }
+        if *count == 1 {
+            shown.push(one);
+        }
     }
-    for one in broken.iter().take(SHOWN_MAX) {
+    let _ = writeln!(text, "in all: {told:?}");
+    for one in shown.into_iter().take(SHOWN_MAX) {
         let _ = writeln!(text, "\n--- around {one}");
         let from = one.at.saturating_sub(BEFORE);
         around(&mut text, history, from, one.at + AFTER, one.group);
@@ -100,7 +119,8 @@ fn around(text: &mut String, history: &History, from: At, until: At, group: Opti
     for (at, of, what) in &history.notes {
         let is_near = (from..=until).contains(at);
         let matters = of.is_none() || group.is_none() || *of == group;
-        if is_near && matters {
+        let is_dull = DULL.iter().any(|dull| what.contains(dull));
+        if is_near && matters && !is_dull {
             let of = of.map_or_else(String::new, |of| format!(" g{}", of + 1));
             let _ = writeln!(text, "{:9.3}{of} {what}", at.as_secs_f64());
         }

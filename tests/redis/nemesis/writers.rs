@@ -1,7 +1,7 @@
 //! Writers: one on each host to whatever its client's file names, and a stubborn one beside each
 //! instance, whatever it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +34,8 @@ pub enum Aim {
         number: usize,
         path: PathBuf,
     },
-    /// One instance, by its Unix socket.
+    /// One instance, by its Unix socket, from when it was a master on: to any other address nobody has
+    /// a reason to write.
     Instance {
         instance: InstanceId,
         directory: PathBuf,
@@ -52,6 +53,9 @@ pub struct Written {
 /// What all writers of a group know of its processes.
 pub type Processes = Arc<Mutex<Vec<Process>>>;
 
+/// The instances that some file named.
+pub type WereMasters = Arc<Mutex<BTreeSet<InstanceId>>>;
+
 /// A writer's part.
 #[derive(Debug, Clone)]
 pub struct Part {
@@ -59,6 +63,7 @@ pub struct Part {
     pub writer: usize,
     pub endpoints: Vec<Endpoint>,
     pub processes: Processes,
+    pub were_masters: WereMasters,
     pub began: Instant,
     pub is_over: Arc<AtomicBool>,
 }
@@ -134,12 +139,16 @@ impl Writer {
     /// Whom to write to; a file that names nobody is noted.
     fn aimed_at(&mut self) -> Option<InstanceId> {
         let (number, path) = match &self.part.aim {
-            Aim::Instance { instance, .. } => return Some(*instance),
+            Aim::Instance { instance, .. } => {
+                let were_masters = self.part.were_masters.lock().unwrap();
+                return were_masters.contains(instance).then_some(*instance);
+            }
             Aim::File { number, path, .. } => (*number, path.clone()),
         };
         let text = fs::read_to_string(&path).unwrap_or_else(|error| error.to_string());
         let endpoints = &self.part.endpoints;
         let named = endpoints.iter().position(|it| text == client_file(it));
+        self.part.were_masters.lock().unwrap().extend(named);
         let names = named.ok_or(text);
         if self
             .found

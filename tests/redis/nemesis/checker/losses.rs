@@ -57,7 +57,7 @@ pub fn check(
             // A reign of which no history is known may have been the one that lost it.
             if reigns[own..].iter().any(|reign| reign.history.is_none()) {
                 tally.lose("not to be judged");
-            } else if is_excused(group, reigns[own].begun, At::MAX, write) {
+            } else if is_excused(group, &reigns[own..], At::MAX, write) {
                 tally.lose("by a master that restarted without its data");
             } else {
                 let what = format!("every master since had it, and it is gone: {write:?}");
@@ -66,7 +66,7 @@ pub fn check(
             continue;
         };
         let heir = &reigns[lost_at];
-        if is_excused(group, reigns[lost_at - 1].begun, heir.from, write) {
+        if is_excused(group, &reigns[lost_at - 1..lost_at], heir.from, write) {
             tally.lose("by a restart of everything, or without the guard");
             continue;
         }
@@ -166,17 +166,18 @@ fn check_the_others(group: &GroupHistory) -> Vec<Broken> {
         .collect()
 }
 
-/// Whether something was done between two masters that loses this write by itself.
-fn is_excused(group: &GroupHistory, from: At, until: At, write: &Write) -> bool {
+/// Whether something was done to the masters of these reigns that loses this write by itself.
+fn is_excused(group: &GroupHistory, reigns: &[Reign], until: At, write: &Write) -> bool {
     let Answer::Taken { history, offset } = write.answer else {
         return false;
     };
-    let harms = group
-        .harms
-        .iter()
-        .filter(|(at, _)| (from..=until).contains(at));
-    harms.into_iter().any(|(_, harm)| match harm {
-        Harm::Robbed { .. } => !group.is_guarded,
+    let from = reigns.first().map_or(until, |reign| reign.begun);
+    let mut harms = group.harms.iter();
+    harms.any(|(at, harm)| match harm {
+        _ if !(from..=until).contains(at) => false,
+        Harm::Robbed { instance } => {
+            !group.is_guarded && reigns.iter().any(|reign| reign.instance == *instance)
+        }
         Harm::Everything { on_disk } => !on_disk.iter().any(|(saved, until)| {
             shared(&group.forks, *saved, history).is_some_and(|shared| offset <= shared.min(*until))
         }),
