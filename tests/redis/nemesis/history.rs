@@ -62,6 +62,8 @@ pub struct GroupHistory {
     pub writes: Vec<Write>,
     /// What the servers logged.
     pub promotions: Vec<Promotion>,
+    /// The numbers of the processes that followed some master.
+    pub followers: BTreeSet<u32>,
     /// Which history each history continues, and up to where.
     pub forks: BTreeMap<ReplicationId, Fork>,
     pub begun: Vec<Begun>,
@@ -153,7 +155,6 @@ pub struct Fork {
 /// A daemon told that an epoch began.
 #[derive(Debug, Clone)]
 pub struct Begun {
-    pub node: HostId,
     pub heard: At,
     pub epoch: u64,
     pub instance: InstanceId,

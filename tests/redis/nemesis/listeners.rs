@@ -137,7 +137,6 @@ impl Listener {
         {
             let group = group.unwrap();
             heard.groups[group].begun.push(Begun {
-                node: self.host,
                 heard: at,
                 epoch: epoch.0,
                 instance: self.instance(group, &candidate.endpoint),

@@ -131,8 +131,9 @@ impl Recorder {
             of_group.processes = self.processes[number].lock().unwrap().clone();
             for (instance, server) in group.servers.iter().enumerate() {
                 let forks = &mut of_group.forks;
-                let promotions = server_logs::read(&server.log(), instance, self.began_at, forks);
-                of_group.promotions.extend(promotions);
+                let logged = server_logs::read(&server.log(), instance, self.began_at, forks);
+                of_group.promotions.extend(logged.promotions);
+                of_group.followers.extend(logged.followers);
             }
             of_group.held = held(group).into_iter().collect();
             history.groups.push(of_group);

@@ -70,14 +70,17 @@ pub fn summary(
             .max()
             .unwrap_or(0)
     );
+    for (why, (count, longest)) in &tally.judged {
+        let _ = writeln!(
+            text,
+            "old masters that took writes and had to stop by a bound, {why}: {count}, the longest {longest:?} \
+             (bounds: replaced {REPLACED_WITHIN:?}, cut off {ISOLATED_WITHIN:?})"
+        );
+    }
     let _ = writeln!(
         text,
-        "old masters that took writes beside the new one, and had to stop by a bound: {} \
-         (bounds {REPLACED_WITHIN:?} and {ISOLATED_WITHIN:?}); longest {:?}; where the faults left no \
-         bound: {:?}",
-        list(&tally.judged),
-        tally.two_masters_bounded,
-        tally.two_masters_unbounded
+        "longest time with two masters, where faults left no bound too: {:?}",
+        tally.two_masters
     );
     let _ = write!(text, "settled after: {:?}", tally.settled);
     text

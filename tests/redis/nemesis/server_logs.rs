@@ -1,6 +1,6 @@
 //! What the servers logged: each promotion by a command, and the history that it began.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -13,6 +13,7 @@ const SECONDARY: &str = "Setting secondary replication ID to ";
 const VALID: &str = ", valid up to offset: ";
 const NEW: &str = ". New replication ID is ";
 const PROMOTED: &str = "MASTER MODE enabled";
+const FOLLOWS: &str = "Connecting to MASTER";
 
 /// Reads the log of one instance; its times count from when the run began.
 pub fn read(
@@ -20,15 +21,25 @@ pub fn read(
     instance: InstanceId,
     began: SystemTime,
     forks: &mut BTreeMap<ReplicationId, Fork>,
-) -> Vec<Promotion> {
+) -> Logged {
     let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-    parse(&text, instance, forks)
-        .into_iter()
-        .map(|(second_of_day, promotion)| Promotion {
-            at: since(began, second_of_day),
-            ..promotion
-        })
-        .collect()
+    let promotions = parse(&text, instance, forks).into_iter();
+    let promotions = promotions.map(|(time_of_day, promotion)| Promotion {
+        at: since(began, time_of_day),
+        ..promotion
+    });
+    let follows = text.lines().filter(|line| line.contains(FOLLOWS));
+    Logged {
+        promotions: promotions.collect(),
+        followers: follows.filter_map(process_id).collect(),
+    }
+}
+
+/// What one instance logged.
+pub struct Logged {
+    pub promotions: Vec<Promotion>,
+    /// The processes that followed some master.
+    pub followers: BTreeSet<u32>,
 }
 
 /// Each promotion with its time of day.

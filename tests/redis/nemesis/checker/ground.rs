@@ -18,6 +18,15 @@ pub enum Means {
     Isolated,
 }
 
+/// By when an old master must have stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    pub means: Means,
+    /// When it was replaced, or the last fault around it began or ended.
+    pub counts_from: At,
+    pub due: At,
+}
+
 /// The state in force for a time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct State {
@@ -51,8 +60,8 @@ impl<'a> Ground<'a> {
         Self { history, states }
     }
 
-    /// By when an instance must have stopped that is not the master any more since `from`, and why; where
-    /// the faults leave no bound, nothing.
+    /// By when an instance must have stopped that is not the master any more since `from`; where the faults
+    /// leave no bound, nothing.
     pub fn must_have_stopped(
         &self,
         group: usize,
@@ -60,7 +69,7 @@ impl<'a> Ground<'a> {
         from: At,
         is_logged: bool,
         within: impl Fn(Means) -> Duration,
-    ) -> Option<(At, Means)> {
+    ) -> Option<Bound> {
         let spans = self.spans_of(group);
         spans.iter().enumerate().find_map(|(position, span)| {
             let (began, ended, state) = span;
@@ -68,8 +77,17 @@ impl<'a> Ground<'a> {
             if means == Means::Isolated && !(is_logged && was_well_before(&spans, position)) {
                 return None;
             }
-            let due = (*began).max(from) + within(means);
-            (due <= *ended).then_some((due, means))
+            // Whoever is cut off is fenced whether somebody takes its place or not.
+            let counts_from = match means {
+                Means::Replaced => (*began).max(from),
+                Means::Isolated => *began,
+            };
+            let due = (counts_from + within(means)).max(from);
+            (due <= *ended).then_some(Bound {
+                means,
+                counts_from,
+                due,
+            })
         })
     }
 

@@ -57,8 +57,8 @@ pub fn check(
             // A reign of which no history is known may have been the one that lost it.
             if reigns[own..].iter().any(|reign| reign.history.is_none()) {
                 tally.lose("not to be judged");
-            } else if is_excused(group, &reigns[own..], At::MAX, write) {
-                tally.lose("by a master that restarted without its data");
+            } else if let Some(how) = excuse(group, &reigns[own..], At::MAX, write) {
+                tally.lose(how);
             } else {
                 let what = format!("every master since had it, and it is gone: {write:?}");
                 broken.push(Broken::new(Rule::LossIsReported, write.sent, what));
@@ -66,8 +66,8 @@ pub fn check(
             continue;
         };
         let heir = &reigns[lost_at];
-        if is_excused(group, &reigns[lost_at - 1..lost_at], heir.from, write) {
-            tally.lose("by a restart of everything, or without the guard");
+        if let Some(how) = excuse(group, &reigns[lost_at - 1..lost_at], heir.from, write) {
+            tally.lose(how);
             continue;
         }
         if heir.is_identified {
@@ -166,20 +166,32 @@ fn check_the_others(group: &GroupHistory) -> Vec<Broken> {
         .collect()
 }
 
-/// Whether something was done to the masters of these reigns that loses this write by itself.
-fn is_excused(group: &GroupHistory, reigns: &[Reign], until: At, write: &Write) -> bool {
+/// What was done to the masters of these reigns that loses this write by itself.
+fn excuse(
+    group: &GroupHistory,
+    reigns: &[Reign],
+    until: At,
+    write: &Write,
+) -> Option<&'static str> {
     let Answer::Taken { history, offset } = write.answer else {
-        return false;
+        return None;
     };
     let from = reigns.first().map_or(until, |reign| reign.begun);
-    let mut harms = group.harms.iter();
-    harms.any(|(at, harm)| match harm {
-        _ if !(from..=until).contains(at) => false,
+    let harms = group
+        .harms
+        .iter()
+        .filter(|(at, _)| (from..=until).contains(at));
+    harms.rev().find_map(|(_, harm)| match harm {
         Harm::Robbed { instance } => {
-            !group.is_guarded && reigns.iter().any(|reign| reign.instance == *instance)
+            let was_master = reigns.iter().any(|reign| reign.instance == *instance);
+            (was_master && !group.is_guarded).then_some("copied from a master without its data")
         }
-        Harm::Everything { on_disk } => !on_disk.iter().any(|(saved, until)| {
-            shared(&group.forks, *saved, history).is_some_and(|shared| offset <= shared.min(*until))
-        }),
+        Harm::Everything { on_disk } => {
+            let was_on_disk = on_disk.iter().any(|(saved, until)| {
+                let shared = shared(&group.forks, *saved, history);
+                shared.is_some_and(|shared| offset <= shared.min(*until))
+            });
+            (!was_on_disk).then_some("on no disk at a power cut")
+        }
     })
 }

@@ -83,27 +83,27 @@ pub fn check(
             Means::Replaced => REPLACED_WITHIN,
             Means::Isolated => ISOLATED_WITHIN,
         };
+        tally.two_masters = tally.two_masters.max(overlap);
         let bound = ground.must_have_stopped(number, process.instance, since, is_logged, within);
         match bound {
-            Some((due, means)) if group.is_fenced => {
-                *tally.judged.entry(name_of(means)).or_default() += 1;
-                if last.sent > due {
+            Some(bound) if group.is_fenced => {
+                let took = last.sent.saturating_sub(bound.counts_from);
+                tally.judge(name_of(bound.means), took);
+                if last.sent > bound.due {
                     let what = format!(
                         "instance {} took write {:?}, sent at {:.3} s, though it was replaced at {:.3} s \
-                         and had to stop by {:.3} s ({means:?})",
+                         and had to stop by {:.3} s ({:?})",
                         process.instance,
                         last.id,
                         last.sent.as_secs_f64(),
                         since.as_secs_f64(),
-                        due.as_secs_f64(),
+                        bound.due.as_secs_f64(),
+                        bound.means,
                     );
                     broken.push(Broken::new(Rule::OldMasterStops, last.sent, what));
                 }
-                tally.two_masters_bounded = tally.two_masters_bounded.max(overlap);
             }
-            Some(_) | None => {
-                tally.two_masters_unbounded = tally.two_masters_unbounded.max(overlap);
-            }
+            Some(_) | None => {}
         }
     }
     broken

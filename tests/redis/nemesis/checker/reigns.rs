@@ -43,7 +43,8 @@ pub fn reigns(group: &GroupHistory) -> (Vec<Reign>, Vec<Broken>) {
         if promotion.is_none() && !is_done {
             continue;
         }
-        if promotion.is_none() && !begun.reinstates {
+        // After a restart of everything it is a master already, as it was started.
+        if promotion.is_none() && !begun.reinstates && has_followed(group, begun) {
             let what = format!("epoch {epoch} is done, and its master logged no promotion");
             broken.push(Broken::new(Rule::OnePromotion, begun.heard, what));
         }
@@ -83,6 +84,15 @@ pub fn reigns(group: &GroupHistory) -> (Vec<Reign>, Vec<Broken>) {
     }
     reigns.sort_by_key(|reign| (reign.epoch, reign.from));
     (reigns, broken)
+}
+
+/// Whether the candidate followed some master in its life.
+fn has_followed(group: &GroupHistory, begun: &Begun) -> bool {
+    let process = group
+        .processes
+        .iter()
+        .find(|process| process.run_id == begun.run_id);
+    process.is_some_and(|process| group.followers.contains(&process.process_id))
 }
 
 /// The master that was found at the first start.

@@ -23,12 +23,11 @@ pub struct Tally {
     pub lost: BTreeMap<&'static str, u64>,
     /// Failovers that lost acknowledged writes, with the bytes, what was estimated, and the fact.
     pub losses: Vec<(u64, u64, Option<u64>)>,
-    /// How often an old master had to have stopped by a moment that could be told, by why.
-    pub judged: BTreeMap<&'static str, u64>,
-    /// How long an old master went on taking writes after the new one's promotion, worst: where it had to
-    /// stop by a bound, and where the faults left none.
-    pub two_masters_bounded: Duration,
-    pub two_masters_unbounded: Duration,
+    /// How often an old master took writes and had to stop by a moment that can be told, by why, and how
+    /// long it took at most from when that time counts.
+    pub judged: BTreeMap<&'static str, (u64, Duration)>,
+    /// How long an old master went on taking writes beside the new one, at most, whatever the faults.
+    pub two_masters: Duration,
     pub settled: Vec<Duration>,
 }
 
@@ -56,6 +55,13 @@ impl Tally {
 
     pub fn lose(&mut self, how: &'static str) {
         *self.lost.entry(how).or_default() += 1;
+    }
+
+    /// Counts an old master that had to stop, and took so long.
+    pub fn judge(&mut self, why: &'static str, took: Duration) {
+        let (count, longest) = self.judged.entry(why).or_default();
+        *count += 1;
+        *longest = took.max(*longest);
     }
 
     /// All failovers that are done.
