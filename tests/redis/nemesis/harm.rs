@@ -13,6 +13,7 @@ use super::listeners::get_now;
 use super::nemesis::{Nemesis, Stranger, Undo};
 use super::plan::{Data, Whom};
 use super::writers::fields;
+use crate::process::PATIENCE;
 use crate::server::Server;
 
 /// Shares of the shuffled start of everything.
@@ -48,6 +49,15 @@ fn ask(server: &Server) -> Result<Says, String> {
         history: info["master_replid"].to_owned(),
         offset: info["master_repl_offset"].parse().unwrap_or(0),
     })
+}
+
+/// Has it write its data down, however busy the disk is.
+fn save(server: &Server) -> Result<(), String> {
+    let saved = server.connect().and_then(|mut connection| {
+        connection.set_read_timeout(Some(PATIENCE))?;
+        redis::cmd("SAVE").query(&mut connection)
+    });
+    saved.map_err(|error| format!("{}: SAVE: {error}", server.endpoint))
 }
 
 impl Nemesis<'_> {
@@ -293,7 +303,7 @@ impl Nemesis<'_> {
             let mut on_disk = Vec::new();
             for server in &self.site.groups[group].servers {
                 let says = ask(server).unwrap();
-                server.must::<()>(&["SAVE"]);
+                save(server).unwrap();
                 on_disk.push((says.history.parse().unwrap(), says.offset));
             }
             let harm = (group, self.now(), Harm::Everything { on_disk });

@@ -54,8 +54,7 @@ pub enum Change {
 pub struct GroupHistory {
     /// Where each instance is.
     pub hosts: Vec<HostId>,
-    /// Whether old masters are fenced.
-    pub is_fenced: bool,
+    pub level: Level,
     pub is_guarded: bool,
     /// Every life of every instance that a writer reached.
     pub processes: Vec<Process>,
@@ -81,6 +80,29 @@ pub struct GroupHistory {
     pub held: BTreeSet<WriteId>,
     /// The history of failovers that all daemons told in the end, the newest first.
     pub last_told: Vec<Told>,
+}
+
+/// What is promised of old masters: `PROMOTERD_GROUPS__F__FENCING`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// They stop within a time, where the faults leave a way to tell them.
+    #[default]
+    Fast,
+    /// None takes a write once another one may.
+    Strict,
+}
+
+impl Level {
+    pub fn read(text: &str) -> Self {
+        match text {
+            "off" => Self::Off,
+            "fast" => Self::Fast,
+            "strict" => Self::Strict,
+            other => panic!("no fencing level: {other}"),
+        }
+    }
 }
 
 /// One life of an instance.

@@ -25,6 +25,7 @@ mod writers;
 use std::time::{Duration, Instant, SystemTime};
 
 use checker::SETTLES_WITHIN;
+use history::Level;
 use nemesis::Nemesis;
 use recorder::Recorder;
 use site::{Site, Wanted};
@@ -73,7 +74,7 @@ fn run(seconds: u64, groups: usize) {
         &mut calms,
     );
     let done = (found.done.clone(), found.passed_over.clone());
-    let history = recorder.end(&site, found, calms, wanted.fencing != "off");
+    let history = recorder.end(&site, found, calms, Level::read(&wanted.fencing));
     let verdict = checker::check(&history);
     eprintln!("{}", report::summary(&verdict.tally, &done.0, &done.1));
     if !verdict.broken.is_empty() {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::history::{GroupHistory, History, Told, WriteId};
+use super::history::{GroupHistory, History, Level, Told, WriteId};
 use super::listeners::{Heard, Listener};
 use super::nemesis::Found;
 use super::server_logs;
@@ -101,7 +101,7 @@ impl Recorder {
         site: &Site,
         found: Found,
         calms: Vec<(Duration, Result<Duration, String>)>,
-        is_fenced: bool,
+        level: Level,
     ) -> History {
         // The last word of the daemons, while all can still be asked.
         let last_told = self.last_told(calms.last().is_some_and(|(_, settled)| settled.is_ok()));
@@ -117,7 +117,7 @@ impl Recorder {
             let group = &site.groups[number];
             let mut of_group = GroupHistory {
                 hosts: group.hosts.clone(),
-                is_fenced,
+                level,
                 is_guarded: group.is_guarded,
                 last_told: last_told.get(number).cloned().unwrap_or_default(),
                 ..GroupHistory::default()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ground::{Ground, Means};
 use super::reigns::Reign;
 use super::{Broken, Rule, Tally};
-use crate::nemesis::history::{Answer, At, GroupHistory, InstanceId, Write};
+use crate::nemesis::history::{Answer, At, GroupHistory, InstanceId, Level, Write};
 
 /// With the daemon beside it among the majority, an old master stops within this after it was replaced,
 /// was started, woke up, or the last fault around it ended. README.md: it is told as soon as the epoch
@@ -15,6 +15,9 @@ use crate::nemesis::history::{Answer, At, GroupHistory, InstanceId, Write};
 pub const REPLACED_WITHIN: Duration = Duration::from_millis(1500);
 /// A master that is cut off with the daemon beside it stops within this after the cut. README.md: 1.3 s.
 pub const ISOLATED_WITHIN: Duration = Duration::from_millis(2000);
+
+/// Servers log in milliseconds.
+const CLOCK_MARGIN: Duration = Duration::from_millis(2);
 
 /// Who was the master when, by its place: where a server restarted, it is the daemons' task to find out.
 pub struct Reigning<'a> {
@@ -76,34 +79,35 @@ pub fn check(
     }
     for ((process, since), last) in last_taken {
         let process = &group.processes[process];
-        let overlap = last.sent.saturating_sub(since);
+        tally.two_masters = tally.two_masters.max(last.sent.saturating_sub(since));
         // It was there before it was replaced, so the daemons know its process.
         let is_logged = process.first_seen < since;
         let within = |means| match means {
             Means::Replaced => REPLACED_WITHIN,
             Means::Isolated => ISOLATED_WITHIN,
         };
-        tally.two_masters = tally.two_masters.max(overlap);
-        let bound = ground.must_have_stopped(number, process.instance, since, is_logged, within);
-        match bound {
-            Some(bound) if group.is_fenced => {
-                let took = last.sent.saturating_sub(bound.counts_from);
-                tally.judge(name_of(bound.means), took);
-                if last.sent > bound.due {
-                    let what = format!(
-                        "instance {} took write {:?}, sent at {:.3} s, though it was replaced at {:.3} s \
-                         and had to stop by {:.3} s ({:?})",
-                        process.instance,
-                        last.id,
-                        last.sent.as_secs_f64(),
-                        since.as_secs_f64(),
-                        bound.due.as_secs_f64(),
-                        bound.means,
-                    );
-                    broken.push(Broken::new(Rule::OldMasterStops, last.sent, what));
-                }
-            }
-            Some(_) | None => {}
+        let due = match group.level {
+            Level::Off => None,
+            Level::Strict => Some((since + CLOCK_MARGIN, since, "strict")),
+            Level::Fast => ground
+                .must_have_stopped(number, process.instance, since, is_logged, within)
+                .map(|bound| (bound.due, bound.counts_from, name_of(bound.means))),
+        };
+        let Some((due, counts_from, why)) = due else {
+            continue;
+        };
+        tally.judge(why, last.sent.saturating_sub(counts_from));
+        if last.sent > due {
+            let what = format!(
+                "instance {} took write {:?}, sent at {:.3} s, though it was replaced at {:.3} s and had \
+                 to stop by {:.3} s ({why})",
+                process.instance,
+                last.id,
+                last.sent.as_secs_f64(),
+                since.as_secs_f64(),
+                due.as_secs_f64(),
+            );
+            broken.push(Broken::new(Rule::OldMasterStops, last.sent, what));
         }
     }
     broken

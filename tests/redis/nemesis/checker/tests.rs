@@ -82,7 +82,7 @@ fn names(host: HostId, seen: f64, instance: InstanceId) -> FileSeen {
 fn good() -> History {
     let mut group = GroupHistory {
         hosts: vec![0, 1, 3],
-        is_fenced: true,
+        level: Level::Fast,
         is_guarded: true,
         processes: vec![
             process(0, 100, 0.0),
@@ -321,10 +321,26 @@ fn nothing_bounds_an_old_master_that_kept_half_of_its_replicas_or_is_not_fenced(
     });
     assert!(!found.contains(&Rule::OldMasterStops), "{found:?}");
     let found = broken_by(|history| {
-        history.groups[0].is_fenced = false;
+        history.groups[0].level = Level::Off;
         history.groups[0].writes[3].sent = at(19.0);
     });
     assert!(!found.contains(&Rule::OldMasterStops), "{found:?}");
+}
+
+#[test]
+fn with_strict_fencing_no_fault_excuses_a_second_master() {
+    // The new one was promoted at 11 s.
+    for (sent, breaks) in [(10.9, false), (11.2, true)] {
+        let found = broken_by(|history| {
+            history.groups[0].level = Level::Strict;
+            history.groups[0].writes[3].sent = at(sent);
+        });
+        assert_eq!(
+            found.contains(&Rule::OldMasterStops),
+            breaks,
+            "{sent}: {found:?}"
+        );
+    }
 }
 
 #[test]
