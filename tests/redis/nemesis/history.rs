@@ -61,8 +61,8 @@ pub struct GroupHistory {
     pub writes: Vec<Write>,
     /// What the servers logged.
     pub promotions: Vec<Promotion>,
-    /// The numbers of the processes that followed some master.
-    pub followers: BTreeSet<u32>,
+    /// The processes that followed some master, by their number, and since when.
+    pub followers: BTreeMap<u32, At>,
     /// Which history each history continues, and up to where.
     pub forks: BTreeMap<ReplicationId, Fork>,
     pub begun: Vec<Begun>,

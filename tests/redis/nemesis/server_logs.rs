@@ -1,6 +1,6 @@
 //! What the servers logged: each promotion by a command, and the history that it began.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -28,18 +28,23 @@ pub fn read(
         at: since(began, time_of_day),
         ..promotion
     });
-    let follows = text.lines().filter(|line| line.contains(FOLLOWS));
+    let mut followers = BTreeMap::new();
+    for line in text.lines().filter(|line| line.contains(FOLLOWS)) {
+        if let (Some(process_id), Some(at)) = (process_id(line), time_of_day(line)) {
+            followers.entry(process_id).or_insert(since(began, at));
+        }
+    }
     Logged {
         promotions: promotions.collect(),
-        followers: follows.filter_map(process_id).collect(),
+        followers,
     }
 }
 
 /// What one instance logged.
 pub struct Logged {
     pub promotions: Vec<Promotion>,
-    /// The processes that followed some master.
-    pub followers: BTreeSet<u32>,
+    /// The processes that followed some master, and since when.
+    pub followers: BTreeMap<u32, At>,
 }
 
 /// Each promotion with its time of day.

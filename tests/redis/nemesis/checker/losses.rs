@@ -47,8 +47,13 @@ pub fn check(
             tally.lose("taken by a server that had restarted, before it was replaced");
             continue;
         };
+        if !reigns[own].is_done {
+            // Nobody could tell that it had been promoted, and it is demoted as soon as it is reached.
+            tally.lose("taken by a candidate that was given up");
+            continue;
+        }
         let lost_at = (own + 1..reigns.len()).find(|later| {
-            let heir = reigns[*later].history;
+            let heir = reigns[*later].history.filter(|_| reigns[*later].is_done);
             heir.is_some_and(|heir| {
                 shared(&group.forks, heir, history).is_none_or(|shared| offset > shared)
             })

@@ -42,12 +42,12 @@ impl<'a> Reigning<'a> {
         let until = self
             .reigns
             .iter()
-            .take_while(|reign| reign.from <= write.sent);
+            .take_while(|reign| reign.from <= write.sent + CLOCK_MARGIN);
         let mut since = None;
         for reign in until {
             if reign.instance == instance {
                 since = None;
-            } else {
+            } else if reign.from <= write.sent {
                 since = since.or(Some(reign.from));
             }
         }

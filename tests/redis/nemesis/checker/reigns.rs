@@ -92,7 +92,8 @@ fn has_followed(group: &GroupHistory, begun: &Begun) -> bool {
         .processes
         .iter()
         .find(|process| process.run_id == begun.run_id);
-    process.is_some_and(|process| group.followers.contains(&process.process_id))
+    let since = process.and_then(|process| group.followers.get(&process.process_id));
+    since.is_some_and(|since| *since < begun.heard)
 }
 
 /// The master that was found at the first start.

@@ -108,7 +108,7 @@ fn good() -> History {
         at: at(11.0),
         history: stream(2),
     }];
-    group.followers = BTreeSet::from([101, 102]);
+    group.followers = [(101, at(0.0)), (102, at(0.0))].into();
     let fork = Fork {
         parent: stream(1),
         shared: 200,
