@@ -12,15 +12,32 @@ use crate::nemesis::history::{Answer, At, GroupHistory, Harm, Told, Write};
 /// beyond that, in bytes.
 pub const ESTIMATE_MARGIN: u64 = 16 * 1024;
 
+/// The fact is read before the old master is fenced, which is within 100 ms of its first answer: what it
+/// takes in between is not in it.
+const FENCED_WITHIN: At = At::from_millis(100);
+
 /// The most that one failover lost.
 #[derive(Debug, Default, Clone)]
 struct Loss {
     /// Of what was acknowledged before it began.
     before: u64,
-    /// Of what the very process took that was replaced, at any time.
-    of_old_process: u64,
+    /// What the very process took that was replaced, at any time: when, and how far it then was.
+    of_old_process: Vec<(At, u64)>,
     count: u64,
     example: Option<Write>,
+}
+
+impl Loss {
+    /// How far the old process was so long before the last write that it took.
+    fn before_the_last(&self, span: At) -> u64 {
+        let last = self.of_old_process.iter().map(|(sent, _)| *sent).max();
+        let until = last.unwrap_or_default().saturating_sub(span);
+        let told = self
+            .of_old_process
+            .iter()
+            .filter(|(sent, _)| *sent <= until);
+        told.map(|(_, bytes)| *bytes).max().unwrap_or(0)
+    }
 }
 
 pub fn check(
@@ -110,8 +127,8 @@ pub fn check(
         }
         let is_old_process =
             Some(group.processes[write.process].run_id) == reigns[lost_at - 1].run_id;
-        if is_old_process && bytes > loss.of_old_process {
-            loss.of_old_process = bytes;
+        if is_old_process {
+            loss.of_old_process.push((write.sent, bytes));
         }
         if loss.before == bytes || loss.example.is_none() {
             loss.example = Some(write.clone());
@@ -147,10 +164,10 @@ fn compare(group: &GroupHistory, heir: &Reign, loss: &Loss, tally: &mut Tally) -
             loss.before
         ));
     }
-    if let Some(fact) = fact.filter(|fact| loss.of_old_process > *fact) {
+    let told = loss.before_the_last(FENCED_WITHIN);
+    if let Some(fact) = fact.filter(|fact| told > *fact) {
         complain(format!(
-            "{} bytes are lost, and the fact is told to be {fact}",
-            loss.of_old_process
+            "{told} bytes are lost, and the fact is told to be {fact}"
         ));
     }
     broken

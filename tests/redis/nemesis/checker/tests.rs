@@ -383,8 +383,60 @@ fn a_loss_beyond_what_was_estimated_or_told_is_found() {
         history.groups[0].told[1].fact = Some(beyond);
     });
     assert_eq!(found, only(Rule::LossIsReported));
-    let found = broken_by(|history| history.groups[0].told[1].fact = Some(199));
-    assert_eq!(found, only(Rule::LossIsReported));
+    // What is there is read right before the fence: the write at 11.2 s need not be in it.
+    for (fact, breaks) in [(100, false), (99, true)] {
+        let found = broken_by(|history| {
+            history.groups[0].told[1].fact = Some(fact);
+            history.groups[0].last_told[0].fact = Some(fact);
+        });
+        assert_eq!(
+            found.contains(&Rule::LossIsReported),
+            breaks,
+            "{fact}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_a_candidate_took_that_was_given_up_is_no_loss_of_the_group() {
+    let mut history = good();
+    let group = &mut history.groups[0];
+    group.promotions[0].at = at(11.4);
+    group.promotions[0].instance = 2;
+    group.promotions[0].process_id = 102;
+    group.begun = vec![begun(2, 1, 101, 11.0), begun(3, 2, 102, 11.4)];
+    group.promotions.push(Promotion {
+        instance: 1,
+        process_id: 101,
+        at: at(11.0),
+        history: stream(3),
+    });
+    let given_up = Told {
+        outcome: OutcomeName::Aborted,
+        ..told(2, 0, 1, 11.5)
+    };
+    let done = Told {
+        fact: Some(200),
+        ..told(3, 0, 2, 20.5)
+    };
+    group.told = vec![given_up.clone(), done.clone()];
+    group.last_told = vec![done, given_up];
+    group.writes[4] = write(4, 2, 12.0, 2, 300);
+    group.writes[5] = write(5, 2, 21.0, 2, 400);
+    group.writes.push(write(6, 1, 11.3, 3, 300));
+    group.files = vec![names(0, 0.0, 0), names(1, 11.5, 2)];
+    group.epochs[1].epoch = 3;
+    group.epochs[2].epoch = 3;
+    let verdict = check(&history);
+    assert!(verdict.broken.is_empty(), "{:?}", verdict.broken);
+    assert_eq!(
+        verdict.tally.lost["taken by a candidate that was given up"],
+        1
+    );
+    assert_eq!(
+        (verdict.tally.aborted, verdict.tally.failovers_done()),
+        (1, 1)
+    );
 }
 
 #[test]
