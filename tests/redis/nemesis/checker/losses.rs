@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use promoterd::model::ReplicationId;
+
 use super::lineage::shared;
 use super::old_masters::Reigning;
 use super::reigns::Reign;
@@ -90,6 +92,11 @@ pub fn check(
         let heir = &reigns[lost_at];
         if let Some(how) = excuse(group, &reigns[lost_at - 1..lost_at], heir.from, write) {
             tally.lose(how);
+            continue;
+        }
+        if should_have_outlived(group, reigns[lost_at - 1].begun, heir.from, write) {
+            let what = format!("it was on a disk when everything was restarted: {write:?}");
+            broken.push(Broken::new(Rule::LossIsReported, write.sent, what));
             continue;
         }
         if heir.is_identified {
@@ -203,17 +210,41 @@ fn excuse(
         .harms
         .iter()
         .filter(|(at, _)| (from..=until).contains(at));
-    harms.rev().find_map(|(_, harm)| match harm {
+    harms.rev().find_map(|(at, harm)| match harm {
         Harm::Robbed { instance } => {
             let was_master = reigns.iter().any(|reign| reign.instance == *instance);
             (was_master && !group.is_guarded).then_some("copied from a master without its data")
         }
         Harm::Everything { on_disk } => {
-            let was_on_disk = on_disk.iter().any(|(saved, until)| {
-                let shared = shared(&group.forks, *saved, history);
-                shared.is_some_and(|shared| offset <= shared.min(*until))
-            });
-            (!was_on_disk).then_some("on no disk at a power cut")
+            let is_older = write.sent <= *at;
+            (is_older && !was_on_disk(group, on_disk, history, offset))
+                .then_some("on no disk at a power cut")
         }
+    })
+}
+
+fn was_on_disk(
+    group: &GroupHistory,
+    on_disk: &[(ReplicationId, u64)],
+    history: ReplicationId,
+    offset: u64,
+) -> bool {
+    on_disk.iter().any(|(saved, until)| {
+        let shared = shared(&group.forks, *saved, history);
+        shared.is_some_and(|shared| offset <= shared.min(*until))
+    })
+}
+
+/// Whether everything was restarted between two masters, and the write was on some disk.
+fn should_have_outlived(group: &GroupHistory, from: At, until: At, write: &Write) -> bool {
+    let Answer::Taken { history, offset } = write.answer else {
+        return false;
+    };
+    group.harms.iter().any(|(at, harm)| match harm {
+        Harm::Everything { on_disk } => {
+            let is_between = (from..=until).contains(at) && write.sent <= *at;
+            is_between && was_on_disk(group, on_disk, history, offset)
+        }
+        Harm::Robbed { .. } => false,
     })
 }
