@@ -9,6 +9,7 @@ use promoterd::model::{
     Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, WriteLimits,
 };
 
+use super::clock::Clock;
 use super::disk::Disk;
 use super::host::Host;
 use super::server::{Part, Process, Server, Upstream, draw_id, draw_run_id};
@@ -40,7 +41,7 @@ fn name(node: usize) -> NodeId {
     NAMES[node].parse().expect("a letter is a name")
 }
 
-fn host(world: &World, node: usize) -> Host {
+fn host(world: &mut World, node: usize) -> Host {
     let voters: BTreeSet<NodeId> = (0..world.plan.nodes).map(name).collect();
     let milliseconds = Duration::from_millis;
     Host {
@@ -48,6 +49,7 @@ fn host(world: &World, node: usize) -> Host {
         node: None,
         life: 0,
         incarnation: Life(0),
+        clock: Clock::draw(world.plan.drift, &mut world.random),
         disk: Disk::new(Identity {
             node: name(node),
             voters: voters.clone(),
@@ -67,6 +69,7 @@ fn host(world: &World, node: usize) -> Host {
         applied: LogIndex(0),
         published: BTreeMap::new(),
         busy: (0, 0),
+        woken_in_vain: 0,
         is_emptied: false,
         differs: false,
         slow_disk_until: 0,

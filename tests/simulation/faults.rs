@@ -6,6 +6,7 @@ use promoterd::daemon::NodeEvent;
 use promoterd::decision::{Begin, Event, OperationId, Request, Requester, Wish};
 use promoterd::model::{ReplicationOffset, SplitMix};
 
+use super::clock::DRIFT_MAX;
 use super::pipes::Micros;
 use super::server::{Process, Restart, draw_id};
 use super::world::{Happens, World};
@@ -19,6 +20,8 @@ pub enum Fault {
     EmptyNode,
     PauseNode,
     PauseLeader,
+    /// A host sleeps, with all that it bears; its clock goes on.
+    SuspendHost,
     SlowDisk,
     CutOneWay,
     CutBothWays,
@@ -41,13 +44,14 @@ pub enum Fault {
     Sabotage,
 }
 
-const ALL: [Fault; 23] = [
+const ALL: [Fault; 24] = [
     Fault::CrashNode,
     Fault::CrashLeader,
     Fault::CrashAllNodes,
     Fault::EmptyNode,
     Fault::PauseNode,
     Fault::PauseLeader,
+    Fault::SuspendHost,
     Fault::SlowDisk,
     Fault::CutOneWay,
     Fault::CutBothWays,
@@ -71,6 +75,8 @@ const ALL: [Fault; 23] = [
 #[derive(Debug)]
 pub enum Undo {
     ResumeNode(usize),
+    /// The host wakes, and the servers that hung with it go on.
+    WakeHost(usize, Vec<usize>),
     Heal(Vec<(usize, usize)>),
     ResumeServer(usize),
     RestartServer(usize, Restart),
@@ -94,6 +100,8 @@ pub struct Plan {
     pub datagrams: bool,
     /// Servers keep their roles over a restart.
     pub rewrites: bool,
+    /// By how much the rate of a host's clock may differ from the world's, in millionths.
+    pub drift: u64,
     pub faults_from: Micros,
     pub faults_until: Micros,
     pause_max: Micros,
@@ -117,6 +125,7 @@ impl Plan {
             groups: 1 + usize::from(random.below(3) == 0),
             datagrams: random.below(3) == 0,
             rewrites: random.below(2) == 0,
+            drift: [0, 0, 100, DRIFT_MAX][usize::try_from(random.below(4)).unwrap_or(0)],
             faults_from,
             faults_until: faults_from + 2_000_000 + random.below(10_000_000),
             pause_max: 200_000 + random.below(if is_rough { 2_500_000 } else { 6_000_000 }),
@@ -169,17 +178,14 @@ impl World {
             Fault::EmptyNode => self.empty_node(node),
             Fault::PauseNode => self.pause_node(node),
             Fault::PauseLeader => self.pause_node(self.leader().unwrap_or(node)),
+            Fault::SuspendHost => self.suspend_host(host),
             Fault::SlowDisk => {
                 let span = self.span();
                 self.hosts[node].slow_disk_until = self.now + span;
             }
             Fault::CutOneWay => self.cut_for_a_while(vec![(host, node)]),
             Fault::CutBothWays => self.cut_for_a_while(vec![(host, node), (node, host)]),
-            Fault::IsolateHost => {
-                let paths = (0..self.host_count).flat_map(|other| [(host, other), (other, host)]);
-                let paths = paths.collect();
-                self.cut_for_a_while(paths);
-            }
+            Fault::IsolateHost => self.cut_for_a_while(self.paths_of(host)),
             Fault::SplitHosts => self.split_hosts(),
             Fault::BreakLink => {
                 let other = self.pick(self.hosts.len());
@@ -293,6 +299,41 @@ impl World {
         }
     }
 
+    /// Nothing on a host runs, and nothing comes in or goes out.
+    fn suspend_host(&mut self, host: usize) {
+        self.note(|| format!("host {host} is suspended"));
+        if host < self.hosts.len() && self.hosts[host].node.is_some() {
+            self.hosts[host].paused = true;
+        }
+        let servers: Vec<usize> = (0..self.servers.len())
+            .filter(|index| self.servers[*index].host == host && self.servers[*index].is_running())
+            .collect();
+        for server in &servers {
+            self.hang_server(*server);
+        }
+        let span = self.span();
+        self.later(span, Happens::Undo(Undo::WakeHost(host, servers)));
+        self.cut_until(self.paths_of(host), span);
+    }
+
+    fn wake_host(&mut self, host: usize, servers: &[usize]) {
+        self.note(|| format!("host {host} wakes"));
+        for server in servers {
+            self.resume_server(*server);
+        }
+        if host < self.hosts.len() {
+            self.resume_node(host);
+        }
+    }
+
+    /// All that lead to a host or from it.
+    fn paths_of(&self, host: usize) -> Vec<(usize, usize)> {
+        let others = 0..self.host_count;
+        others
+            .flat_map(|other| [(host, other), (other, host)])
+            .collect()
+    }
+
     fn crash_for_a_while(&mut self, server: usize) {
         self.crash_server(server);
         let span = self.span();
@@ -323,12 +364,16 @@ impl World {
     }
 
     fn cut_for_a_while(&mut self, paths: Vec<(usize, usize)>) {
+        let span = self.span();
+        self.cut_until(paths, span);
+    }
+
+    fn cut_until(&mut self, paths: Vec<(usize, usize)>, span: Micros) {
         self.note(|| format!("cut: {paths:?}"));
         for (from, to) in &paths {
             self.pipes.cut(*from, *to);
             self.let_time_out(*from, *to);
         }
-        let span = self.span();
         self.later(span, Happens::Undo(Undo::Heal(paths)));
     }
 
@@ -433,6 +478,7 @@ impl World {
     pub fn undo(&mut self, undo: Undo) {
         match undo {
             Undo::ResumeNode(node) => self.resume_node(node),
+            Undo::WakeHost(host, servers) => self.wake_host(host, &servers),
             Undo::Heal(paths) => {
                 self.note(|| format!("healed: {paths:?}"));
                 self.heal(&paths);

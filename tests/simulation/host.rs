@@ -6,10 +6,11 @@ use promoterd::consensus::{Batch, EngineSettings, LogEntry};
 use promoterd::daemon::{Node, NodeAction, NodeEvent, Origin};
 use promoterd::decision::{Event, Happening, WallClock};
 use promoterd::model::{
-    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, UnixTime,
+    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId,
 };
 use promoterd::peer::{Dismissal, PeerMessage};
 
+use super::clock::Clock;
 use super::disk::Disk;
 use super::faults::Undo;
 use super::invariants::{Step, Violation};
@@ -27,6 +28,7 @@ pub struct Host {
     /// Counts its processes.
     pub life: u64,
     pub incarnation: Life,
+    pub clock: Clock,
     pub disk: Disk,
     pub settings: EngineSettings,
     /// It does not run, and what comes to it waits.
@@ -40,6 +42,8 @@ pub struct Host {
     pub published: BTreeMap<GroupName, (Epoch, Endpoint)>,
     /// Consecutive steps at one moment.
     pub busy: (Micros, u32),
+    /// Consecutive deadlines after which it was due at once again.
+    pub woken_in_vain: u32,
     /// Its state directory was emptied, and it has not rejoined since.
     pub is_emptied: bool,
     /// Its settings are not those of the others.
@@ -83,8 +87,8 @@ impl World {
             return;
         }
         let wall = WallClock {
-            at: self.instant(),
-            time: UnixTime(1_700_000_000_000 + self.now / 1000),
+            at: self.instant(node),
+            time: self.hosts[node].clock.wall(self.now),
         };
         let policies = self.policies(node);
         let incarnation = Life(self.random.next());
@@ -174,7 +178,7 @@ impl World {
 
     /// Hands a daemon an event and carries out what it wants.
     pub fn tell(&mut self, node: usize, event: NodeEvent) {
-        let now = self.instant();
+        let now = self.instant(node);
         let host = &mut self.hosts[node];
         if host.paused {
             host.inbox.push_back(event);
@@ -238,7 +242,7 @@ impl World {
         let number = host.wake_number;
         let deadline = host.node.as_ref().and_then(Node::next_deadline);
         if let Some(deadline) = deadline {
-            let at = self.micros(deadline.at);
+            let at = self.micros(node, deadline.at);
             self.at(at, Happens::Wake { node, number });
         }
     }

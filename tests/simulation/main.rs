@@ -13,6 +13,7 @@
 )]
 
 mod birth;
+mod clock;
 mod disk;
 mod faults;
 mod host;

@@ -94,15 +94,15 @@ impl World {
             }
             ProbeCommand::Disconnect => self.disconnect(id),
             ProbeCommand::Ping => {
-                let sent_at = self.instant();
+                let sent_at = self.instant(node);
                 self.send_order(id, Order::Ping { sent_at });
             }
             ProbeCommand::AskInfo => {
-                let sent_at = self.instant();
+                let sent_at = self.instant(node);
                 self.send_order(id, Order::Info { sent_at });
             }
             ProbeCommand::CountSentinels => {
-                let sent_at = self.instant();
+                let sent_at = self.instant(node);
                 self.send_order(id, Order::CountSentinels { sent_at });
             }
             ProbeCommand::WatchProcess(process_id) => self.watch_process(id, process_id),
@@ -111,11 +111,11 @@ impl World {
                 self.send_order(id, Order::Promote { epoch });
             }
             ProbeCommand::AskLimits => {
-                let sent_at = self.instant();
+                let sent_at = self.instant(node);
                 self.send_order(id, Order::Limits { sent_at });
             }
             ProbeCommand::SetLimits(limits) => {
-                let sent_at = self.instant();
+                let sent_at = self.instant(node);
                 self.send_order(id, Order::SetLimits { sent_at, limits });
             }
         }

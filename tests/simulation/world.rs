@@ -4,7 +4,7 @@
 //! seed, so a run replays exactly.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use promoterd::daemon::NodeEvent;
 use promoterd::decision::GroupPolicy;
@@ -131,7 +131,6 @@ pub struct SimulatedGroup {
 pub struct World {
     pub seed: u64,
     pub now: Micros,
-    base: Instant,
     pub random: SplitMix,
     /// In boxes: it is moving them about that costs.
     queue: BTreeMap<(Micros, u64), Box<Happens>>,
@@ -159,8 +158,6 @@ impl World {
         let mut world = Self {
             seed,
             now: 0,
-            // Views reach into the past; a clock that began just now has none.
-            base: Instant::now() + Duration::from_secs(1000),
             random,
             queue: BTreeMap::new(),
             sequence: 0,
@@ -183,15 +180,14 @@ impl World {
         world
     }
 
-    /// The moment that daemons are told.
-    pub fn instant(&self) -> Instant {
-        self.base + Duration::from_micros(self.now)
+    /// What the clock of a node's host says.
+    pub fn instant(&self, node: usize) -> Instant {
+        self.hosts[node].clock.read(self.now)
     }
 
-    /// The first microsecond at which `at` has come.
-    pub fn micros(&self, at: Instant) -> Micros {
-        let span = at.saturating_duration_since(self.base);
-        Micros::try_from(span.as_nanos().div_ceil(1000)).expect("centuries do not pass")
+    /// The first microsecond at which that clock has reached `at`.
+    pub fn micros(&self, node: usize, at: Instant) -> Micros {
+        self.hosts[node].clock.reaches(at)
     }
 
     pub fn at(&mut self, when: Micros, happens: Happens) {

@@ -8,10 +8,12 @@ const PROMISE: &str = "S7: nothing makes a node spin";
 const ACTIONS_MAX: usize = 400;
 /// Far more events than ever came to one node in one microsecond, but those after a pause.
 const STEPS_MAX: u32 = 3_000;
+/// What a node decides when it is woken may have it look at once at something else, and no more.
+const WOKEN_IN_VAIN_MAX: u32 = 1;
 
 pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
     let now = world.now;
-    let instant = world.instant();
+    let instant = world.instant(step.node);
     let host = &mut world.hosts[step.node];
     if step.actions.len() > ACTIONS_MAX {
         let what = format!("node {}: {} actions at once", step.node, step.actions.len());
@@ -29,7 +31,12 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
         .node
         .as_ref()
         .and_then(promoterd::daemon::Node::next_deadline);
-    if let Some(deadline) = deadline.filter(|due| step.was_deadline && due.at <= instant) {
+    if !step.was_deadline {
+        return Ok(());
+    }
+    let overdue = deadline.filter(|due| due.at <= instant);
+    host.woken_in_vain = overdue.map_or(0, |_| host.woken_in_vain + 1);
+    if let Some(deadline) = overdue.filter(|_| host.woken_in_vain > WOKEN_IN_VAIN_MAX) {
         let late = instant.duration_since(deadline.at);
         let what = format!(
             "node {} was woken and is due at once again: {deadline:?}, {late:?} ago",

@@ -35,7 +35,9 @@ fn check_replicas(world: &World, instance: &Endpoint) -> Result<(), Violation> {
     let replicas = world
         .servers
         .iter()
-        .filter(|server| server.follows() == Some(master) && server.is_running());
+        // One whose stream has ended the master does not name any more.
+        .filter(|server| server.follows() == Some(master) && server.is_fed())
+        .filter(|server| server.is_running());
     let acked = |server: &Server| world.now.saturating_sub(server.acked_at);
     let heard = replicas
         .filter(|server| READ.contains(&acked(server)))
