@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use promoterd::decision::Cause;
 use promoterd::model::{ReplicationId, RunId};
-use promoterd::status::OutcomeName;
+use promoterd::status::{CauseName, OutcomeName};
 
 /// Time since the run began.
 pub type At = Duration;
@@ -193,7 +192,7 @@ pub struct Told {
     pub from: InstanceId,
     pub to: InstanceId,
     pub leader: String,
-    pub cause: Cause,
+    pub cause: CauseName,
     pub outcome: OutcomeName,
     pub estimate: u64,
     pub fact: Option<u64>,

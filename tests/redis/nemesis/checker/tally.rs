@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use promoterd::decision::Cause;
 use promoterd::status::OutcomeName;
 
 use crate::nemesis::history::{Answer, GroupHistory, Told};
@@ -35,7 +34,7 @@ impl Tally {
     pub fn count_epoch(&mut self, told: &Told) {
         match told.outcome {
             OutcomeName::Done => {
-                *self.failovers.entry(name_of(told.cause)).or_default() += 1;
+                *self.failovers.entry(told.cause.to_string()).or_default() += 1;
                 self.reinstated += u64::from(told.from == told.to);
             }
             OutcomeName::Aborted => self.aborted += 1,
@@ -68,11 +67,4 @@ impl Tally {
     pub fn failovers_done(&self) -> u64 {
         self.failovers.values().sum()
     }
-}
-
-fn name_of(cause: Cause) -> String {
-    serde_json::to_value(cause)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_else(|| format!("{cause:?}"))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use promoterd::decision::Cause;
 use promoterd::model::{ReplicationId, RunId};
 use promoterd::status::OutcomeName;
 
@@ -62,7 +61,7 @@ fn told(epoch: u64, from: InstanceId, to: InstanceId, heard: f64) -> Told {
         from,
         to,
         leader: "a".to_owned(),
-        cause: Cause::Silent,
+        cause: serde_json::from_str("\"silent\"").unwrap(),
         outcome: OutcomeName::Done,
         estimate: 1000,
         fact: None,
