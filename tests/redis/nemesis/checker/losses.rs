@@ -216,7 +216,8 @@ fn excuse(
             (was_master && !group.is_guarded).then_some("copied from a master without its data")
         }
         Harm::Everything { on_disk } => {
-            let is_older = write.sent <= *at;
+            // Its server was killed then, a moment after it was noted what is on disk.
+            let is_older = group.processes[write.process].first_seen <= *at;
             (is_older && !was_on_disk(group, on_disk, history, offset))
                 .then_some("on no disk at a power cut")
         }
