@@ -118,6 +118,7 @@ scenarios! {
     a_switchover_is_refused_where_nobody_may_take_the_place
     a_master_that_dies_while_it_hands_over_is_replaced
     a_next_leader_finishes_the_switchover
+    a_next_leader_lets_the_old_master_take_in_what_is_new
     a_planned_switchover_is_no_sign_of_flapping
     a_pause_stops_a_switchover_that_has_not_begun
     a_node_that_slept_takes_its_own_silence_for_nothing
