@@ -171,7 +171,7 @@ impl Listener {
                 uptime = status.uptime_ms;
                 self.note_epochs(&status, life, &mut groups);
             }
-            if turn % HISTORY_EVERY == 0 {
+            if turn.is_multiple_of(HISTORY_EVERY) {
                 let answer = timeout(WAIT_MAX, self.get::<HistoryReport>("/v1/history")).await;
                 if let Ok(Ok(history)) = answer {
                     self.note_told(&history, &mut latest, &mut groups);

@@ -136,9 +136,10 @@ impl<'a> Nemesis<'a> {
 
     fn undo_all(&mut self) {
         while let Some((_, undo)) = self.agenda.pop_first() {
-            let undo = match undo {
-                Undo::Flap { .. } => Undo::Network,
-                undo => undo,
+            let undo = if matches!(undo, Undo::Flap { .. }) {
+                Undo::Network
+            } else {
+                undo
             };
             self.undo(undo);
         }

@@ -229,7 +229,14 @@ impl Drawing {
                     *span
                 }
                 Fault::Flap { period, times, .. } => *period * 2 * *times,
-                _ => Duration::ZERO,
+                Fault::StopDaemon { .. }
+                | Fault::KillDaemon { .. }
+                | Fault::FailDisk { .. }
+                | Fault::SetClock { .. }
+                | Fault::Upgrade
+                | Fault::StopInstance { .. }
+                | Fault::KillInstance { .. }
+                | Fault::Stranger { .. } => unreachable!("no fault of the network"),
             };
             self.faults.push((at, fault));
             at += lasts;

@@ -88,7 +88,7 @@ impl Group {
         };
         Self {
             files: MORE_NODES.iter().map(file).collect(),
-            is_guarded: number % 2 == 0,
+            is_guarded: number.is_multiple_of(2),
             name,
             hosts,
             servers,
@@ -218,10 +218,11 @@ impl Group {
             return Err(format!("{name}: {file:?}"));
         }
         // Only the leader knows.
-        if let Some(guard) = &group.guard {
-            if !guard.in_force || guard.replicas + 1 != self.servers.len() {
-                return Err(format!("{name}: {guard:?}"));
-            }
+        let is_armed = |guard: &promoterd::status::GuardReport| {
+            guard.in_force && guard.replicas + 1 == self.servers.len()
+        };
+        if let Some(guard) = group.guard.as_ref().filter(|guard| !is_armed(guard)) {
+            return Err(format!("{name}: {guard:?}"));
         }
         Ok((epoch, master))
     }
