@@ -218,10 +218,9 @@ impl Group {
             return Err(format!("{name}: {file:?}"));
         }
         // Only the leader knows.
-        let is_armed = |guard: &promoterd::status::GuardReport| {
-            guard.in_force && guard.replicas + 1 == self.servers.len()
-        };
-        if let Some(guard) = group.guard.as_ref().filter(|guard| !is_armed(guard)) {
+        let guard = group.guard.as_ref();
+        let is_armed = guard.is_none_or(|it| it.in_force && it.replicas + 1 == self.servers.len());
+        if !is_armed {
             return Err(format!("{name}: {guard:?}"));
         }
         Ok((epoch, master))
