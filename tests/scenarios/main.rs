@@ -165,6 +165,7 @@ scenarios! {
     a_replica_that_refuses_info_is_passed_over_at_once
     a_replica_that_strays_is_repointed
     a_request_reaches_the_next_leader
+    a_restart_behind_what_a_replica_got_meanwhile_is_a_failover
     a_restart_with_all_data_is_no_failover
     a_restart_without_data_is_a_failover
     a_restarted_master_that_has_more_is_no_replica_for_long
