@@ -14,6 +14,14 @@ const NOTICED_WITHIN: &[(Break, u64)] = &[
     (Break::TornFrameTaken, 1_500),
     (Break::EmptiedVoterCounts, 50),
     (Break::LeaderActsBeforeCaughtUp, 150),
+    (Break::LeaseCountsFromAnswer, 6_000),
+    (Break::GrantOutlivedTooSoon, 6_000),
+    (Break::RestartForgetsGrants, 6_000),
+    (Break::ReplacedEpochLeased, 6_000),
+    (Break::UnconfirmedVoterGrants, 6_000),
+    (Break::LeaseNotWaitedFor, 6_000),
+    (Break::FenceBelievedUnconfirmed, 6_000),
+    (Break::WritesWithoutFencer, 6_000),
 ];
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::term::{Grants, Lease, LeaseMessage, LeaseMessageKind, LeaseRule};
 use super::{HoldFailure, HoldOrder, HoldOutcome, HoldTask};
+use crate::breaks::{Break, is_broken};
 use crate::decision::event::Action;
 use crate::decision::group::Group;
 use crate::decision::happening::Happening;
@@ -324,15 +325,17 @@ impl Group {
                 if let Some((_, lease)) = &mut self.leasing.lease
                     && lease.epoch() == message.epoch
                 {
-                    lease.granted(peer.clone(), message.number);
+                    lease.granted(peer.clone(), message.number, now);
                 }
             }
             LeaseMessageKind::Ask => {
-                let Some(rule) = record.lease().filter(|_| confirmed) else {
+                let may_grant = confirmed || is_broken(Break::UnconfirmedVoterGrants);
+                let Some(rule) = record.lease().filter(|_| may_grant) else {
                     return;
                 };
-                let is_current =
-                    record.epoch() == message.epoch && record.last_begun() == message.epoch;
+                let is_settled =
+                    record.last_begun() == message.epoch || is_broken(Break::ReplacedEpochLeased);
+                let is_current = record.epoch() == message.epoch && is_settled;
                 if is_current && self.leasing.grants.give(peer, message.epoch, rule, now) {
                     self.leasing.asked_for = now;
                     let kind = LeaseMessageKind::Grant;

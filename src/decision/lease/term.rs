@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::breaks::{Break, is_broken};
 use crate::model::{Epoch, GroupName, NodeId};
 
 /// By how much the rate of a clock may be wrong, in percent. What the proof needs of the clocks; real
@@ -46,6 +47,9 @@ impl LeaseRule {
     /// How old a grant has to be on its giver's clock, so that no lease by it can stand on any other.
     #[must_use]
     pub fn outlived_after(self) -> Duration {
+        if is_broken(Break::GrantOutlivedTooSoon) {
+            return self.length / 2;
+        }
         self.length * (100 + DRIFT_MAX_PERCENT) / (100 - DRIFT_MAX_PERCENT)
     }
 }
@@ -120,10 +124,14 @@ impl Lease {
     }
 
     /// Takes in a voter's grant. One for another question than those that wait counts for nothing.
-    pub fn granted(&mut self, by: NodeId, number: u64) {
+    pub fn granted(&mut self, by: NodeId, number: u64, now: Instant) {
         let asked = self.asked.iter().find(|(asked, _)| *asked == number);
         let Some((_, sent_at)) = asked.copied() else {
             return;
+        };
+        let sent_at = match is_broken(Break::LeaseCountsFromAnswer) {
+            true => now,
+            false => sent_at,
         };
         let latest = self.granted.entry(by).or_insert(sent_at);
         *latest = sent_at.max(*latest);
@@ -158,8 +166,12 @@ impl Grants {
     /// A voter that starts may have granted a lease a moment before.
     #[must_use]
     pub fn new(started: Instant) -> Self {
+        let latest = match is_broken(Break::RestartForgetsGrants) {
+            true => started - Duration::from_secs(100),
+            false => started,
+        };
         Self {
-            latest: started,
+            latest,
             holder: None,
         }
     }
@@ -208,16 +220,16 @@ mod tests {
         let mut lease = Lease::new(Epoch(1), 0);
         let numbers: Vec<u64> = [0, 100, 200].map(|at| lease.ask(start + ms(at))).to_vec();
         assert_eq!(lease.until(RULE, 2), None);
-        lease.granted(node("b"), numbers[2]);
+        lease.granted(node("b"), numbers[2], start + ms(250));
         assert_eq!(lease.until(RULE, 2), None, "one of two");
-        lease.granted(node("c"), numbers[0]);
+        lease.granted(node("c"), numbers[0], start + ms(250));
         assert_eq!(lease.until(RULE, 2), Some(start + ms(800)));
         // Late answers to early questions take nothing back, and no answer to no question gives anything.
-        lease.granted(node("b"), numbers[1]);
-        lease.granted(node("c"), 77);
+        lease.granted(node("b"), numbers[1], start + ms(250));
+        lease.granted(node("c"), 77, start + ms(250));
         assert_eq!(lease.until(RULE, 2), Some(start + ms(800)));
         assert_eq!(lease.until(RULE, 1), Some(start + ms(1000)));
-        lease.granted(node("c"), numbers[1]);
+        lease.granted(node("c"), numbers[1], start + ms(250));
         assert_eq!(lease.until(RULE, 2), Some(start + ms(900)));
     }
 
