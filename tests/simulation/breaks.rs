@@ -14,15 +14,27 @@ const NOTICED_WITHIN: &[(Break, u64)] = &[
     (Break::TornFrameTaken, 1_500),
     (Break::EmptiedVoterCounts, 50),
     (Break::LeaderActsBeforeCaughtUp, 150),
-    (Break::LeaseCountsFromAnswer, 6_000),
-    (Break::GrantOutlivedTooSoon, 6_000),
-    (Break::RestartForgetsGrants, 6_000),
-    (Break::ReplacedEpochLeased, 6_000),
-    (Break::UnconfirmedVoterGrants, 6_000),
-    (Break::LeaseNotWaitedFor, 6_000),
-    (Break::FenceBelievedUnconfirmed, 6_000),
-    (Break::WritesWithoutFencer, 6_000),
 ];
+
+/// The same of leases, within so many schedules in which they are needed.
+const LEASES_NOTICED_WITHIN: &[(Break, u64)] = &[
+    (Break::LeaseCountsFromAnswer, 8_000),
+    (Break::GrantOutlivedTooSoon, 8_000),
+    (Break::RestartForgetsGrants, 8_000),
+    (Break::ReplacedEpochLeased, 8_000),
+    (Break::UnconfirmedVoterGrants, 8_000),
+    (Break::LeaseNotWaitedFor, 8_000),
+    (Break::FenceBelievedUnconfirmed, 8_000),
+    (Break::WritesWithoutFencer, 8_000),
+];
+
+#[test]
+fn each_broken_rule_of_leases_is_noticed() {
+    let strict = |place: u64| place / 2 * 5 + 1 + place % 2;
+    assert_each_is_noticed(LEASES_NOTICED_WITHIN, |place| {
+        run(strict(place), Wanted::Nothing).broken
+    });
+}
 
 #[test]
 fn each_broken_rule_outside_of_the_core_is_noticed() {
