@@ -12,17 +12,8 @@ use super::choice::Ineligible;
 /// Where the leader is in a failover of one group.
 ///
 /// ```text
-/// Watching ──objectively down──▶ Choosing ──Begin proposed──▶ Beginning ──committed──▶ Checking
-///    ▲ ▲                          │    ▲                                               │  ▲   │
-///    │ └──── answers again, ──────┘    │           connection lost, outcome unknown ┐  │  │   │
-///    │       nobody eligible           │                                            │  ▼  │   │
-///    │                                 └── (next epoch)                           Promoting   │
-///    │                                                                               │        │
-///    └──────── Done or Abort committed ──────────────── Ending ◀─────────────────────┴────────┘
+#[doc = include_str!("transitions.txt")]
 /// ```
-///
-/// From `Watching` to `Beginning` there is a short way too: the master that an aborted epoch gave up
-/// is well again, and keeps its place by an epoch that names itself.
 ///
 /// A leader that finds an open epoch in the log starts at `Checking`; one that is deposed goes
 /// back to `Watching` from anywhere.

@@ -34,6 +34,7 @@ mod settings_digest;
 mod settling;
 mod stream;
 mod supervisor;
+mod transitions;
 mod view;
 mod watch;
 
@@ -73,5 +74,6 @@ pub use request::{
 pub use sentinels::SentinelWatch;
 pub use settings_digest::{GroupClaim, KeyMark, SettingsDigest};
 pub use supervisor::{Supervisor, WallClock};
+pub use transitions::{TRANSITIONS, Taken, Transition};
 pub use view::{Claims, HeldView, Opinion, REPORT_INTERVAL, Report, VIEW_FRESH_FOR, View};
 pub use watch::{LinkIds, Pace, Sample, Watch};

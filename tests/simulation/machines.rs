@@ -98,25 +98,6 @@ impl World {
         }
     }
 
-    /// A client writes to the server that the file on its host names.
-    pub fn on_client_writes(&mut self, group: usize) {
-        let pause = 5_000 + self.random.below(80_000);
-        self.later(pause, Happens::ClientWrites { group });
-        let host = usize::try_from(self.random.below(self.hosts.len() as u64)).unwrap_or(0);
-        let published = self.hosts[host].published.get(&self.groups[group].name);
-        let named = published.and_then(|(_, master)| self.server_at(master));
-        let index = named.unwrap_or(self.groups[group].servers[0]);
-        let server = &self.servers[index];
-        if !server.is_writable() || !self.pipes.is_open_both_ways(host, server.host) {
-            return;
-        }
-        if self.takes_writes(index) {
-            self.write(index);
-        } else {
-            self.tally.refused_writes += 1;
-        }
-    }
-
     /// Whether a write would be accepted there (`min-replicas-to-write`).
     pub fn takes_writes(&self, index: usize) -> bool {
         let server = &self.servers[index];

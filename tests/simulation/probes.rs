@@ -9,7 +9,7 @@ use promoterd::decision::{
 };
 use promoterd::model::{Epoch, PingReply, WriteLimits};
 
-use super::pipes::{PipeId, delay};
+use super::pipes::PipeId;
 use super::server::{Process, info};
 use super::work::Work;
 use super::world::{Happens, Item, World};
@@ -89,7 +89,8 @@ impl World {
                     return;
                 };
                 self.open(id, server, None);
-                let lasts = delay(node, self.servers[server].host, &mut self.random);
+                let host = self.servers[server].host;
+                let lasts = self.pipes.delay(node, host, self.now, &mut self.random);
                 self.later(lasts, Happens::Connects { id });
             }
             ProbeCommand::Disconnect => self.disconnect(id),
@@ -245,7 +246,12 @@ impl World {
                 Reply::Report(ProbeReport::InfoReplied { sent_at, result })
             }
             Order::CountSentinels { sent_at } => {
-                let result = Ok(0);
+                let group = &self.groups[self.servers[index].group];
+                let result = Ok(if group.sentinels_until > self.now {
+                    3
+                } else {
+                    0
+                });
                 Reply::Report(ProbeReport::SentinelsCounted { sent_at, result })
             }
             Order::Promote { epoch } => {

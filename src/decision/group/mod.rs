@@ -26,6 +26,7 @@ use super::repair::Repair;
 use super::request::OperationId;
 use super::sentinels::SentinelWatch;
 use super::settling::Settling;
+use super::transitions::Taken;
 use super::view::{HeldView, View};
 use super::watch::{Orders, Watch};
 use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId, ReplicationOffset, RunId};
@@ -52,6 +53,7 @@ pub struct Group {
     pub(super) cooldown_until: Option<Instant>,
     pub(super) wrong_role_since: Option<Instant>,
     pub(super) failover: Failover,
+    transitions: Taken,
     pub(super) repair: Repair,
     pub(super) guard: Guard,
     pub(super) settling: Option<Settling>,
@@ -116,6 +118,7 @@ impl Group {
             cooldown_until: None,
             wrong_role_since: None,
             failover: Failover::watching(),
+            transitions: Taken::from(Failover::watching().phase()),
             repair: Repair::default(),
             guard: Guard::default(),
             settling: None,
@@ -312,6 +315,17 @@ impl Group {
             }
             Change::Begun | Change::Aborted | Change::None => {}
         }
+    }
+
+    /// The failover may have gone on: notes by which way.
+    pub(super) fn note_transition(&mut self) {
+        self.transitions.note(self.failover.phase());
+    }
+
+    /// The transitions of its failovers that this node made.
+    #[must_use]
+    pub fn transitions(&self) -> &Taken {
+        &self.transitions
     }
 
     /// This node slept until `now`.

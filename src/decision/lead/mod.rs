@@ -34,6 +34,7 @@ impl Group {
             .filter(|_| leading)
             .and_then(|record| Failover::resume(record, self.policy.promote_timeout, now))
             .unwrap_or_else(Failover::watching);
+        self.note_transition();
         self.is_leading = leading;
         self.leading_since = now;
         self.nobody_told = None;
@@ -85,6 +86,7 @@ impl Group {
             | Change::Paused
             | Change::Resumed => {}
         }
+        self.note_transition();
     }
 
     /// A proposal that did not fit: whatever waits for it, and for no other, has to look again.
@@ -224,6 +226,7 @@ impl Group {
             }
             waiting @ (Failover::Beginning { .. } | Failover::Ending { .. }) => waiting,
         };
+        self.note_transition();
         self.failover.phase() != phase
     }
 }

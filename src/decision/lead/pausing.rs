@@ -79,6 +79,7 @@ impl Group {
                     self.failover = Failover::watching();
                 }
             }
+            self.note_transition();
         }
         if record.mandate().is_none() {
             self.note_held_back(record, now, actions);

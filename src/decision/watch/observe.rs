@@ -277,6 +277,9 @@ impl Watch {
                 self.show_life(now);
                 if same_host && policy.exited {
                     self.watch_process(link, &info, now, orders);
+                } else {
+                    // One that exited before says nothing of the process that answers now.
+                    self.process = None;
                 }
                 self.stream.observe(sent_at, &info);
                 self.sample = Some(Sample {

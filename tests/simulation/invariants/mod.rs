@@ -3,7 +3,7 @@
 pub mod an_emptied_source_feeds_nobody;
 mod bounded_work;
 mod epochs_only_grow;
-mod files_never_go_back;
+pub mod files_never_go_back;
 mod mandate_before_promotion;
 mod one_log;
 mod one_promotion_an_epoch;
@@ -26,7 +26,7 @@ use one_log::CommittedLog;
 /// A promise that was broken.
 #[derive(Debug, Clone)]
 pub struct Violation {
-    promise: &'static str,
+    pub promise: &'static str,
     what: String,
 }
 
@@ -74,6 +74,8 @@ pub struct Oracle {
     pauses: BTreeMap<GroupName, Option<OperationId>>,
     /// The operations that are committed.
     operations: BTreeSet<OperationId>,
+    /// The groups that somebody registered by hand.
+    adopted: BTreeSet<GroupName>,
     /// The groups that are registered.
     pub registered: BTreeSet<GroupName>,
     /// The groups whose pause stands, by what each node has applied.
