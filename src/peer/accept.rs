@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -75,7 +75,8 @@ impl Reception {
             return self.dropped(None, Some(address), &AcceptError::NotLoopback);
         }
         let reception = Arc::clone(self);
-        if lobby.let_in(async move { reception.receive(stream, address).await }) {
+        let guest = async move { reception.receive(stream, address).await };
+        if lobby.let_in(address.ip().to_canonical(), guest) {
             self.dropped(None, None, &AcceptError::Crowded);
         }
     }
@@ -131,29 +132,46 @@ impl Reception {
 
 /// The connections that have not introduced themselves yet.
 ///
-/// A peer needs a round trip for that, so when it is crowded whoever waits longest has to leave:
-/// strangers that keep silent then cannot keep a peer out.
+/// A peer needs a round trip for that, so when it is crowded whoever waits longest has to leave, of the
+/// address that has the most of them: strangers that keep silent then cannot keep a peer out, nor can
+/// those that call faster than anybody is served.
 #[derive(Default)]
 struct Lobby {
     guests: JoinSet<()>,
-    waiting: VecDeque<AbortHandle>,
+    waiting: VecDeque<(IpAddr, AbortHandle)>,
 }
 
 impl Lobby {
     /// Begins a handshake; whether another one had to leave for it.
-    fn let_in(&mut self, guest: impl Future<Output = ()> + Send + 'static) -> bool {
+    fn let_in(
+        &mut self,
+        address: IpAddr,
+        guest: impl Future<Output = ()> + Send + 'static,
+    ) -> bool {
         while self.guests.try_join_next().is_some() {}
-        self.waiting.retain(|guest| !guest.is_finished());
-        let oldest = if self.waiting.len() == LOBBY_LENGTH_MAX {
-            self.waiting.pop_front()
-        } else {
-            None
+        self.waiting.retain(|(_, guest)| !guest.is_finished());
+        let is_crowded = self.waiting.len() == LOBBY_LENGTH_MAX;
+        let leaves = is_crowded.then(|| self.most_numerous()).flatten();
+        self.waiting.push_back((address, self.guests.spawn(guest)));
+        leaves
+            .and_then(|place| self.waiting.remove(place))
+            .is_some_and(|(_, guest)| {
+                guest.abort();
+                true
+            })
+    }
+
+    /// The place of the longest waiting one of the address that has the most.
+    fn most_numerous(&self) -> Option<usize> {
+        let count = |address: &IpAddr| {
+            let same = self.waiting.iter().filter(|(other, _)| other == address);
+            same.count()
         };
-        self.waiting.push_back(self.guests.spawn(guest));
-        oldest.is_some_and(|oldest| {
-            oldest.abort();
-            true
-        })
+        // Of several the first, which has waited longest.
+        let places = self.waiting.iter().enumerate().rev();
+        places
+            .max_by_key(|(_, (address, _))| count(address))
+            .map(|(place, _)| place)
     }
 }
 

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::admission::Refusal;
 use super::admission::tests::calling;
@@ -97,6 +98,33 @@ async fn strangers_that_crowd_the_port_do_not_keep_a_peer_out() {
     assert_eq!(count(&b.links.strangers(), DropReason::Crowded), 1);
     let _a = ground.start("a");
     assert_eq!(b.event().await, up("a", 1));
+}
+
+#[tokio::test]
+async fn a_crowd_of_one_address_makes_room_from_its_own() {
+    let mut ground = ground(&["a", "b"]).await;
+    let patient = Pace {
+        handshake_within: 10 * PATIENCE,
+        ..pace()
+    };
+    let b = ground.start_with(ground.settings("b"), patient);
+    // On Linux all of 127.0.0.0/8 is this machine.
+    let elsewhere = TcpSocket::new_v4().unwrap();
+    elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut first = elsewhere.connect(ground.address("b")).await.unwrap();
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        crowd.push(TcpStream::connect(ground.address("b")).await.unwrap());
+    }
+    for left in &mut crowd[..25] {
+        read_to_end(left).await;
+    }
+    assert_eq!(count(&b.links.strangers(), DropReason::Crowded), 25);
+    let said = timeout(Duration::from_millis(100), first.read(&mut [0])).await;
+    assert!(
+        said.is_err(),
+        "whoever came first, from elsewhere, had to leave"
+    );
 }
 
 /// Carries one connection to `address`, and returns all that the caller said once it ends.

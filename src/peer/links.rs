@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -23,6 +23,10 @@ use super::outbox::{NotSent, Outbox};
 use super::pace::Pace;
 use super::roll::Roll;
 use crate::model::{ClusterId, Endpoint, Life, NodeId};
+
+/// How many callers may wait to be accepted. Whom there is no room for, the kernel has call again after a
+/// second; strangers come in crowds.
+const BACKLOG: u32 = 1024;
 
 /// What the links need to know.
 #[derive(Debug, Clone)]
@@ -278,12 +282,31 @@ async fn listen(settings: &LinkSettings, pace: &Pace) -> Result<TcpListener, Lin
             endpoint: listen.to_string(),
         });
     }
-    TcpListener::bind(&addresses[..])
-        .await
-        .map_err(|source| LinkError::Listen {
-            listen: listen.clone(),
-            source,
-        })
+    bind(&addresses).map_err(|source| LinkError::Listen {
+        listen: listen.clone(),
+        source,
+    })
+}
+
+/// At the first of the addresses that can be had.
+fn bind(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    let listen_at = |address: &SocketAddr| {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(*address)?;
+        socket.listen(BACKLOG)
+    };
+    let mut outcome = Err(io::ErrorKind::AddrNotAvailable.into());
+    for address in addresses {
+        outcome = listen_at(address);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
 }
 
 fn check_loopback(

@@ -175,8 +175,10 @@ fn read_handshake_error(error: &RedisError, meter: &Meter) -> ConnectFailure {
         return ConnectFailure::Denied(said.unwrap_or_else(|| clean(&error.to_string())));
     }
     match meter.end() {
-        Some(reason) => ConnectFailure::Unreachable(format!("in the handshake: {reason}")),
-        None => ConnectFailure::Protocol(closing_reason(meter)),
+        Some(reason) if !meter.is_mad() => {
+            ConnectFailure::Unreachable(format!("in the handshake: {reason}"))
+        }
+        Some(_) | None => ConnectFailure::Protocol(closing_reason(meter)),
     }
 }
 

@@ -226,7 +226,7 @@ async fn read_shown(
 }
 
 /// The value in the reply to `CONFIG GET NAME`; the reply itself may be a secret.
-fn read_setting(reply: &Value) -> Result<String, CommandFailure> {
+pub(super) fn read_setting(reply: &Value) -> Result<String, CommandFailure> {
     refuse_error(reply)?;
     let unreadable = || CommandFailure::Malformed("CONFIG GET".to_owned());
     let Value::Array(pair) = reply else {

@@ -17,6 +17,7 @@ mod names;
 mod pool;
 mod probe;
 mod process;
+mod reading;
 mod reply;
 mod stream;
 mod work;
@@ -41,6 +42,7 @@ use tracing::debug;
 pub use credentials::{Credentials, Secret};
 pub use guard::{GUARD_USER, GuardKey, Logins};
 pub use names::{CommandNames, RENAMABLE};
+pub use reading::Asked;
 
 use crate::decision::{
     FollowOrder, FollowOutcome, GuardOrder, GuardOutcome, LinkId, ProbeCommand, ProbeEvent,
@@ -48,10 +50,15 @@ use crate::decision::{
 };
 use crate::model::{Endpoint, GroupName};
 use pool::InstancePool;
-use probe::{Link, Question, Request};
+use probe::{End, Link, Question, Request};
 
 /// A pool that nobody used for so long is dropped.
 const POOL_UNUSED_MAX: Duration = Duration::from_secs(600);
+
+/// The rest before the next connection to a server that sent what is no reply, or sent without end;
+/// doubled each time that it does so again.
+const REST_AFTER_MADNESS: Duration = Duration::from_secs(1);
+const REST_AFTER_MADNESS_MAX: Duration = Duration::from_secs(10);
 
 /// Something that instances did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +78,8 @@ pub struct Instances {
     logins: Arc<Logins>,
     events: UnboundedSender<InstanceEvent>,
     links: BTreeMap<(Endpoint, LinkId), Link>,
+    /// How many connections in a row showed a server gone mad.
+    madness: BTreeMap<Endpoint, u32>,
     pools: BTreeMap<(GroupName, Endpoint), PoolUse>,
     works: JoinSet<()>,
 }
@@ -94,6 +103,7 @@ impl Instances {
             logins: Arc::default(),
             events,
             links: BTreeMap::new(),
+            madness: BTreeMap::new(),
             pools: BTreeMap::new(),
             works: JoinSet::new(),
         }
@@ -126,7 +136,10 @@ impl Instances {
         let key = (order.endpoint, order.link);
         match order.command {
             ProbeCommand::Connect => self.connect(order.group, key),
-            ProbeCommand::Disconnect => drop(self.links.remove(&key)),
+            ProbeCommand::Disconnect => {
+                self.tidy();
+                self.links.remove(&key);
+            }
             ProbeCommand::Ping => self.request(&key, Request::Ask(Question::Ping)),
             ProbeCommand::AskInfo => self.request(&key, Request::Ask(Question::Info)),
             ProbeCommand::WatchProcess(process_id) => {
@@ -172,13 +185,24 @@ impl Instances {
 
     fn connect(&mut self, group: GroupName, key: (Endpoint, LinkId)) {
         self.tidy();
+        let rest = self.rest_of(&key.0);
         let link = Link::open(
             key.0.clone(),
             key.1,
             self.credentials_of(&group),
             self.events.clone(),
+            rest,
         );
         self.links.insert(key, link);
+    }
+
+    /// How long to leave a server alone before another connection: each costs what it sends.
+    fn rest_of(&self, endpoint: &Endpoint) -> Duration {
+        let times = self.madness.get(endpoint).copied().unwrap_or(0);
+        match times {
+            0 => Duration::ZERO,
+            times => REST_AFTER_MADNESS_MAX.min(REST_AFTER_MADNESS * 2_u32.pow(times.min(10) - 1)),
+        }
     }
 
     fn request(&self, key: &(Endpoint, LinkId), request: Request) {
@@ -211,7 +235,15 @@ impl Instances {
     }
 
     fn tidy(&mut self) {
-        self.links.retain(|_, link| !link.is_over());
+        let madness = &mut self.madness;
+        self.links.retain(|(endpoint, _), link| {
+            match link.take_end() {
+                Some(End::Mad) => *madness.entry(endpoint.clone()).or_default() += 1,
+                Some(End::Well) => drop(madness.remove(endpoint)),
+                None => {}
+            }
+            !link.is_over()
+        });
         self.pools
             .retain(|_, entry| entry.last.elapsed() < POOL_UNUSED_MAX);
     }

@@ -1,7 +1,7 @@
 //! One probe connection: a task that carries out the core's orders on it, in order, and reports.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -10,19 +10,19 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisResult, ServerErrorKind, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, trace};
 
 use super::InstanceEvent;
 use super::connection::{Connection, closing_reason, connect};
 use super::credentials::Credentials;
-use super::info;
 use super::limits;
 use super::names::CommandNames;
 use super::process::ProcessWatch;
-use super::reply::{clean, expect_text, read_ping, read_promotion, read_subscribers};
-use crate::decision::{CommandFailure, LinkId, ProbeEvent, ProbeReport, PromoteOrder};
-use crate::model::{Endpoint, InstanceInfo, WriteLimits};
+use super::reading::read_info;
+use super::reply::{read_ping, read_promotion, read_subscribers};
+use crate::decision::{ConnectFailure, LinkId, ProbeEvent, ProbeReport, PromoteOrder};
+use crate::model::{Endpoint, WriteLimits};
 
 /// The most commands without a reply; a server that leaves more unanswered is let go.
 const UNANSWERED_MAX: usize = 1000;
@@ -54,15 +54,32 @@ pub(super) enum Question {
 pub(super) struct Link {
     requests: UnboundedSender<Request>,
     task: AbortHandle,
+    end: Arc<Mutex<Option<End>>>,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// As connections do.
+    Well,
+    /// The server sent what is no reply, or sent without end.
+    Mad,
+}
+
+impl End {
+    fn of(is_mad: bool) -> Self {
+        if is_mad { Self::Mad } else { Self::Well }
+    }
 }
 
 impl Link {
-    /// Starts to connect.
+    /// Starts to connect after this rest.
     pub(super) fn open(
         endpoint: Endpoint,
         link: LinkId,
         credentials: Arc<Credentials>,
         events: UnboundedSender<InstanceEvent>,
+        rest: Duration,
     ) -> Self {
         let (sender, requests) = unbounded_channel();
         let reporter = Reporter {
@@ -70,11 +87,27 @@ impl Link {
             link,
             events,
         };
-        let task = tokio::spawn(run(reporter, credentials, requests));
+        let end = Arc::default();
+        let told = Arc::clone(&end);
+        let task = tokio::spawn(async move {
+            if !rest.is_zero() {
+                sleep(rest).await;
+            }
+            run(reporter, credentials, requests, &told).await;
+        });
         Self {
             requests: sender,
             task: task.abort_handle(),
+            end,
         }
+    }
+
+    /// How the connection ended, if it did; told once.
+    pub(super) fn take_end(&self) -> Option<End> {
+        self.end
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Whether the request will be carried out; not when the connection has closed meanwhile.
@@ -118,11 +151,17 @@ async fn run(
     reporter: Reporter,
     credentials: Arc<Credentials>,
     mut requests: UnboundedReceiver<Request>,
+    end: &Mutex<Option<End>>,
 ) {
     let connection = match connect(&reporter.endpoint, &credentials, None).await {
         Ok(connection) => connection,
-        Err(failure) => return reporter.report(ProbeReport::ConnectFailed(failure)),
+        Err(failure) => {
+            let speaks_otherwise = matches!(failure, ConnectFailure::Protocol(_));
+            tell_end(end, End::of(speaks_otherwise));
+            return reporter.report(ProbeReport::ConnectFailed(failure));
+        }
     };
+    let meter = Arc::clone(&connection.meter);
     let names = credentials.names.clone();
     drop(credentials);
     reporter.report(ProbeReport::Connected {
@@ -131,11 +170,16 @@ async fn run(
     let mut watch = None;
     let reason = serve(&reporter, connection, &names, &mut requests, &mut watch).await;
     drop(requests);
+    tell_end(end, End::of(meter.is_mad()));
     reporter.report(ProbeReport::Closed(reason));
     if watch.is_some() {
         let exit = timeout(WATCH_AFTER_CLOSE, see_exit(&reporter, &mut watch));
         let _ = exit.await;
     }
+}
+
+fn tell_end(end: &Mutex<Option<End>>, how: End) {
+    *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(how);
 }
 
 /// Serves requests until the connection ends; returns why it did.
@@ -294,10 +338,4 @@ fn is_syntax_error(reply: &Value) -> bool {
     matches!(reply, Value::ServerError(error)
         if error.kind() == Some(ServerErrorKind::ResponseError)
             && error.details() == Some("syntax error"))
-}
-
-fn read_info(reply: Value) -> Result<InstanceInfo, CommandFailure> {
-    let text = expect_text(reply)?;
-    info::parse(&text)
-        .map_err(|error| CommandFailure::Malformed(format!("INFO: {}", clean(&error.to_string()))))
 }

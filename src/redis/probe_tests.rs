@@ -369,3 +369,18 @@ async fn the_handshake_tells_denial_hang_closing_and_nonsense_apart() {
         drop(held);
     }
 }
+
+#[tokio::test]
+async fn a_server_that_sends_without_end_is_left_alone_for_a_second() {
+    let (server, endpoint) = ScriptedServer::start().await;
+    let mut desk = no_one();
+    desk.connect(&endpoint).await;
+    let mut connection = server.accept_named().await;
+    // It is closed before it has said all.
+    let endless = [b"$1000000\r\n".to_vec(), b"x".repeat(600 << 10)].concat();
+    connection.pour(&endless).await;
+    assert_eq!(desk.report().await, closed("it sends without end"));
+    let start = Instant::now();
+    desk.connect(&endpoint).await;
+    assert!(start.elapsed() > Duration::from_millis(900));
+}

@@ -11,8 +11,9 @@ use tokio::net::TcpStream;
 
 use super::reply::clean;
 
-/// The most bytes between two replies: four times the longest `INFO` that is parsed.
-pub(super) const UNREPLIED_MAX: usize = 1 << 20;
+/// The most bytes between two replies: twice the longest `INFO` that is parsed. What is sent to no purpose
+/// is parsed all the same, and takes time from all else.
+pub(super) const UNREPLIED_MAX: usize = 512 << 10;
 
 /// As much of what was heard last as is kept to quote it.
 const QUOTE_MAX: usize = 160;
@@ -52,6 +53,12 @@ impl Meter {
             Some(error) => format!("{end}, having said: {error}"),
             None => end,
         })
+    }
+
+    /// Whether it did not end as connections do: what came was no reply, or came without end.
+    pub(super) fn is_mad(&self) -> bool {
+        let received = self.received();
+        received.end.is_none() || received.since_reply > UNREPLIED_MAX
     }
 
     /// What was heard last, for the case that it was no reply of Redis.
@@ -158,6 +165,19 @@ mod tests {
         assert_eq!(meter.end(), None);
         assert!(meter.take(b"x").is_err());
         assert_eq!(meter.end().as_deref(), Some("it sends without end"));
+        assert!(meter.is_mad());
+    }
+
+    #[test]
+    fn a_server_that_closes_is_not_mad() {
+        let meter = Meter::default();
+        meter.take(b"+PON").unwrap();
+        assert!(
+            meter.is_mad(),
+            "it ended, and nothing but its words ended it"
+        );
+        meter.take(b"").unwrap();
+        assert!(!meter.is_mad());
     }
 
     #[test]

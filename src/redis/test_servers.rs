@@ -199,6 +199,11 @@ impl ScriptedConnection {
             .unwrap();
     }
 
+    /// Says as much of it as the other end takes.
+    pub(super) async fn pour(&mut self, bytes: &[u8]) {
+        drop(timeout(PATIENCE, self.0.write_all(bytes)).await.unwrap());
+    }
+
     /// Whether the other end closed the connection.
     pub(super) async fn is_closed(&mut self) -> bool {
         let mut byte = [0];

@@ -63,7 +63,7 @@ pub(super) async fn check_process(
     expect_process(connection.ask(&command).await?, expected)
 }
 
-fn expect_process(reply: Value, expected: RunId) -> Result<(), CommandFailure> {
+pub(super) fn expect_process(reply: Value, expected: RunId) -> Result<(), CommandFailure> {
     match info::parse_run_id(&expect_text(reply)?) {
         Ok(run_id) if run_id == expected => Ok(()),
         Ok(run_id) => Err(CommandFailure::OtherProcess(run_id)),
@@ -162,7 +162,7 @@ fn first(replies: &[Value]) -> Result<&Value, CommandFailure> {
 
 /// How far the transaction came.
 #[derive(Debug, PartialEq)]
-enum Demotion {
+pub(super) enum Demotion {
     Complete,
     /// Demoted; what was to go with it was not done.
     Alone(String),
@@ -170,7 +170,7 @@ enum Demotion {
     Aborted(String),
 }
 
-fn read_demotion(replies: &[Value]) -> Result<Demotion, CommandFailure> {
+pub(super) fn read_demotion(replies: &[Value]) -> Result<Demotion, CommandFailure> {
     let [multi, replicaof, company @ .., exec] = replies else {
         let why = format!("{} replies to a transaction", replies.len());
         return Err(CommandFailure::Malformed(why));

@@ -121,6 +121,11 @@ impl Daemon {
         self.process.as_ref().unwrap().signal(signal);
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     pub fn is_running(&self) -> bool {
         self.process.is_some()
     }

@@ -66,7 +66,8 @@ pub struct Group {
     pub(super) bookkeeping: Bookkeeping,
     /// The leader proposes nothing before this moment.
     pub(super) proposals_from: Instant,
-    pub(super) waiting: Option<WaitingFor>,
+    /// What people were last told that it waits for, and when.
+    pub(super) waiting: Option<(WaitingFor, Instant)>,
     pub(super) equality: Equality,
     /// The last adoption that came to nothing, and that people were told of.
     pub(super) refused: Option<OperationId>,

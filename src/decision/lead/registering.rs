@@ -1,6 +1,7 @@
 //! How a group becomes known to the cluster: once all that is to be known of it agrees, or by hand.
 
-use std::time::Instant;
+use std::mem::discriminant;
+use std::time::{Duration, Instant};
 
 use crate::decision::adoption::{self, Adoption, NotAdoptable};
 use crate::decision::discovery::{self, Discovered, WaitingFor};
@@ -11,6 +12,9 @@ use crate::decision::happening::Happening;
 use crate::decision::policy::GroupPolicy;
 use crate::decision::request::Request;
 use crate::model::{Endpoint, UnixTime};
+
+/// Time before people hear of another reason of the same kind.
+const SAME_KIND_AFTER: Duration = Duration::from_secs(5);
 
 impl Group {
     /// Takes on what an operator changed in the settings.
@@ -56,10 +60,16 @@ impl Group {
     }
 
     /// Tells people why a group waits, once for each reason, and not in the first moments, when
-    /// nobody can have answered yet.
-    fn wait_for(&mut self, reason: WaitingFor, now: Instant, actions: &mut Vec<Action>) {
+    /// nobody can have answered yet. What differs only in words is told again after a while: the words may
+    /// be those of a server that says something else each time.
+    pub(super) fn wait_for(&mut self, reason: WaitingFor, now: Instant, actions: &mut Vec<Action>) {
         let early = now.saturating_duration_since(self.identity_since) < self.policy.down_after;
-        if early || self.waiting.as_ref() == Some(&reason) {
+        let is_told = self.waiting.as_ref().is_some_and(|(told, at)| {
+            let is_same_kind = discriminant(told) == discriminant(&reason);
+            let is_recent = now.saturating_duration_since(*at) < SAME_KIND_AFTER;
+            *told == reason || (is_same_kind && is_recent)
+        });
+        if early || is_told {
             return;
         }
         let group = self.name.clone();
@@ -67,7 +77,7 @@ impl Group {
             group,
             reason: reason.clone(),
         }));
-        self.waiting = Some(reason);
+        self.waiting = Some((reason, now));
     }
 
     /// Whether an administrator may name `master`, as far as this node sees, and what that comes to.

@@ -259,3 +259,26 @@ fn the_old_master_is_kept_only_when_it_was_given_up_for_nothing_and_is_what_it_w
         assert_eq!(kept(info, entries), expected, "{name}");
     }
 }
+
+#[test]
+fn a_reason_that_differs_only_in_words_is_not_told_again_at_once() {
+    use crate::decision::discovery::WaitingFor;
+    let answers = |words: &str| WaitingFor::Answers {
+        instances: vec![(endpoint("a"), words.to_owned())],
+    };
+    let mut group = group(Failover::watching());
+    let start = group.identity_since + milliseconds(1000);
+    for (name, reason, after, is_told) in [
+        ("the first", answers("x"), 0, true),
+        ("the same", answers("x"), 1, false),
+        ("other words", answers("y"), 2, false),
+        ("another kind", WaitingFor::Leader, 3, true),
+        ("the first kind again", answers("y"), 4, true),
+        ("other words, later", answers("z"), 5003, false),
+        ("other words, in time", answers("z"), 5004, true),
+    ] {
+        let mut actions = Vec::new();
+        group.wait_for(reason, start + milliseconds(after), &mut actions);
+        assert_eq!(actions.len(), usize::from(is_told), "{name}");
+    }
+}

@@ -29,7 +29,7 @@ impl Watch {
             ProbeReport::ConnectFailed(failure) => {
                 self.on_connect_failed(link, failure, policy, now);
             }
-            ProbeReport::Closed(_) => self.on_closed(link, policy, now),
+            ProbeReport::Closed(reason) => self.on_closed(link, &reason, policy, now),
             ProbeReport::LimitsReplied { sent_at, result } => {
                 self.on_limits_replied(link, sent_at, result);
             }
@@ -175,7 +175,13 @@ impl Watch {
             .is_some_and(|at| now.saturating_duration_since(at) < REST_AFTER_UNHEARD)
     }
 
-    pub(super) fn on_closed(&mut self, link: LinkId, policy: &GroupPolicy, now: Instant) {
+    pub(super) fn on_closed(
+        &mut self,
+        link: LinkId,
+        reason: &str,
+        policy: &GroupPolicy,
+        now: Instant,
+    ) {
         if let Some(process) = &mut self.process {
             process.on_closed(link);
         }
@@ -193,6 +199,7 @@ impl Watch {
             Link::Open(_) | Link::Waiting { .. } | Link::Connecting { .. } => return,
         };
         self.closed_at.get_or_insert(now);
+        self.trouble = Some(Trouble::Unreachable(format!("connection lost: {reason}")));
         // A spare that is on its way takes the place of the closed connection.
         match std::mem::replace(&mut self.spare, Spare::None) {
             Spare::Connecting { link } => self.link = Link::Connecting { link },

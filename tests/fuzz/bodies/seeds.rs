@@ -1,0 +1,341 @@
+//! The inputs that a fuzzer begins with: what honest nodes, servers, files and people say.
+
+use promoterd::consensus::{
+    HardState, Identity, LogEntry, Payload, Position, SnapshotData, begin, encode, encode_snapshot,
+};
+use promoterd::model::{Epoch, Life, LogIndex, Term};
+use promoterd::peer::PeerMessage;
+use promoterd::status::StatusReport;
+
+use super::node::{Trio, register, seat};
+use super::peers::{name, voters};
+use super::{disk, join, status};
+
+/// Most messages of an election that become seeds each.
+const MESSAGES_MAX: usize = 60;
+
+/// The seeds of a target; none where files of the tests serve as well.
+pub fn of(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "peer_session" => sessions(),
+        "peer_message" => messages(),
+        "log" => logs(),
+        "journal" => journals(),
+        "redis_reply" => replies(),
+        "redis_connection" => replies()
+            .into_iter()
+            .map(|reply| in_pieces(&reply))
+            .collect(),
+        "settings" => settings(),
+        "document" => documents(),
+        "template" => templates(),
+        "status_request" => requests(),
+        "status_answer" => answers(),
+        other => panic!("no target is called {other}"),
+    }
+}
+
+fn sessions() -> Vec<Vec<u8>> {
+    let hello = |protocol: u16, node: &str| {
+        let digest = promoterd::peer::VotersDigest::of(&voters());
+        let body = postcard::to_stdvec(&(name(node), Life(1), digest, None::<u64>));
+        [&protocol.to_be_bytes()[..], &body.expect("plain data")].concat()
+    };
+    let version = promoterd::peer::PROTOCOL_VERSION;
+    let frames: [&[u8]; 4] = [&[0], &[1, 1, 2, 3], &[3, 0, 1, 2], &[1]];
+    let mut seeds = vec![
+        vec![0, 255, 0, 200, 7, 7, 7],
+        [&[0, 255][..], b"GET / HTTP/1.1\r\n\r\n"].concat(),
+        vec![1, 9, 0, 48, 1, 2, 3, 4],
+    ];
+    for (mode, said) in [
+        (2, hello(version, "a")),
+        (2, hello(version + 1, "a")),
+        (2, hello(version, "x")),
+        (3, [&[0][..], &hello(version, "c")].concat()),
+        (3, vec![1, 2, 1, b'a']),
+    ] {
+        let mut parts: Vec<&[u8]> = vec![&said];
+        parts.extend(frames);
+        seeds.push([&[mode][..], &join(&parts)].concat());
+    }
+    let fragment = vec![2; 65_535 - 16];
+    let opening = hello(version, "a");
+    seeds.push([&[2][..], &join(&[&opening, &[0], &fragment, &[1]])].concat());
+    seeds
+}
+
+fn messages() -> Vec<Vec<u8>> {
+    let heard = Trio::with_leader().heard;
+    let step = |message: &PeerMessage| [&[14][..], &join(&[&message.encode()])].concat();
+    let mut all = vec![1];
+    let mut seeds = Vec::new();
+    for (from, _, message) in heard.iter().take(MESSAGES_MAX) {
+        let part = step(message);
+        // The peers of a daemon are told apart by the lowest bit.
+        let sender = u8::from(*from == name("c"));
+        all.extend([14 | sender]);
+        all.extend(&part[1..]);
+        seeds.push([&[sender][..], &part, &[8, 0, 8, 200, 8, 0]].concat());
+    }
+    all.truncate(8_000);
+    seeds.push(all);
+    seeds
+}
+
+fn entries() -> Vec<LogEntry> {
+    let entry = |index: u64, payload: Vec<u8>| LogEntry {
+        index: LogIndex(index),
+        term: Term(1),
+        payload: Payload::from(payload),
+    };
+    vec![entry(1, Vec::new()), entry(2, register().encode())]
+}
+
+fn logs() -> Vec<Vec<u8>> {
+    let identity = Identity {
+        node: name("a"),
+        voters: voters(),
+    };
+    let hard_state = HardState {
+        term: Term(1),
+        vote: Some(name("b")),
+        committed: LogIndex(2),
+    };
+    let mut plain = begin(&identity, &seat(&name("a")), Position::default());
+    let head = plain.len();
+    encode(&mut plain, Some(&hard_state), &entries());
+    let mut zeros = plain.clone();
+    zeros.extend([0; 64]);
+    let snapshot = SnapshotData {
+        position: Position {
+            index: LogIndex(2),
+            term: Term(1),
+        },
+        state: Payload::from(vec![0, 0]),
+    };
+    let snapshot_file = encode_snapshot(&snapshot);
+    let behind = begin(&identity, &seat(&name("a")), snapshot.position);
+    let bodies = [&plain[16..head], &plain[head + 8..]];
+    vec![
+        [&[4, 0, 0][..], &plain].concat(),
+        [&[4, 0, 0][..], &zeros].concat(),
+        [&[4, 0, 0][..], &plain[..plain.len() - 3]].concat(),
+        [&[0][..], &join(&[&snapshot_file]), &behind].concat(),
+        [&[5, 0, 0][..], &join(&bodies)].concat(),
+        [
+            &[1][..],
+            &join(&[&snapshot_file[16..]]),
+            &join(&[&behind[16..]]),
+        ]
+        .concat(),
+    ]
+}
+
+fn journals() -> Vec<Vec<u8>> {
+    let batch = postcard::to_stdvec(&[disk::entry(Epoch(4))].to_vec()).expect("plain data");
+    let two = postcard::to_stdvec(&vec![disk::entry(Epoch(4)), disk::entry(Epoch(5))]);
+    let two = two.expect("plain data");
+    vec![
+        vec![0],
+        [&[0][..], disk::JOURNAL_MAGIC].concat(),
+        [&[1][..], &join(&[&batch])].concat(),
+        [&[1][..], &join(&[&batch, &two])].concat(),
+    ]
+}
+
+fn replies() -> Vec<Vec<u8>> {
+    let info = |role: &str| {
+        let text = format!(
+            "# Server\r\nredis_version:7.0.15\r\nprocess_id:77\r\nrun_id:{}\r\n# Persistence\r\nloading:0\r\n\
+             # Replication\r\n{role}master_replid:{}\r\nmaster_replid2:{}\r\nmaster_repl_offset:100\r\n\
+             second_repl_offset:-1\r\n# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0\r\n",
+            "1".repeat(40),
+            "2".repeat(40),
+            "0".repeat(40),
+        );
+        format!("${}\r\n{text}\r\n", text.len())
+    };
+    let master = info(
+        "role:master\r\nconnected_slaves:1\r\nslave0:ip=127.0.0.1,port=7002,state=online,offset=90,lag=1\r\n",
+    );
+    let replica = info(
+        "role:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:7001\r\nmaster_link_status:up\r\n\
+         master_last_io_seconds_ago:1\r\nmaster_sync_in_progress:0\r\nslave_read_repl_offset:90\r\n\
+         slave_repl_offset:90\r\nslave_priority:100\r\nconnected_slaves:0\r\n",
+    );
+    let limits = "*4\r\n$20\r\nmin-replicas-max-lag\r\n$2\r\n10\r\n$21\r\nmin-replicas-to-write\r\n$1\r\n2\r\n";
+    let whole = |text: &str| text.as_bytes().to_vec();
+    vec![
+        whole("+PONG\r\n"),
+        whole("-LOADING Redis is loading the dataset in memory\r\n"),
+        whole("-NOPERM no\r\n"),
+        whole(&master),
+        whole(&replica),
+        master.as_bytes()[5..].to_vec(),
+        replica.as_bytes()[5..].to_vec(),
+        whole(limits),
+        whole("*2\r\n$18\r\n__sentinel__:hello\r\n:3\r\n"),
+        join(&[b"+OK\r\n", b"*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n"]),
+        join(&[limits.as_bytes(), b"+OK\r\n", b"+OK\r\n"]),
+        join(&[
+            b"+OK\r\n",
+            b"+QUEUED\r\n",
+            b"+QUEUED\r\n",
+            b"+QUEUED\r\n",
+            b"*3\r\n+OK\r\n:1\r\n:0\r\n",
+        ]),
+        whole(
+            "+PONG\r\n+OK\r\n*0\r\n$4\r\nbulk\r\n$-1\r\n*-1\r\n:-5\r\n%1\r\n+a\r\n:1\r\n~1\r\n#t\r\n,1.5\r\n",
+        ),
+        whole("*1073741824\r\n$1\r\n"),
+        whole("$1073741824\r\nx"),
+        b"*1\r\n".repeat(200),
+    ]
+}
+
+/// As the connection's target takes it: pieces of 61 bytes.
+fn in_pieces(bytes: &[u8]) -> Vec<u8> {
+    let mut pieces = Vec::new();
+    for piece in bytes.chunks(61) {
+        pieces.push(15);
+        pieces.extend_from_slice(piece);
+    }
+    pieces
+}
+
+fn settings() -> Vec<Vec<u8>> {
+    let variables = "PEERS=a=127.0.0.1:7400,b=127.0.0.2:7400\nROLE=witness\nGROUPS__F__QUORUM=2\n\
+                     GROUPS__F__INSTANCES=10.0.0.1:6379\nGROUPS__F__DOWN_AFTER=250ms\nCLIENTS__API__EDIT=a.b\n\
+                     ELECTION_TIMEOUT=150ms-300ms\nGROUPS__F__COMMANDS=CONFIG=x1,PING=y\nGROUPS__F__LAG_MAX=1MiB\n\
+                     LOG=info,promoterd=debug\nGROUPS__F__FENCING=off\nCLIENTS__API__RELOAD=touch {}\n";
+    let toml = "node = \"a\"\nalone = true\n[groups.f]\ninstances = [\"10.0.0.1:6379\", \"10.0.0.2:6379\"]\n\
+                quorum = 2\ndown_after = \"1s\"\n[clients.api]\nedit = [\"a.b\"]\ngroup = \"f\"\n";
+    let file = "# a file\nPROMOTERD_NODE=\"a\"\nexport X=1\nPROMOTERD_GROUPS__F__QUORUM='2' # two\n\
+                PROMOTERD_ALONE=tr\\\nue\n";
+    let example = include_bytes!("../../../config/promoterd.toml");
+    let example_env = include_bytes!("../../../config/promoterd.env");
+    vec![
+        [&[0][..], variables.as_bytes()].concat(),
+        [&[4][..], variables.as_bytes()].concat(),
+        [&[1][..], toml.as_bytes()].concat(),
+        [&[5][..], toml.as_bytes()].concat(),
+        [&[2][..], file.as_bytes()].concat(),
+        [&[5][..], example.as_slice()].concat(),
+        [&[6][..], example_env.as_slice()].concat(),
+    ]
+}
+
+fn documents() -> Vec<Vec<u8>> {
+    let shapes: [(u8, u8, &str); 16] = [
+        (0x40, 0, "K=a:1\n"),
+        (
+            0x40,
+            1,
+            "# x\nexport REDIS_URL=\"redis://u:p@h:1/0\" # why\r\nJ='x\ny'\n",
+        ),
+        (0x10, 0, "K=\"a:1\"\nK='b:2'\n"),
+        (0x40, 0, "K=redis://:${P}@a:1/$D?n=1\n"),
+        (0x40, 0, "\u{FEFF}J=a\\\nK=b\nK=[::1]:1\n"),
+        (0x30, 6, "port=6379\n"),
+        (
+            0x41,
+            2,
+            "{\"redis\": {\"url\": \"redis://u:p\\u0041@h:1/0\", \"x\": [1, 2.5e3, null]}}",
+        ),
+        (
+            0x41,
+            4,
+            "{\"servers\": [{\"host\": \"10.0.0.1\", \"port\": 6379}]}\n",
+        ),
+        (
+            0x41,
+            5,
+            "{\"a.b\": {\"c\": \"h:1\"}, \"c\": \"\\ud83d\\ude00\"}",
+        ),
+        (0x31, 6, "{\"port\": 6379}"),
+        (
+            0x49,
+            0x32,
+            "{\"redis\": {\"url\": \"redis://h:1\"}, \"port\": 1}",
+        ),
+        (
+            0x42,
+            2,
+            "[redis]\nurl = \"redis://h:1/0\" # x\nother = '''a\nb'''\n",
+        ),
+        (
+            0x42,
+            4,
+            "[[servers]]\nhost = '10.0.0.1'\n[[servers]]\nhost = \"b\"\n",
+        ),
+        (0x42, 2, "redis = { url = \"h:1\", n = 1979-05-27 }\n"),
+        (0x42, 7, "a.b.c.d = \"h:1\"\n\"k\" = [1, [\"x\"]]\n"),
+        (0x32, 6, "port = 6379\n"),
+    ];
+    let seed =
+        |(first, second, text): &(u8, u8, &str)| [&[*first, *second], text.as_bytes()].concat();
+    shapes.iter().map(seed).collect()
+}
+
+fn templates() -> Vec<Vec<u8>> {
+    let example = include_bytes!("../../../config/haproxy.cfg.j2");
+    [
+        example.as_slice(),
+        b"server {{ master.host }}:{{ master.port }}\n",
+        b"{% for r in replicas %}{{ loop.index }} {{ r.url|upper }}\n{% endfor %}",
+        b"{% macro m(x) %}{{ x }}{% endmacro %}{{ m(epoch + 1) }}{% set y = [1, 2] %}{{ y|join('-') }}",
+        b"{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}",
+        b"{{ 'x' * 100000 }}{{ \"%s\"|format(client) }}{% if group is defined %}{{ group[0] }}{% endif %}",
+    ]
+    .map(<[u8]>::to_vec)
+    .into()
+}
+
+fn requests() -> Vec<Vec<u8>> {
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let post = |path: &str, body: &str| {
+        let length = body.len();
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let mut seeds: Vec<String> = [
+        "/v1/status",
+        "/v1/groups/features",
+        "/v1/groups/%ff",
+        "/v1/history",
+        "/v1/events",
+        "/v1/operations/0000000000000001",
+        "/livez?x=1",
+        "/readyz",
+        "/../etc",
+    ]
+    .map(get)
+    .into();
+    let paused = "{\"for_ms\": 1000, \"reason\": \"disks\", \"operation\": \"0000000000000007\"}";
+    seeds.push(post("/v1/groups/features/pause", paused));
+    seeds.push(post("/v1/resume", "{}"));
+    seeds.push(post("/v1/reload", ""));
+    seeds.push(post(
+        "/v1/groups/features/adopt",
+        "{\"master\": \"127.0.0.1:7001\"}",
+    ));
+    seeds.push(
+        "POST /v1/pause HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".to_owned(),
+    );
+    seeds.into_iter().map(String::into_bytes).collect()
+}
+
+fn answers() -> Vec<Vec<u8>> {
+    let report = StatusReport::from(&status::source());
+    let report = serde_json::to_vec(&report).expect("a report is JSON");
+    let whole = b"HTTP/1.1 503 no\r\ntransfer-encoding: chunked\r\n\r\n4\r\n{\"a\"\r\n0\r\n\r\n";
+    vec![
+        [&[0][..], &report].concat(),
+        [&[1][..], b"{\"schema\": 1, \"failovers\": [], \"pauses\": []}"].concat(),
+        [&[2][..], b"{\"schema\": 1, \"operation\": \"0000000000000001\", \"state\": \"open\", \"groups\": []}"]
+            .concat(),
+        [&[3][..], b"{\"event\":\"hello\"}\n{\"event\":\"peer_up\"}\nhalf"].concat(),
+        [&[4][..], whole].concat(),
+        [&[7][..], b"-ERR unknown\r\n"].concat(),
+    ]
+}
