@@ -17,7 +17,7 @@ const fn way(from: &'static str, to: &'static str, why: &'static str) -> Transit
 }
 
 /// All that there are.
-pub const TRANSITIONS: [Transition; 16] = [
+pub const TRANSITIONS: [Transition; 15] = [
     way(
         "watching",
         "choosing",
@@ -42,11 +42,6 @@ pub const TRANSITIONS: [Transition; 16] = [
         "choosing",
         "beginning",
         "one is chosen: its Begin is proposed",
-    ),
-    way(
-        "choosing",
-        "checking",
-        "a Begin that was refused here before was committed all the same",
     ),
     way(
         "beginning",

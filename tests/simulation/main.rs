@@ -46,10 +46,12 @@ mod world;
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use faults::{Fault, Injection};
 use narrowing::Narrowing;
 use run::{run, run_part};
 use runs::run_all;
 use shrink::shrink;
+use tally::Tally;
 use transcript::Wanted;
 
 /// Schedules of an ordinary run of the tests; `tests/run simulate` runs many more.
@@ -112,6 +114,34 @@ fn the_same_seed_gives_the_same_trace() {
         assert_eq!(one.hash, other.hash, "seed {seed}");
     }
     assert_ne!(run(1, Wanted::Nothing).hash, run(2, Wanted::Nothing).hash);
+}
+
+#[test]
+fn to_leave_faults_out_changes_none_of_the_others() {
+    for seed in [3, 4] {
+        let whole = run(seed, Wanted::Nothing);
+        let mut alone = Tally::default();
+        for ordinal in &whole.injected {
+            let only = Some([*ordinal].into());
+            let part = Narrowing {
+                only,
+                ..Narrowing::default()
+            };
+            let outcome = run_part(seed, Wanted::Nothing, part);
+            assert_eq!(outcome.injected, [*ordinal], "seed {seed}");
+            alone.add(outcome.tally);
+        }
+        // Each moment that a sabotage disturbs counts too.
+        let kinds = |tally: &Tally| {
+            let kinds = tally.injections.iter();
+            let kinds = kinds.filter(|(kind, _)| **kind != Injection::Fault(Fault::Sabotage));
+            kinds
+                .map(|(kind, count)| (*kind, *count))
+                .collect::<Vec<_>>()
+        };
+        assert!(!kinds(&alone).is_empty());
+        assert_eq!(kinds(&alone), kinds(&whole.tally), "seed {seed}");
+    }
 }
 
 /// Runs one schedule, or the part of it that the environment names, and prints what happens.

@@ -206,9 +206,11 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes in what a file says now.
-    #[cfg(test)]
-    pub(in crate::clients) fn note(&mut self, entry: Entry) {
+    /// See [`Book::note`].
+    ///
+    /// # Panics
+    /// When the file went back to an older epoch.
+    pub fn note(&mut self, entry: Entry) {
         self.book.note(entry);
     }
 

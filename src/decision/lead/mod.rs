@@ -144,6 +144,10 @@ impl Group {
     fn on_begun(&mut self, record: &GroupRecord, now: Instant) {
         let resumed = Failover::resume(record, self.policy.promote_timeout, now);
         let proposed = std::mem::replace(&mut self.failover, Failover::watching());
+        if !matches!(proposed, Failover::Beginning { .. }) {
+            // Whatever it was about is void: somebody else's Begin is taken over.
+            self.note_transition();
+        }
         self.failover = match (proposed, resumed) {
             (
                 Failover::Beginning {

@@ -10,6 +10,18 @@ impl World {
         self.later(span, Happens::Start { node });
     }
 
+    pub fn crash_all_nodes(&mut self, last: usize) {
+        for node in 0..self.hosts.len() {
+            self.crash_node(node);
+            let delay = if node == last {
+                1_500_000 + self.dice.below(1_500_000)
+            } else {
+                1_000 + self.dice.below(50_000)
+            };
+            self.later(delay, Happens::Start { node });
+        }
+    }
+
     pub fn pause_node(&mut self, node: usize) {
         if self.hosts[node].node.is_some() {
             self.hosts[node].paused = true;

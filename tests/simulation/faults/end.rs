@@ -31,6 +31,13 @@ pub enum Blow {
     HangServer(usize),
     CrashNode(usize),
     PauseNode(usize),
+    /// It is told to stop, and hands over what it leads.
+    StopNode(usize),
+    /// All daemons at once; this one comes back long after the others, who have to know without it what
+    /// they promised.
+    CrashAllNodes {
+        last: usize,
+    },
     Cut(Vec<(usize, usize)>, Micros),
 }
 
@@ -58,6 +65,8 @@ impl World {
             Blow::HangServer(server) => world.hang_for_a_while(server),
             Blow::CrashNode(node) => world.bounce_node(node),
             Blow::PauseNode(node) => world.pause_node(node),
+            Blow::StopNode(node) => world.stop_node(node),
+            Blow::CrashAllNodes { last } => world.crash_all_nodes(last),
             Blow::Cut(paths, lasts) => world.cut_until(paths, lasts),
         });
     }
@@ -76,6 +85,11 @@ impl World {
         *self.tally.injections.entry(sabotage).or_default() += 1;
         self.with_dice(dice, |world| {
             let soon = world.dice.below(1_000);
+            match world.pick(8) {
+                0 => return world.strike_later(0, Blow::CrashAllNodes { last: leader }),
+                1 => return world.strike_later(soon, Blow::StopNode(leader)),
+                _ => {}
+            }
             let blow = match world.pick(6) {
                 0 => Blow::CrashServer(candidate),
                 1 => Blow::HangServer(candidate),
