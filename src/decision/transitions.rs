@@ -17,7 +17,7 @@ const fn way(from: &'static str, to: &'static str, why: &'static str) -> Transit
 }
 
 /// All that there are.
-pub const TRANSITIONS: [Transition; 15] = [
+pub const TRANSITIONS: [Transition; 20] = [
     way(
         "watching",
         "choosing",
@@ -34,6 +34,11 @@ pub const TRANSITIONS: [Transition; 15] = [
         "this node leads now, or its refused Begin was committed: the open epoch is carried out",
     ),
     way(
+        "watching",
+        "preparing",
+        "a switchover is wanted: the replicas are asked how far they are",
+    ),
+    way(
         "choosing",
         "watching",
         "it answers again, or nobody may be promoted, or it is worth waiting; a pause; deposed",
@@ -42,6 +47,26 @@ pub const TRANSITIONS: [Transition; 15] = [
         "choosing",
         "beginning",
         "one is chosen: its Begin is proposed",
+    ),
+    way(
+        "preparing",
+        "holding",
+        "its successor is close: the master is told to hold writes",
+    ),
+    way(
+        "preparing",
+        "watching",
+        "the switchover is given up, or the master lost; a pause; deposed",
+    ),
+    way(
+        "holding",
+        "beginning",
+        "the successor has everything: its Begin is proposed",
+    ),
+    way(
+        "holding",
+        "watching",
+        "the switchover is given up, or the master lost; a pause; deposed",
     ),
     way(
         "beginning",

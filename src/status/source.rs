@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::schema_reload::ReloadReport;
-use crate::decision::{GroupOverview, Impossible, OperationId, Pause, Scope, Wish};
+use crate::decision::{
+    FailoverRecord, GivenUp, GroupOverview, Impossible, OperationId, Pause, Scope, Wish,
+};
 use crate::model::{
     ClientName, ClusterId, Endpoint, Epoch, GroupName, Incarnation, NodeId, NodeRole, Term,
 };
@@ -67,6 +69,17 @@ pub struct OperatedOverview {
     pub pause: Option<Pause>,
     /// What the operation came to, if it registered the group.
     pub adoption: Option<AdoptionOverview>,
+    /// What the operation came to, if it asked for a switchover.
+    pub switchover: Option<SwitchoverOverview>,
+}
+
+/// What became of a switchover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SwitchoverOverview {
+    /// An epoch began for it.
+    Begun(Box<FailoverRecord>),
+    /// None did.
+    GivenUp(GivenUp),
 }
 
 /// A group that was registered by hand.

@@ -39,4 +39,6 @@ mod server;
 mod settings;
 mod site;
 mod stops;
+mod switchover;
 mod witness;
+mod writing;

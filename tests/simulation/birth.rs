@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::disk::Disk;
 use super::files::Kept;
 use super::host::Host;
-use super::server::{Part, Process, Server, Upstream, draw_id, draw_run_id};
+use super::server::{Hold, Part, Process, Server, Upstream, draw_id, draw_run_id};
 use super::shape::{draw_fencing, one_of};
 use super::streams::{Purpose, stream};
 use super::world::{Happens, SimulatedGroup, World};
@@ -149,6 +149,7 @@ fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
             limits,
             configured_limits: limits,
             acked_at: 0,
+            hold: Hold::default(),
         };
         world.servers.push(server);
         world.try_to_follow(index, 1_000);
@@ -163,6 +164,8 @@ fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
         policy,
         servers,
         sentinels_until: 0,
+        disturbed_at: 0,
+        begun_at: 0,
     });
     world.later(10_000, Happens::ClientWrites { group });
 }

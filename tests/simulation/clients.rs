@@ -164,10 +164,11 @@ impl World {
         if !server.is_writable() || !self.pipes.is_open_both_ways(host, server.host) {
             return;
         }
-        if self.takes_writes(index) {
-            self.write(index);
+        if server.hold.until.is_some() {
+            self.servers[index].hold.waiting += 1;
+            self.tally.held_writes += 1;
         } else {
-            self.tally.refused_writes += 1;
+            self.write_or_refuse(index);
         }
     }
 }

@@ -63,6 +63,8 @@ pub enum Happens {
     Read { index: usize, life: u64 },
     /// A replica tells its master how far it is.
     Acknowledges { index: usize },
+    /// A server may let go on what it holds.
+    HoldEnds { index: usize, life: u64 },
     /// A client of a group writes.
     ClientWrites { group: usize },
     /// A step of a daemon's thread for files is done.

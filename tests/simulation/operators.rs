@@ -21,6 +21,8 @@ const HAND_OVER_MAX: Micros = 500_000;
 pub enum Operation {
     /// A group is left alone, or looked after again.
     Pause,
+    /// Another master is wanted.
+    Switchover,
     /// Who is the master of a group that waits.
     Adopt,
     /// Other settings for a group, on one host after the other, and a reload on each.
@@ -32,8 +34,9 @@ pub enum Operation {
 }
 
 /// All of them.
-pub const ALL: [Operation; 5] = [
+pub const ALL: [Operation; 6] = [
     Operation::Pause,
+    Operation::Switchover,
     Operation::Adopt,
     Operation::Reload,
     Operation::Stop,
@@ -46,6 +49,7 @@ impl World {
         let group = self.pick(self.groups.len());
         match operation {
             Operation::Pause => self.pause_or_resume(node, group),
+            Operation::Switchover => self.switch_over(node, group),
             Operation::Adopt => self.adopt(node, group),
             Operation::Reload => self.reload_everywhere(group),
             Operation::Stop => {
@@ -78,6 +82,23 @@ impl World {
                 lasts,
                 reason: None,
             },
+        };
+        self.ask(node, group, wish);
+    }
+
+    /// Somebody wants another master, mostly any, and asks any node.
+    fn switch_over(&mut self, node: usize, group: usize) {
+        let place = self.pick(self.groups[group].servers.len());
+        let named = self.groups[group].servers[place];
+        let to = match self.pick(3) {
+            0 => Some(self.servers[named].endpoint.clone()),
+            _ => None,
+        };
+        let within = Duration::from_micros(100_000 + self.span());
+        let wish = Wish::Switchover {
+            to,
+            within,
+            reason: None,
         };
         self.ask(node, group, wish);
     }

@@ -31,6 +31,10 @@ pub struct SimulatedGroup {
     pub servers: Vec<usize>,
     /// Until then Sentinels watch it too.
     pub sentinels_until: Micros,
+    /// When something other than the daemons last had a hand in it.
+    pub disturbed_at: Micros,
+    /// When its latest epoch began.
+    pub begun_at: Micros,
 }
 
 /// The whole.
@@ -194,6 +198,7 @@ impl World {
             Happens::StreamOverdue { index, attempt } => self.on_stream_overdue(index, attempt),
             Happens::Read { index, life } => self.on_read(index, life),
             Happens::Acknowledges { index } => self.on_acknowledges(index),
+            Happens::HoldEnds { index, life } => self.on_hold_ends(index, life),
             Happens::ClientWrites { group } => self.on_client_writes(group),
             Happens::FilesStep { node, life } => self.on_files_step(node, life),
             Happens::FilesDue { node, life } => self.on_files_due(node, life),

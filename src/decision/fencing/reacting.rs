@@ -89,7 +89,7 @@ impl Group {
             .then_some(FenceCause::Rogue)
     }
 
-    pub(super) fn fence(
+    pub(in crate::decision) fn fence(
         &mut self,
         instance: &Endpoint,
         cause: FenceCause,
@@ -122,6 +122,11 @@ impl Group {
             watch.set_limits(WriteLimits::FENCE, &mut orders);
             self.send(instance, orders, actions);
         }
+    }
+
+    /// Whether an instance refused its fence the last time.
+    pub(in crate::decision) fn is_fence_refused(&self, instance: &Endpoint) -> bool {
+        self.fences.refused.contains_key(instance)
     }
 
     /// Whether a fence that stands there is in the way of what is committed.

@@ -73,6 +73,10 @@ impl World {
 
     /// An epoch began: the worst moment for whoever takes part.
     pub fn on_begun(&mut self, begin: &Begin) {
+        let (name, now) = (&begin.group, self.now);
+        for group in self.groups.iter_mut().filter(|group| group.name == *name) {
+            group.begun_at = now;
+        }
         let Some(candidate) = self.server_at(&begin.candidate.endpoint) else {
             return;
         };
@@ -124,7 +128,10 @@ impl World {
             }
             Undo::ResumeServer(server) => self.resume_server(server),
             Undo::RestartServer(server, restart) => self.restart_server(server, restart),
-            Undo::Allow(server) => self.servers[server].denies = false,
+            Undo::Allow(server) => {
+                self.servers[server].denies = false;
+                self.disturb(server);
+            }
         }
     }
 

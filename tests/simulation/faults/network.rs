@@ -76,6 +76,7 @@ impl World {
 
     pub fn cut_until(&mut self, paths: Vec<(usize, usize)>, span: Micros) {
         self.note(|| format!("cut: {paths:?}"));
+        self.disturb_all();
         for (from, to) in &paths {
             self.pipes.cut(*from, *to);
             self.let_time_out(*from, *to);
@@ -112,6 +113,7 @@ impl World {
     }
 
     pub fn heal(&mut self, paths: &[(usize, usize)]) {
+        self.disturb_all();
         for (from, to) in paths {
             for (pipe, count) in self.pipes.heal(*from, *to) {
                 // What was lost is sent again when its timer says so.

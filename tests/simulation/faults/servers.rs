@@ -37,6 +37,7 @@ impl World {
 
     pub fn deny_for_a_while(&mut self, server: usize) {
         self.servers[server].denies = true;
+        self.disturb(server);
         let span = self.span();
         self.later(span, Happens::Undo(Undo::Allow(server)));
     }
@@ -49,6 +50,7 @@ impl World {
 
     /// Somebody changes roles by hand.
     pub fn meddle(&mut self, server: usize) {
+        self.disturb(server);
         let group = self.servers[server].group;
         let place = self.pick(self.groups[group].servers.len());
         let other = self.groups[group].servers[place];
@@ -71,6 +73,7 @@ impl World {
             .iter()
             .all(|server| server.follows() != Some(master) || server.feed().is_none());
         if is_alone && self.servers[master].is_writable() {
+            self.disturb(master);
             let id = draw_id(&mut self.random);
             let server = &mut self.servers[master];
             server.history.id = id;
