@@ -46,9 +46,11 @@
 //! | [`status`] | the status socket: HTTP/1.1 and JSON over a Unix socket | its reports |
 //! | [`clients`] | clients' files: editing, the replacement transaction, the journal | its documents |
 //! | [`peer`] | links between nodes: encryption, authentication, frames | its sessions |
+//! | [`fencer`] | the dead man's switch beside a daemon, and asking it | its holds and frames |
 //! | [`redis`] | probes, commands, parsing of `INFO` | its parsing |
 //! | [`consensus`] | the engine behind a seam, and the durable log | all but the file |
 //! | [`decision`] | who is down, may we act, whom to promote, what to do next | yes |
+//! | [`breaks`] | rules that tests break on purpose; nothing of it is in the program | |
 //! | [`model`] | identities and units that all floors share | yes |
 //!
 //! Pure means: no socket, file, clock, thread or random source. Events and the time come in, actions
@@ -62,11 +64,13 @@
     )
 )]
 
+pub mod breaks;
 pub mod clients;
 pub mod command;
 pub mod consensus;
 pub mod daemon;
 pub mod decision;
+pub mod fencer;
 pub mod model;
 pub mod peer;
 pub mod redis;

@@ -1,8 +1,9 @@
-//! The subcommands. All but `run` and `demo` only read, or talk to the status socket.
+//! The subcommands. All but `run`, `fencer` and `demo` only read, or talk to the status socket.
 
 mod asking;
 mod check;
 mod demo;
+mod fencer;
 mod keygen;
 mod operate;
 mod reload;
@@ -29,6 +30,11 @@ pub enum Command {
     /// Exit codes: 0 stopped by a signal; 78 the settings have mistakes, each is named; 1 it could not
     /// start, or could not go on.
     Run,
+    /// Run the fencer of this host, as root, until SIGTERM or SIGINT: for groups with FENCING=strict.
+    ///
+    /// It ends the process of a Redis master whose daemon let its lease lapse. Exit codes: 0 stopped by a
+    /// signal; 1 it could not start, or could not go on; 2 an argument is mistaken.
+    Fencer(fencer::Arguments),
     /// Read the settings, print what is in force and where each value comes from.
     ///
     /// Binds nothing. Exit codes: 0 they are good; 78 they have mistakes, each is named.
@@ -76,6 +82,7 @@ impl Command {
     pub fn run(self) -> ExitCode {
         let code = match self {
             Self::Run => run::run(),
+            Self::Fencer(arguments) => fencer::run(arguments),
             Self::Check => check::run(),
             Self::Status(arguments) => status::run(&arguments),
             Self::Pause(arguments) => operate::pause(&arguments),

@@ -64,6 +64,10 @@ pub struct Pause {
     /// Why, for whoever finds it paused.
     #[arg(long)]
     reason: Option<Reason>,
+    /// Let masters under strict fencing take writes without a lease meanwhile: for the planned loss of
+    /// most daemons.
+    #[arg(long)]
+    without_leases: bool,
 }
 
 /// What to resume.
@@ -135,6 +139,7 @@ pub(super) fn pause(arguments: &Pause) -> u8 {
             operation: Some(operation),
             for_ms: arguments.lasts.map(milliseconds),
             reason: arguments.reason.clone(),
+            lifts_lease: arguments.without_leases,
         }
     })
 }

@@ -22,7 +22,7 @@ pub(super) fn run() -> u8 {
         }
     };
     let surroundings = Arc::new(Surroundings {
-        log: Log::start(&settings),
+        log: Log::start(&settings.log, settings.log_format),
         read_settings: load_settings,
     });
     for warning in &settings.warnings {

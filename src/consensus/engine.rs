@@ -15,6 +15,7 @@ use super::settings::{EngineSettings, InvalidSettings, ticks};
 use super::status::{BACKLOG_MAX, CompactError, Progress, ProposeError, Ready, Role, Status};
 use super::storage::Storage;
 use super::succession::Succession;
+use crate::breaks::{Break, is_broken};
 use crate::model::{Incarnation, LogIndex, NodeId, SplitMix, Term};
 
 /// Most bytes of entries in one message, unless a single one is longer.
@@ -324,7 +325,8 @@ impl Engine {
             role,
             committed: LogIndex(raft.raft_log.committed),
             applied: LogIndex(raft.raft_log.applied),
-            established: role == Role::Leader && raft.apply_to_current_term(),
+            established: role == Role::Leader
+                && (raft.apply_to_current_term() || is_broken(Break::LeaderActsBeforeCaughtUp)),
         }
     }
 

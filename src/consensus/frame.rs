@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::log::RecoverError;
+use crate::breaks::{Break, is_broken};
 
 /// Length and CRC before each body.
 pub(super) const FRAME_HEAD: usize = 8;
@@ -34,7 +35,8 @@ fn checksum(length: [u8; 4], body: &[u8]) -> u32 {
 pub(super) fn whole_frame(bytes: &[u8], offset: usize) -> Option<(&[u8], usize)> {
     let (length, body) = frame_body(bytes, offset)?;
     let stored = bytes.get(offset + 4..offset + FRAME_HEAD)?;
-    let is_whole = stored == checksum(length, body).to_le_bytes();
+    let is_whole =
+        stored == checksum(length, body).to_le_bytes() || is_broken(Break::TornFrameTaken);
     is_whole.then_some((body, offset + FRAME_HEAD + body.len()))
 }
 

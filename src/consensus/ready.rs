@@ -9,6 +9,7 @@ use super::message::Body;
 use super::raft::{entry_from_raft, message_from_raft, snapshot_from_raft};
 use super::seat::Standing;
 use super::status::{Outgoing, Progress, Ready};
+use crate::breaks::{Break, is_broken};
 
 impl Engine {
     pub(super) fn next_ready(&mut self) -> Ready {
@@ -39,7 +40,7 @@ impl Engine {
             self.raft.advance_apply_to(index);
         }
 
-        if !must_sync {
+        if !must_sync || is_broken(Break::AnswersBeforeDisk) {
             self.note_promises(&withheld);
             send.append(&mut withheld);
         }

@@ -14,6 +14,7 @@ use super::guard::Refused;
 use super::message::Body;
 use super::seat::{Promise, Rejoin, Seat, Seats, Stage, Standing};
 use super::status::{Outgoing, ProposeError, Role};
+use crate::breaks::{Break, is_broken};
 use crate::model::{Incarnation, NodeId};
 
 impl Engine {
@@ -138,7 +139,7 @@ impl Engine {
         let own = self.seats.get(&self.settings.node);
         self.standing = if !self.awake {
             Standing::Unborn
-        } else if own == Some(self.incarnation) {
+        } else if own == Some(self.incarnation) || is_broken(Break::EmptiedVoterCounts) {
             Standing::Voter
         } else {
             Standing::Rejoining

@@ -15,6 +15,7 @@ use super::stream::Stream;
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
 use crate::decision::Happening;
+use crate::fencer::{BootClock, Fencer};
 use crate::model::{Endpoint, NodeId};
 use crate::peer::{Dismissal, Links, PeerMessage};
 use crate::redis::Instances;
@@ -29,6 +30,8 @@ pub(super) struct Effects {
     pub(super) links: Links,
     pub(super) voters: BTreeMap<NodeId, Endpoint>,
     pub(super) instances: Instances,
+    pub(super) fencer: Fencer,
+    pub(super) clock: BootClock,
     pub(super) writer: LogWriter,
     pub(super) worker: Worker,
     pub(super) files: Files,
@@ -47,6 +50,7 @@ impl Effects {
                 NodeAction::Probe(order) => self.instances.probe(order),
                 NodeAction::Follow(order) => self.instances.follow(order),
                 NodeAction::Guard(order) => self.instances.guard(order),
+                NodeAction::Hold(order) => self.fencer.order(order, self.clock.reading()),
                 NodeAction::Send(peer, message) => {
                     if let Err(error) = self.links.send(&peer, message.encode()) {
                         debug!(%peer, %error, "message not sent");
@@ -119,6 +123,7 @@ impl Effects {
         drop(self.server.await);
         self.links.stop().await;
         drop(self.instances);
+        drop(self.fencer);
         let worker = self.worker;
         let stopped = tokio::task::spawn_blocking(move || worker.stop(FILES_MAX)).await;
         if let Ok(Err(still_writing)) = stopped {

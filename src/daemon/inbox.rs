@@ -12,7 +12,7 @@ use super::node::NodeEvent;
 use super::reload::Reread;
 use crate::clients::Outcome;
 use crate::consensus::LogError;
-use crate::decision::Event;
+use crate::decision::{Event, HoldOutcome};
 use crate::model::{Life, NodeId};
 use crate::peer::LinkEvent;
 use crate::redis::InstanceEvent;
@@ -23,6 +23,7 @@ pub(super) struct Inbox {
     pub(super) alarm: Alarm,
     pub(super) links: Receiver<LinkEvent>,
     pub(super) instances: UnboundedReceiver<InstanceEvent>,
+    pub(super) holds: UnboundedReceiver<HoldOutcome>,
     pub(super) written: UnboundedReceiver<Result<(), LogError>>,
     pub(super) files: UnboundedReceiver<Outcome>,
     pub(super) questions: Receiver<Question>,
@@ -76,6 +77,9 @@ impl Inbox {
                 InstanceEvent::Followed(outcome) => Event::Followed(outcome),
                 InstanceEvent::Guarded(outcome) => Event::Guarded(outcome),
             })),
+            Some(outcome) = self.holds.recv() => {
+                News::Node(NodeEvent::Core(Event::Held(outcome)))
+            }
             Some(event) = self.links.recv() => match event {
                 LinkEvent::Up { peer, life } => News::Node(NodeEvent::PeerUp(peer, life)),
                 LinkEvent::Down { peer, reason } => {

@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use super::journal::{Datagrams, Journal};
-use crate::settings::{LogFormat, Settings};
+use crate::settings::LogFormat;
 
 /// The log of this process.
 #[derive(Debug)]
@@ -21,14 +21,14 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts it as the settings say. Once a process.
+    /// Starts it, for the events of `filter` in this format; told by the output when none. Once a process.
     ///
     /// It is written by a thread of its own: whoever reads it may stop reading, and the daemon goes on;
     /// then events are lost, and none is waited for.
     #[must_use]
-    pub fn start(settings: &Settings) -> Self {
-        let (filter, handle) = reload::Layer::new(EnvFilter::new(&settings.log));
-        let to_journal = match settings.log_format {
+    pub fn start(filter: &str, format: Option<LogFormat>) -> Self {
+        let (filter, handle) = reload::Layer::new(EnvFilter::new(filter));
+        let to_journal = match format {
             Some(format) => format == LogFormat::Journald,
             None => is_journal(),
         };
@@ -43,7 +43,7 @@ impl Log {
             }
             None => {
                 let (writer, guard) = queue().finish(io::stderr());
-                let is_json = settings.log_format == Some(LogFormat::Json);
+                let is_json = format == Some(LogFormat::Json);
                 (on_stderr(writer, is_json), guard)
             }
         };

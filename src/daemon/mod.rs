@@ -130,7 +130,12 @@ impl Daemon {
             let deadline = self.node.next_deadline().map(|deadline| deadline.at);
             let wake_at = [deadline, stop_at, self.service.next_deadline()];
             let wake_at = wake_at.into_iter().flatten().min();
-            match self.inbox.next(wake_at).await {
+            let news = self.inbox.next(wake_at).await;
+            if let Some(span) = self.effects.clock.slept() {
+                info!(?span, "the host was suspended");
+                self.handle(NodeEvent::Core(Event::Suspended))?;
+            }
+            match news {
                 News::Node(event) => self.handle(event)?,
                 News::Message(peer, life, payload) => {
                     if let Some(message) = effects::decode(&peer, &payload) {

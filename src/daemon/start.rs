@@ -26,6 +26,7 @@ use crate::clients::{Target, Worker};
 use crate::consensus::{
     EngineSettings, Identity, LogError, LogFile, LogWriter, heartbeat_interval,
 };
+use crate::fencer::{BootClock, Fencer};
 use crate::model::{ClusterId, Incarnation, Life};
 use crate::peer::{LinkError, LinkSettings, Links};
 use crate::redis::{GuardKey, Instances, Logins};
@@ -128,6 +129,8 @@ pub(super) async fn start(
             .map(|(name, group)| (name.clone(), group.replica_login.clone()))
             .collect(),
     };
+    let (hold_outcomes, holds) = mpsc::unbounded_channel();
+    let fencer = Fencer::new(settings.fencer_socket.clone(), hold_outcomes);
     let targets: Vec<Target> = settings.clients.values().cloned().collect();
     let files = Files::new(&targets);
     let (outcomes, files_inbox) = mpsc::unbounded_channel();
@@ -158,6 +161,7 @@ pub(super) async fn start(
             alarm,
             links: links_inbox,
             instances: instances_inbox,
+            holds,
             written: written_inbox,
             files: files_inbox,
             questions,
@@ -169,6 +173,8 @@ pub(super) async fn start(
             links,
             voters: settings.voters,
             instances: Instances::new(credentials, instance_events).with_logins(logins),
+            fencer,
+            clock: BootClock::new(),
             left: None,
             writer,
             worker,

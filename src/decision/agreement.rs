@@ -7,6 +7,7 @@ use super::entry::Evidence;
 use super::health::{Cause, Health};
 use super::policy::GroupPolicy;
 use super::view::HeldView;
+use crate::breaks::{Break, is_broken};
 use crate::model::NodeId;
 
 /// What the voters' views come to.
@@ -80,7 +81,8 @@ pub fn judge(
     if let Some(proof) = proof {
         return down(&held, proof.1, 1);
     }
-    let needed = policy.quorum;
+    let missing = usize::from(is_broken(Break::QuorumOneShort));
+    let needed = policy.quorum.saturating_sub(missing);
     if held.len() < needed {
         return Verdict::Short {
             views: held.len(),
@@ -162,7 +164,7 @@ fn veto(
             }
             sign.and_then(|_| veto_of_silence(views, cause, since, policy, circumstances))
         }
-        Cause::Silent | Cause::WrongRole => {
+        Cause::Silent | Cause::WrongRole | Cause::Unleased => {
             veto_of_silence(views, cause, since, policy, circumstances)
         }
     }
@@ -184,8 +186,8 @@ fn veto_of_silence(
     // What was on its way when it fell silent may still arrive for a while.
     let ends = since + policy.down_after + policy.replica_veto_max;
     let moves = moves_after(views, since + policy.down_after / 2);
-    (moves && circumstances.now < ends && cause != Cause::WrongRole)
-        .then_some((Veto::StreamMoves, Some(ends)))
+    let lives = matches!(cause, Cause::WrongRole | Cause::Unleased);
+    (moves && circumstances.now < ends && !lives).then_some((Veto::StreamMoves, Some(ends)))
 }
 
 fn moves_after(views: &BTreeMap<NodeId, HeldView>, since: Instant) -> bool {

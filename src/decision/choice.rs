@@ -12,6 +12,7 @@ use super::failover;
 use super::policy::GroupPolicy;
 use super::record::GroupRecord;
 use super::watch::Watch;
+use crate::breaks::{Break, is_broken};
 use crate::model::{
     Endpoint, InstanceInfo, Loading, MasterLink, ReplicationId, ReplicationOffset, Role, RunId,
 };
@@ -59,6 +60,9 @@ pub enum Ineligible {
     /// Excluded by the operator.
     #[error("excluded by the settings")]
     Excluded,
+    /// Fencing is strict, and no node beside it could end it.
+    #[error("no promoterd on its host has a fencer for it, as strict fencing needs")]
+    NoFencer,
     /// The master lives, and does not feed it.
     #[error("the master's stream does not reach it")]
     NotFed,
@@ -87,14 +91,16 @@ pub struct Choice {
 /// Chooses the instance to promote among `watches`, from answers to what was asked at `asked_at` or
 /// later: highest priority first (the lowest number), then the most data, then the smallest run id.
 ///
-/// Priority 0 is never chosen. Offsets (bytes) are compared only between instances that share the
-/// master's replication history. Redis documentation, "Replica selection and priority". A process
-/// that the last epochs could not promote comes after all others.
+/// Priority 0 is never chosen, nor one of those that `cannot_lease` where that is needed. Offsets
+/// (bytes) are compared only between instances that share the master's replication history. Redis
+/// documentation, "Replica selection and priority". A process that the last epochs could not promote
+/// comes after all others.
 #[must_use]
 pub fn choose(
     watches: &BTreeMap<Endpoint, Watch>,
     lost: &LostMaster<'_>,
     policy: &GroupPolicy,
+    cannot_lease: &BTreeSet<Endpoint>,
     asked_at: Instant,
     record: &GroupRecord,
     now: Instant,
@@ -106,7 +112,12 @@ pub fn choose(
         if *endpoint == lost.identity.endpoint {
             continue;
         }
-        match look(watch, lost, policy, asked_at, now) {
+        let looked = look(watch, lost, policy, asked_at, now);
+        let looked = match cannot_lease.contains(endpoint) {
+            true => looked.and(Err(Ineligible::NoFencer)),
+            false => looked,
+        };
+        match looked {
             // The lost master itself, under another name.
             Ok((info, _)) if info.run_id == lost.identity.run_id => {}
             Ok((info, candidate)) => {
@@ -208,7 +219,8 @@ pub fn assess(
     if info.loading != Loading::No {
         return Err(Ineligible::Loading);
     }
-    let Some(reach) = lost.identity.reach(&info.history) else {
+    let foreign = is_broken(Break::ForeignHistoryEligible).then_some(info.history.offset);
+    let Some(reach) = lost.identity.reach(&info.history).or(foreign) else {
         return Err(match &info.role {
             Role::Replica {
                 link: MasterLink::Syncing | MasterLink::Down { seconds: None },

@@ -1,5 +1,6 @@
 //! Tables of what replicas say, and who is chosen.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::super::ground_tests::*;
@@ -194,6 +195,7 @@ fn chosen(infos: &[(&str, InstanceInfo)], records: &Records) -> Option<String> {
         &watches(all.collect()),
         &lost(record.master(), 1000),
         &policy(),
+        &BTreeSet::new(),
         now,
         record,
         now,
@@ -285,6 +287,7 @@ fn only_answers_to_this_question_count() {
         &all,
         &lost(record.master(), 1000),
         &policy(),
+        &BTreeSet::new(),
         asked_at,
         record,
         asked_at + milliseconds(50),

@@ -11,6 +11,7 @@ use super::adoption::Adoption;
 use super::choice::Ineligible;
 use super::health::Cause;
 use super::instance_event::CommandFailure;
+use super::lease::LeaseRule;
 use super::pause::{Pause, Resume};
 use super::switchover::{Asked, GivenUp, NotSwitched};
 use crate::model::{
@@ -109,6 +110,13 @@ pub enum Entry {
     Resume(Resume),
     /// A group is known for the first time, with the master that an administrator named.
     Adopt(Adoption),
+    /// From here on the group's master takes writes only under a lease, or without one again.
+    Lease {
+        /// The group.
+        group: GroupName,
+        /// What it needs.
+        rule: Option<LeaseRule>,
+    },
     /// A switchover that was asked for came to nothing, and no epoch began for it.
     GiveUp(GivenUp),
 }
@@ -131,7 +139,8 @@ impl Entry {
             | Self::Settled { group, .. }
             | Self::Returned { group, .. }
             | Self::Limits { group, .. }
-            | Self::Guarded { group, .. } => group,
+            | Self::Guarded { group, .. }
+            | Self::Lease { group, .. } => group,
         }
     }
 

@@ -7,6 +7,7 @@ use super::entry::Entry;
 use super::guard::{GuardOrder, GuardOutcome};
 use super::happening::Happening;
 use super::instance_event::{FollowOrder, FollowOutcome, ProbeEvent, ProbeOrder};
+use super::lease::{HoldOrder, HoldOutcome, LeaseMessage};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Request};
 use super::view::Report;
@@ -23,6 +24,17 @@ pub enum Event {
     Followed(FollowOutcome),
     /// Something was done to an instance for the guard, or not.
     Guarded(GuardOutcome),
+    /// The fencer does what it was told, or not.
+    Held(HoldOutcome),
+    /// This host slept: its clock went on, or did not, and nothing here ran.
+    Suspended,
+    /// A peer asks for a lease, or grants one.
+    Leased {
+        /// The peer.
+        peer: NodeId,
+        /// What it says.
+        message: LeaseMessage,
+    },
     /// The link to a peer came up.
     PeerUp(NodeId),
     /// A peer told what it sees.
@@ -70,6 +82,15 @@ pub enum Action {
     Follow(FollowOrder),
     /// Keep an emptied master from feeding its replicas.
     Guard(GuardOrder),
+    /// Tell the fencer.
+    Hold(HoldOrder),
+    /// Ask a peer for a lease, or grant it one. It may come to nothing.
+    Lease {
+        /// The peer.
+        peer: NodeId,
+        /// What it is told.
+        message: LeaseMessage,
+    },
     /// Ask the engine to commit this. It may come to nothing.
     Propose(Entry),
     /// Tell all peers.
@@ -114,6 +135,8 @@ pub enum DeadlineReason {
     Veto,
     /// A pause ends, or an administrator's request is to be tried again.
     Request,
+    /// A lease is to be renewed, or ends.
+    Lease,
     /// The peers are to be told that nothing changed.
     Report,
     /// The consensus engine has something to do.

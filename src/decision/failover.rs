@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::entry::{AbortReason, Begin, Entry, Evidence, Identity, Step, StepName};
+use super::failover_record::Outcome;
 use super::instance_event::{CommandFailure, LinkId};
-use super::record::{GroupRecord, Mandate, Outcome};
+use super::record::{GroupRecord, Mandate};
 use super::switchover::{self, Hold, Wanted};
 use crate::model::{Endpoint, Epoch, InstanceInfo, Loading, Role, RunId};
 

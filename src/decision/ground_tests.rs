@@ -52,6 +52,7 @@ pub(super) fn policy() -> GroupPolicy {
         take_over: false,
         excluded: [].into(),
         fencing: Fencing::Fast,
+        lease: milliseconds(800),
         isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
         guard: false,

@@ -19,6 +19,8 @@ pub enum Cause {
     Silent,
     /// Our master says that it is a replica.
     WrongRole,
+    /// It needs a lease to take writes, and nobody asks for one.
+    Unleased,
 }
 
 impl Cause {
@@ -27,7 +29,7 @@ impl Cause {
     pub fn is_proof(self) -> bool {
         match self {
             Self::Exited | Self::Restarted => true,
-            Self::Gone | Self::Silent | Self::WrongRole => false,
+            Self::Gone | Self::Silent | Self::WrongRole | Self::Unleased => false,
         }
     }
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Cause {
             Self::Gone => "gone",
             Self::Silent => "silent",
             Self::WrongRole => "wrong role",
+            Self::Unleased => "unleased",
         })
     }
 }

@@ -15,6 +15,12 @@ pub enum HeldBack {
         /// Who paused it.
         by: String,
     },
+    /// Fencing is to be strict, and cannot be yet.
+    #[error("strict fencing is not in force: {why}")]
+    NoLease {
+        /// What is missing.
+        why: String,
+    },
     /// Sentinels watch it too.
     #[error(
         "{} Sentinels watch it too, at {}: stop them (SENTINEL REMOVE), or set TAKE_OVER",

@@ -6,6 +6,7 @@
 
 mod adoption;
 mod agreement;
+mod change;
 mod choice;
 mod desk;
 mod discovery;
@@ -13,6 +14,7 @@ mod entry;
 mod equality;
 mod event;
 mod failover;
+mod failover_record;
 mod fencing;
 mod group;
 mod guard;
@@ -21,6 +23,7 @@ mod health;
 mod held_back;
 mod instance_event;
 mod lead;
+mod lease;
 mod overview;
 mod pause;
 mod policy;
@@ -44,6 +47,7 @@ mod ground_tests;
 
 pub use adoption::{Adoption, NotAdoptable};
 pub use agreement::{Circumstances, Verdict, Veto, judge};
+pub use change::Change;
 pub use choice::{Choice, Ineligible, LostMaster, assess, choose};
 pub use discovery::{Discovered, WaitingFor};
 pub use entry::{
@@ -53,6 +57,7 @@ pub use entry::{
 pub use equality::Difference;
 pub use event::{Action, Deadline, DeadlineReason, Event};
 pub use failover::{Check, Failover};
+pub use failover_record::{FailoverRecord, Outcome};
 pub use fencing::{FenceCause, FenceClaim, FenceOverview, HeldFence, lifting_command};
 pub use group::Group;
 pub use guard::{GuardOrder, GuardOutcome, GuardOverview, GuardTask};
@@ -63,10 +68,14 @@ pub use instance_event::{
     CommandFailure, ConnectFailure, FollowOrder, FollowOutcome, LinkId, Login, ProbeCommand,
     ProbeEvent, ProbeOrder, ProbeReport, PromoteOrder,
 };
+pub use lease::{
+    DRIFT_MAX_PERCENT, HoldFailure, HoldOrder, HoldOutcome, HoldTask, LeaseClaim, LeaseMessage,
+    LeaseMessageKind, LeaseRule,
+};
 pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
 pub use pause::{Pause, PauseRecord, PausedBy, Resume, ResumedBy};
 pub use policy::{Fencing, GroupPolicy};
-pub use record::{Change, FailoverRecord, GroupRecord, Mandate, Outcome, Records};
+pub use record::{GroupRecord, Mandate, Records};
 pub use repair::Standing;
 pub use request::{
     Impossible, InvalidOperationId, InvalidReason, OperationId, Reason, Request, Requester, Scope,

@@ -33,6 +33,9 @@ pub struct Pause {
     pub reason: Option<Reason>,
     /// Who or what began it.
     pub by: PausedBy,
+    /// Whether the master may take writes without a lease meanwhile: nobody is promoted, so nobody else
+    /// takes any.
+    pub lifts_lease: bool,
 }
 
 /// Who or what began a pause.

@@ -23,6 +23,7 @@ fn pause(operation: u64, lasts: Option<u64>) -> Entry {
             by: admin(),
             operation,
         },
+        lifts_lease: false,
     })
 }
 
@@ -33,6 +34,7 @@ fn flapping() -> Entry {
         lasts: None,
         reason: None,
         by: PausedBy::Flapping { failovers: 3 },
+        lifts_lease: false,
     })
 }
 

@@ -17,6 +17,9 @@ pub enum Fencing {
     /// It is told to refuse writes as soon as an epoch begins against it, or as it is cut off. Nothing
     /// waits for that.
     Fast,
+    /// It takes writes only under a lease from a majority of voters, and nobody is promoted before that is
+    /// over: no two masters take writes.
+    Strict,
 }
 
 /// What the operator wants for one group.
@@ -50,6 +53,8 @@ pub struct GroupPolicy {
     pub excluded: BTreeSet<Endpoint>,
     /// What stops an old master.
     pub fencing: Fencing,
+    /// How long a lease is, where fencing is strict.
+    pub lease: Duration,
     /// A master cut off for so long is fenced by the node beside it.
     pub isolation_after: Duration,
     /// A master that may come back with its data is waited for when the best replica lacks more of its

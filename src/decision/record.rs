@@ -7,11 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::adoption::Adoption;
+use super::change::Change;
 use super::entry::{AbortReason, Begin, Entry, Identity, Step};
+use super::failover_record::{FailoverRecord, Outcome};
+use super::lease::LeaseRule;
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Operations};
 use super::switchover::GivenUp;
+use crate::breaks::{Break, is_broken};
 use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, UnixTime, WriteLimits};
 
 /// Failovers that a group remembers.
@@ -37,37 +41,15 @@ pub struct GroupRecord {
     /// Where they are not the usual ones.
     limits: BTreeMap<Endpoint, WriteLimits>,
     guarded: bool,
+    lease: Option<LeaseRule>,
+    /// Rules of leases that there were.
+    leases: u64,
     pauses: Pauses,
     operations: Operations,
     /// The operation by which an administrator named its first master.
     adopted: Option<OperationId>,
     /// Switchovers for which no epoch began, the oldest first.
     given_up: VecDeque<GivenUp>,
-}
-
-/// One epoch: how it began, and how it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailoverRecord {
-    /// How it began.
-    pub begin: Begin,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What happened, in order.
-    pub steps: Vec<Step>,
-    /// Bytes of the old master's stream that the new one never got, once the old one was back.
-    pub loss: Option<u64>,
-}
-
-/// How an epoch ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It has not.
-    Open,
-    /// The candidate is the master.
-    Done,
-    /// Nobody was promoted.
-    Aborted(AbortReason),
 }
 
 /// Proof that `Begin` of one epoch is committed and open: the permission to promote its candidate.
@@ -90,35 +72,6 @@ impl Mandate<'_> {
     pub fn begin(&self) -> &Begin {
         self.begin
     }
-}
-
-/// What an entry changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// Nothing: it does not fit the state, as when two leaders proposed the same.
-    None,
-    /// The group is known for the first time, or its master's process or history changed.
-    Master,
-    /// Its instances.
-    Members,
-    /// An epoch began.
-    Begun,
-    /// The open epoch ended with a new master.
-    Done,
-    /// The open epoch ended without.
-    Aborted,
-    /// The history of a past epoch.
-    History,
-    /// What instances have of their own where a fence would stand.
-    Limits,
-    /// Whether replicas may show what the guard gave them.
-    Guard,
-    /// It is left alone.
-    Paused,
-    /// It is looked after again.
-    Resumed,
-    /// A switchover came to nothing.
-    GivenUp,
 }
 
 impl Records {
@@ -186,6 +139,8 @@ impl Records {
             failovers: VecDeque::new(),
             limits: BTreeMap::new(),
             guarded: false,
+            lease: None,
+            leases: 0,
             pauses: Pauses::default(),
             operations,
             adopted,
@@ -207,6 +162,15 @@ impl GroupRecord {
     #[must_use]
     pub fn last_begun(&self) -> Epoch {
         self.last_begun
+    }
+
+    /// The epoch that may begin next: aborted ones are not used again.
+    #[must_use]
+    pub fn next_epoch(&self) -> Epoch {
+        if is_broken(Break::EpochUsedAgain) {
+            return self.epoch.next();
+        }
+        self.last_begun.next()
     }
 
     /// The current master.
@@ -237,6 +201,18 @@ impl GroupRecord {
     #[must_use]
     pub fn is_guarded(&self) -> bool {
         self.guarded
+    }
+
+    /// What the master needs to take writes, if it needs a lease.
+    #[must_use]
+    pub fn lease(&self) -> Option<LeaseRule> {
+        self.lease
+    }
+
+    /// The number of the next rule for its master's leases.
+    #[must_use]
+    pub fn next_lease(&self) -> u64 {
+        self.leases + 1
     }
 
     /// Whether this replication history is, or was, the group's.
@@ -319,6 +295,7 @@ impl GroupRecord {
             } => self.note_loss(epoch, lost_bytes),
             Entry::Limits { limits, .. } => self.note_limits(limits),
             Entry::Guarded { on, .. } => self.guard(on),
+            Entry::Lease { rule, .. } => self.set_lease(rule),
             Entry::Pause(pause) => self.begin_pause(pause),
             Entry::Resume(resume) => self.resume(resume),
             Entry::GiveUp(given_up) => self.give_up(given_up),
@@ -329,7 +306,11 @@ impl GroupRecord {
         let is_new = pause
             .operation()
             .is_none_or(|operation| self.operations.note(operation));
+        let lifts_lease = pause.lifts_lease;
         if is_new && self.pauses.begin(pause) {
+            if lifts_lease {
+                self.lease = None;
+            }
             Change::Paused
         } else {
             Change::None
@@ -346,6 +327,24 @@ impl GroupRecord {
         } else {
             Change::None
         }
+    }
+
+    fn set_lease(&mut self, rule: Option<LeaseRule>) -> Change {
+        // Whoever proposed a rule may not have heard of the pause that lifts it.
+        let is_lifted = self.pause().is_some_and(|pause| pause.lifts_lease);
+        let fits = match (rule, self.lease) {
+            (Some(next), None) => next.number == self.next_lease() && !is_lifted,
+            (Some(next), Some(current)) => {
+                next.number == current.number && next.is_obeyed && !current.is_obeyed
+            }
+            (None, current) => current.is_some(),
+        };
+        if !fits {
+            return Change::None;
+        }
+        self.leases = rule.map_or(self.leases, |rule| rule.number);
+        self.lease = rule;
+        Change::Lease
     }
 
     fn guard(&mut self, on: bool) -> Change {
@@ -376,10 +375,11 @@ impl GroupRecord {
     }
 
     fn begin(&mut self, begin: Begin) -> Change {
-        if begin.epoch != self.last_begun.next()
+        let is_paused = self.pause().is_some() && !is_broken(Break::PauseOverruled);
+        if begin.epoch != self.next_epoch()
             || begin.from != self.master
             || self.mandate().is_some()
-            || self.pause().is_some()
+            || is_paused
         {
             return Change::None;
         }

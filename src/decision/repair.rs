@@ -10,6 +10,7 @@ use super::instance_event::{CommandFailure, FollowOrder, FollowOutcome, Login};
 use super::policy::GroupPolicy;
 use super::record::GroupRecord;
 use super::watch::Watch;
+use crate::breaks::{Break, is_broken};
 use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, Loading, MasterLink, Role};
 
 /// An instance that was told whom to follow needs so long to connect.
@@ -145,6 +146,7 @@ impl Repair {
         let mut orders = Vec::new();
         for (endpoint, (standing, watch)) in standings {
             let demotes = match standing {
+                Standing::Rogue if is_broken(Break::RogueLeftAlone) => continue,
                 Standing::Rogue => true,
                 Standing::Astray if free > 0 => false,
                 Standing::Astray | Standing::Follows | Standing::Joins | Standing::Stranger => {

@@ -162,6 +162,8 @@ pub enum Wish {
         lasts: Option<Duration>,
         /// Why.
         reason: Option<Reason>,
+        /// Whether masters may take writes without a lease meanwhile.
+        lifts_lease: bool,
     },
     /// Look after them again.
     Resume,
@@ -202,7 +204,11 @@ impl Request {
         let group = group.clone();
         match &self.wish {
             Wish::Adopt { .. } | Wish::Switchover { .. } => None,
-            Wish::Pause { lasts, reason } => Some(Entry::Pause(Pause {
+            Wish::Pause {
+                lasts,
+                reason,
+                lifts_lease,
+            } => Some(Entry::Pause(Pause {
                 group,
                 at,
                 lasts: *lasts,
@@ -211,6 +217,7 @@ impl Request {
                     by: self.by.clone(),
                     operation: self.operation,
                 },
+                lifts_lease: *lifts_lease,
             })),
             Wish::Resume => Some(Entry::Resume(Resume {
                 group,

@@ -52,16 +52,18 @@ impl Canonical {
             take_over,
             excluded,
             fencing,
+            lease,
             isolation_after,
             gone_loss_max,
             guard,
         } = policy;
-        let fencing = match fencing {
+        let level = match fencing {
             Fencing::Off => "off",
             Fencing::Fast => "fast",
+            Fencing::Strict => "strict",
         };
         let lag_max = lag_max.map_or_else(|| "none".to_owned(), |bytes| bytes.to_string());
-        Self(vec![
+        let mut keys = vec![
             ("INSTANCES", list(instances)),
             ("EXCLUDE", list(excluded)),
             ("QUORUM", quorum.to_string()),
@@ -69,7 +71,7 @@ impl Canonical {
             ("GONE_AFTER", span(*gone_after)),
             ("EXITED", exited.to_string()),
             ("REPLICA_VETO_MAX", span(*replica_veto_max)),
-            ("FENCING", fencing.to_owned()),
+            ("FENCING", level.to_owned()),
             ("ISOLATION_AFTER", span(*isolation_after)),
             ("GUARD", guard.to_string()),
             ("GONE_LOSS_MAX", gone_loss_max.to_string()),
@@ -79,7 +81,12 @@ impl Canonical {
             ("COOLDOWN", span(*cooldown)),
             ("FAILOVERS_MAX", failovers_max.to_string()),
             ("TAKE_OVER", take_over.to_string()),
-        ])
+        ];
+        // Elsewhere it means nothing, and versions before it did not know it.
+        if *fencing == Fencing::Strict {
+            keys.push(("LEASE", span(*lease)));
+        }
+        Self(keys)
     }
 
     pub(super) fn digest(&self) -> SettingsDigest {
@@ -125,6 +132,19 @@ mod tests {
 
     fn digest(policy: &GroupPolicy) -> SettingsDigest {
         Canonical::of(policy).digest()
+    }
+
+    #[test]
+    fn how_long_a_lease_is_counts_where_one_is_needed() {
+        let of = |fencing, lease| {
+            digest(&GroupPolicy {
+                fencing,
+                lease: milliseconds(lease),
+                ..policy()
+            })
+        };
+        assert_ne!(of(Fencing::Strict, 800), of(Fencing::Strict, 700));
+        assert_eq!(of(Fencing::Fast, 800), of(Fencing::Fast, 700));
     }
 
     #[test]

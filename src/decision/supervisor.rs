@@ -6,15 +6,17 @@ mod telling;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::change::Change;
 use super::desk::{self, Desk};
 use super::entry::Entry;
 use super::event::{Action, Deadline, DeadlineReason, Event};
 use super::group::Group;
 use super::happening::Happening;
 use super::policy::GroupPolicy;
-use super::record::{Change, GroupRecord, Records};
+use super::record::{GroupRecord, Records};
 use super::request::OperationId;
 use super::watch::LinkIds;
+use crate::breaks::{Break, is_broken};
 use crate::model::{GroupName, NodeId, NodeRole, UnixTime};
 
 /// Watches all groups of one node and, where it leads, heals them.
@@ -108,6 +110,7 @@ impl Supervisor {
         self.heard = peers.into_iter().map(|peer| (peer, started)).collect();
         for group in self.groups.values_mut() {
             group.equality.among(self.heard.keys());
+            group.leasing.among(self.heard.len() + 1);
         }
         self
     }
@@ -166,6 +169,23 @@ impl Supervisor {
                     group.on_guarded(&outcome, &mut actions);
                 }
             }
+            Event::Held(outcome) => {
+                if let Some(group) = self.groups.get_mut(&outcome.order.group) {
+                    group.on_held(&outcome, now, &mut actions);
+                }
+            }
+            Event::Suspended => {
+                for group in self.groups.values_mut() {
+                    group.leasing.expire();
+                }
+            }
+            Event::Leased { peer, message } => {
+                if let Some(group) = self.groups.get_mut(&message.group) {
+                    let record = self.records.get(&message.group);
+                    let confirmed = self.confirmed;
+                    group.on_lease_message(&peer, &message, record, confirmed, now, &mut actions);
+                }
+            }
             Event::PeerUp(_) => tell = true,
             Event::PeerReported { peer, life, report } => {
                 if let Some(claims) = &report.claims {
@@ -179,6 +199,7 @@ impl Supervisor {
                 }
             }
             Event::LeadershipChanged { leading } => {
+                let leading = leading || (self.leading && is_broken(Break::DeposedLeaderActs));
                 self.leading = leading;
                 // A new leader's first report confirms its peers' state.
                 tell = leading;
@@ -188,7 +209,8 @@ impl Supervisor {
                 }
             }
             Event::ProposalRefused(group) => {
-                if let Some(member) = self.groups.get_mut(&group).filter(|_| self.leading) {
+                let is_heard = self.leading && !is_broken(Break::RefusalIgnored);
+                if let Some(member) = self.groups.get_mut(&group).filter(|_| is_heard) {
                     member.on_refused(self.records.get(&group), now);
                 }
             }
@@ -221,6 +243,11 @@ impl Supervisor {
             }
         }
         self.react(now, &mut actions);
+        if is_broken(Break::ActsBeforeCommit) {
+            for entry in proposals(&actions) {
+                self.commit(entry, now, &mut actions);
+            }
+        }
         self.tell(tell, now, &mut actions);
         self.expected = self.next_deadline_at(now);
         actions
@@ -279,7 +306,8 @@ impl Supervisor {
                 let (is_news, wall) = (false, self.wall.read(now));
                 group.on_change(Change::Master, record, now, &mut actions);
                 group.time_pause(record, is_news, wall, now);
-                publish(self.confirmed, name, record, &mut actions);
+                let is_told = self.confirmed && !is_broken(Break::InstalledStateNotPublished);
+                publish(is_told, name, record, &mut actions);
             }
         }
         actions
@@ -293,7 +321,7 @@ impl Supervisor {
         let late = now.saturating_duration_since(expected.at);
         let mut slept = false;
         for group in self.groups.values_mut() {
-            if late > group.patience() {
+            if late > group.patience() && !is_broken(Break::OwnSilenceCountsAfterSleep) {
                 group.forgive(now);
                 slept = true;
             }
@@ -341,6 +369,7 @@ impl Supervisor {
     fn react(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let wall = self.wall.read(now);
         let (majority_heard, confirmed_at) = (self.majority_heard(now), self.confirmed_at);
+        let peers: Vec<NodeId> = self.heard.keys().cloned().collect();
         for (name, group) in &mut self.groups {
             let record = self.records.get(name);
             group.isolation.hear(majority_heard, confirmed_at);
@@ -350,6 +379,7 @@ impl Supervisor {
             }
             // Behind all that brings the new master about.
             group.keep_fences(record, self.leading, now, actions);
+            group.keep_leases(record, &peers, self.confirmed, now, actions);
         }
         let (records, groups) = (&self.records, &mut self.groups);
         self.desk
@@ -380,8 +410,18 @@ impl Supervisor {
     }
 }
 
+fn proposals(actions: &[Action]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for action in actions {
+        if let Action::Propose(entry) = action {
+            entries.push(entry.clone());
+        }
+    }
+    entries
+}
+
 fn publish(confirmed: bool, group: &GroupName, record: &GroupRecord, actions: &mut Vec<Action>) {
-    if confirmed {
+    if confirmed || is_broken(Break::PublishesUnconfirmed) {
         let master = record.master().endpoint.clone();
         let others = record.members().iter().filter(|member| **member != master);
         actions.push(Action::Publish {

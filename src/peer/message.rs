@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::FRAME_LENGTH_MAX;
 use crate::consensus::{self, Announcement, Promise, Standing};
-use crate::decision::{Report, Request};
+use crate::decision::{LeaseMessage, Report, Request};
 use crate::model::{Incarnation, Life, LogIndex};
 
 /// One message. Its form belongs to the protocol version that the handshake agreed on.
@@ -22,6 +22,8 @@ pub enum PeerMessage {
     },
     /// What the sender sees.
     Report(PeerReport),
+    /// A lease is asked for, or granted.
+    Lease(LeaseMessage),
     /// What an administrator wants of whoever leads.
     Request(Request),
     /// What the sender says of its state directory.

@@ -166,7 +166,14 @@ fn read_policy(
     let fencing = reader
         .read_or_default(&keys::FENCING, label)
         .map(|Level(fencing)| fencing);
-    let isolation_after = read_isolation(reader, label, down_after);
+    let lease = read_derived(
+        reader,
+        &keys::LEASE,
+        label,
+        down_after.map(lease_by_default),
+    );
+    let isolation_after = down_after.map(|span| span.max(GroupPolicy::ISOLATION_MIN));
+    let isolation_after = read_derived(reader, &keys::ISOLATION_AFTER, label, isolation_after);
     let take_over = reader
         .read_or_default(&keys::TAKE_OVER, label)
         .map(|Switch(take_over)| take_over);
@@ -194,6 +201,7 @@ fn read_policy(
         take_over: take_over?,
         excluded: excluded?,
         fencing: fencing?,
+        lease: lease?,
         isolation_after: isolation_after?,
         gone_loss_max: gone_loss_max?,
         guard: guard?,
@@ -267,19 +275,26 @@ fn read_quorum(reader: &mut Reader, label: &str, voters: Option<usize>) -> Optio
     }
 }
 
-fn read_isolation(
+/// So that no failover has to wait for one: it is over before the master is held down.
+fn lease_by_default(down_after: Duration) -> Duration {
+    let span = down_after * 4 / 5;
+    span.clamp(Duration::from_millis(200), Duration::from_secs(10))
+}
+
+/// A span whose default follows from another setting.
+fn read_derived(
     reader: &mut Reader,
+    key: &'static Key,
     label: &str,
-    down_after: Option<Duration>,
+    default: Option<Duration>,
 ) -> Option<Duration> {
-    let key = &keys::ISOLATION_AFTER;
     match reader.read(key, label) {
         Reading::Given(span) => {
             let Span(span) = reader.demand_bounds(key, label, span)?;
             Some(span)
         }
         Reading::Absent => {
-            let span = down_after?.max(GroupPolicy::ISOLATION_MIN);
+            let span = default?;
             reader.settle(key, label, humantime::format_duration(span));
             Some(span)
         }

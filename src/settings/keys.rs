@@ -199,6 +199,8 @@ table! {
         .value("/var/lib/promoterd");
     STATUS_SOCKET = Node "STATUS_SOCKET" "/run/promoterd/status.sock" "where status is asked for"
         .value("/run/promoterd/status.sock");
+    FENCER_SOCKET = Node "FENCER_SOCKET" "/run/promoterd-fencer/fencer.sock"
+        "where the fencer of this host is asked".value("/run/promoterd-fencer/fencer.sock");
     ELECTION_TIMEOUT = Node "ELECTION_TIMEOUT" "300ms-600ms"
         "how long a follower waits for its leader".value("300ms-600ms");
     LOG = Node "LOG" "info" "which events are logged: a level, or TARGET=LEVEL by commas".value("info");
@@ -222,7 +224,9 @@ table! {
         .told("the credential F.password");
     COMMANDS = Group "COMMANDS" "REPLICAOF=x7f2,CONFIG=k0p9"
         "what renamed commands are called on its servers".list().told("none");
-    FENCING = Group "FENCING" "off" "what stops an old master: `off` or `fast`".value("fast");
+    FENCING = Group "FENCING" "off" "what stops an old master: `off`, `fast` or `strict`".value("fast");
+    LEASE = Group "LEASE" "800ms" "how long a lease is, where fencing is strict"
+        .told("four fifths of down_after").within("200ms", "10s");
     ISOLATION_AFTER = Group "ISOLATION_AFTER" "1s" "a master cut off for so long is fenced by the node beside it"
         .told("down_after, 1s at least").within("1s", "10m");
     GUARD = Group "GUARD" "on" "whether only a master that was looked at feeds the replicas".value("off");

@@ -61,6 +61,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Where status is asked for; short enough for a Unix socket.
     pub status_socket: PathBuf,
+    /// Where the fencer of this host is asked; short enough for a Unix socket.
+    pub fencer_socket: PathBuf,
     /// The group whose members may change anything by the status socket.
     pub admin_group: String,
     /// How long a follower waits for its leader.
@@ -116,6 +118,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
         peer_key: node.peer_key,
         state_dir: node.state_dir,
         status_socket: node.status_socket,
+        fencer_socket: node.fencer_socket,
         admin_group: node.admin_group,
         election_timeout: node.election_timeout,
         log: node.log,

@@ -30,6 +30,7 @@ pub(super) struct NodeSettings {
     pub(super) peer_key: Option<ClusterKey>,
     pub(super) state_dir: PathBuf,
     pub(super) status_socket: PathBuf,
+    pub(super) fencer_socket: PathBuf,
     pub(super) admin_group: String,
     pub(super) election_timeout: ElectionTimeout,
     pub(super) log: String,
@@ -79,6 +80,9 @@ impl NodeSettings {
         let status_socket = reader
             .read_or_default(&keys::STATUS_SOCKET, "")
             .map(|SocketPath(path)| path);
+        let fencer_socket = reader
+            .read_or_default(&keys::FENCER_SOCKET, "")
+            .map(|SocketPath(path)| path);
         let admin_group = reader
             .read_or_default(&keys::ADMIN_GROUP, "")
             .map(|SystemGroup(group)| group);
@@ -98,6 +102,7 @@ impl NodeSettings {
             peer_key: peer_key?,
             state_dir: state_dir?,
             status_socket: status_socket?,
+            fencer_socket: fencer_socket?,
             admin_group: admin_group?,
             election_timeout: election_timeout?,
             log: log?,

@@ -309,6 +309,7 @@ pub fn paused() -> StatusSource {
         lasts: None,
         reason: None,
         by: PausedBy::Flapping { failovers: 10 },
+        lifts_lease: false,
     };
     let operation = OperationId(0xa1);
     let ended = ResumedBy::Admin {

@@ -37,6 +37,8 @@ pub struct PauseOrder {
     pub for_ms: Option<u64>,
     /// Why, in one line.
     pub reason: Option<Reason>,
+    /// Whether masters under strict fencing may take writes without a lease meanwhile.
+    pub lifts_lease: bool,
 }
 
 /// The body of `POST …/resume`.
@@ -198,6 +200,7 @@ async fn pause(desk: Desk, scope: Scope, gate: Gate, body: Body) -> Result<Respo
     let wish = Wish::Pause {
         lasts,
         reason: order.reason,
+        lifts_lease: order.lifts_lease,
     };
     operate(desk, admitted, order.operation, scope, wish).await
 }

@@ -40,7 +40,12 @@ pub(super) fn operated(order: Order) -> Result<OperationOverview, Impossible> {
 }
 
 fn pause_of(group: GroupName, order: Order) -> Option<Pause> {
-    let Wish::Pause { lasts, reason } = order.wish else {
+    let Wish::Pause {
+        lasts,
+        reason,
+        lifts_lease,
+    } = order.wish
+    else {
         return None;
     };
     Some(Pause {
@@ -52,6 +57,7 @@ fn pause_of(group: GroupName, order: Order) -> Option<Pause> {
             by: Requester::new(order.uid, order.user, "b".parse().unwrap()),
             operation: order.operation,
         },
+        lifts_lease,
     })
 }
 

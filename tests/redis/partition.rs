@@ -32,10 +32,10 @@ fn start() -> Cluster {
 }
 
 /// When a server took a write.
-type Taken = Vec<Instant>;
+pub type Taken = Vec<Instant>;
 
 /// Writes to every server from its own host, whatever it is, until `during` is over.
-fn write_everywhere<T>(cluster: &Cluster, during: impl FnOnce() -> T) -> (T, Vec<Taken>) {
+pub fn write_everywhere<T>(cluster: &Cluster, during: impl FnOnce() -> T) -> (T, Vec<Taken>) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let writers: Vec<_> = cluster
@@ -114,7 +114,7 @@ fn cut(cluster: &Cluster, words: &[&str], span: Duration) -> Measured {
 }
 
 /// The position of the master that all others follow, as the servers say.
-fn all_follow_one(cluster: &Cluster) -> Result<usize, String> {
+pub fn all_follow_one(cluster: &Cluster) -> Result<usize, String> {
     let mut masters = Vec::new();
     for (position, server) in cluster.servers.iter().enumerate() {
         if server.is_master()? {

@@ -2,8 +2,8 @@
 
 use promoterd::decision::CommandFailure;
 use promoterd::model::{
-    AnnouncedReplica, Endpoint, InstanceInfo, Loading, MasterLink, ReplicaAck, ReplicationHistory,
-    ReplicationId, ReplicationOffset, Role, RunId, WriteLimits,
+    AnnouncedReplica, Endpoint, Epoch, InstanceInfo, Loading, MasterLink, ReplicaAck,
+    ReplicationHistory, ReplicationId, ReplicationOffset, Role, RunId, WriteLimits,
 };
 
 /// Whether its process runs.
@@ -12,6 +12,22 @@ pub enum Process {
     Running,
     Hung,
     Dead,
+}
+
+/// A replica's link to its master, where that takes time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    Down,
+    Syncing,
+    Up,
+}
+
+/// What its file says, until it has read all of it.
+#[derive(Debug, Clone)]
+struct Reading {
+    offset: u64,
+    continues: Option<(u8, u64)>,
+    history: u8,
 }
 
 #[derive(Debug, Clone)]
@@ -37,6 +53,19 @@ pub struct Instance {
     /// What its own file says of them.
     pub configured_limits: WriteLimits,
     pub denies_config: bool,
+    pub link: Link,
+    /// Changes whenever its link to its master starts anew.
+    pub attempt: u64,
+    /// It cannot continue anybody who has less than this.
+    backlog_from: u64,
+    /// The epoch whose replicas' user it knows, and the one whose password it shows its master.
+    pub knows: Option<Epoch>,
+    pub shows: Option<Epoch>,
+    /// It restarted without the data that it had, and has had none from anybody since.
+    pub emptied: bool,
+    reading: Option<Reading>,
+    /// Whom its own configuration file has it follow.
+    pub configured: Option<String>,
     /// Microseconds until which it holds its clients' writes, and the bytes of those that wait.
     pub held_until: u64,
     pub waiting: Vec<u64>,
@@ -67,11 +96,44 @@ impl Instance {
             limits: WriteLimits::default(),
             configured_limits: WriteLimits::default(),
             denies_config: false,
+            link: Link::Up,
+            attempt: 0,
+            backlog_from: 0,
+            knows: None,
+            shows: None,
+            emptied: false,
+            reading: None,
+            configured: follows.map(str::to_owned),
             held_until: 0,
             waiting: Vec::new(),
             holds_nothing: false,
             stream_takes: 0,
         }
+    }
+
+    /// It refuses something.
+    pub fn deny(&mut self, what: &str) {
+        match what {
+            "promote" => self.denies_promotion = true,
+            "follow" => self.denies_following = true,
+            "info" => self.denies_info = true,
+            "config" => self.denies_config = true,
+            "hold" => self.holds_nothing = true,
+            _ => panic!("what is {what}?"),
+        }
+    }
+
+    /// It refuses nothing any more.
+    pub fn heed(&mut self) {
+        self.denies_promotion = false;
+        self.denies_following = false;
+        self.denies_info = false;
+        self.denies_config = false;
+        self.loads = false;
+    }
+
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
     }
 
     pub fn run_id(&self) -> RunId {
@@ -86,6 +148,9 @@ impl Instance {
     pub fn restart(&mut self, how: &str, life: u8, history: u8) {
         self.process = Process::Running;
         self.loads = false;
+        (self.knows, self.shows) = (None, None);
+        self.reading = None;
+        self.emptied |= how == "empty" && self.has_keys;
         self.held_until = 0;
         self.waiting.clear();
         self.life = life;
@@ -101,11 +166,64 @@ impl Instance {
             "data" => self.continues = Some((before.0, before.1 + 1)),
             // A file written some time before.
             "old" => {
-                self.offset = before.1 - 500;
+                self.offset = before.1.saturating_sub(500);
                 self.continues = Some((before.0, self.offset + 1));
             }
             _ => panic!("restart {how}?"),
         }
+    }
+
+    /// What [`restart`](Self::restart) had it have takes a while to be read; until then it has nothing.
+    pub fn begin_loading(&mut self) {
+        let is_replica = self.follows.is_some();
+        let (continues, offset) = (self.continues.take(), self.offset);
+        // A file names the history it is of: a master goes on from there under a new name.
+        let (history, continues) = match continues {
+            Some((id, _)) if is_replica => (id, None),
+            continues => (self.history, continues),
+        };
+        self.reading = Some(Reading {
+            offset,
+            continues,
+            history,
+        });
+        self.offset = 0;
+        self.loads = true;
+    }
+
+    pub fn finish_loading(&mut self) {
+        if let Some(read) = self.reading.take() {
+            self.loads = false;
+            (self.offset, self.continues) = (read.offset, read.continues);
+            self.history = read.history;
+            self.backlog_from = read.offset;
+        }
+    }
+
+    /// Whether it can feed `replica` from where that one is (`masterTryPartialResync`).
+    pub fn can_continue(&self, replica: &Self) -> bool {
+        let is_earlier = self
+            .continues
+            .is_some_and(|(id, parted_at)| id == replica.history && replica.offset < parted_at);
+        (self.history == replica.history || is_earlier)
+            && replica.offset >= self.backlog_from
+            && replica.offset <= self.offset
+    }
+
+    /// `+CONTINUE`: the same stream under its present name.
+    pub fn go_on_as(&mut self, source: &Self) {
+        if self.history != source.history {
+            self.continues = Some((self.history, self.offset + 1));
+        }
+        (self.history, self.offset) = (source.history, source.offset);
+    }
+
+    /// A full copy has been read.
+    pub fn copy(&mut self, source: &Self) {
+        (self.history, self.offset) = (source.history, source.offset);
+        self.continues = None;
+        self.backlog_from = source.offset;
+        (self.has_keys, self.emptied) = (source.has_keys, source.emptied);
     }
 
     /// `REPLICAOF NO ONE`.
@@ -127,12 +245,13 @@ impl Instance {
         }
     }
 
-    pub fn info(&self, all: &[Instance]) -> InstanceInfo {
+    /// What `INFO` says, with links that take time or not.
+    pub fn info(&self, all: &[Instance], is_timed: bool) -> InstanceInfo {
         InstanceInfo {
             run_id: self.run_id(),
             process_id: self.process_id(),
             version: "redis 7.0.15".to_owned(),
-            role: self.role(all),
+            role: self.role(all, is_timed),
             history: ReplicationHistory {
                 id: id(self.history),
                 offset: ReplicationOffset(self.offset),
@@ -150,7 +269,17 @@ impl Instance {
         }
     }
 
-    fn role(&self, all: &[Instance]) -> Role {
+    fn role(&self, all: &[Instance], is_timed: bool) -> Role {
+        if let Some(master) = self.follows.as_deref().filter(|_| is_timed) {
+            return Role::Replica {
+                master: endpoint(master),
+                link: match self.link {
+                    Link::Up => MasterLink::Up,
+                    Link::Syncing => MasterLink::Syncing,
+                    Link::Down => MasterLink::Down { seconds: Some(0) },
+                },
+            };
+        }
         if let Some(master) = &self.follows {
             let is_up = all.iter().any(|other| {
                 other.name == *master
@@ -166,7 +295,10 @@ impl Instance {
             };
         }
         let follows_us = |other: &&Instance| {
-            other.follows.as_deref() == Some(&self.name) && other.process == Process::Running
+            let is_up = !is_timed || other.link == Link::Up;
+            other.follows.as_deref() == Some(&self.name)
+                && other.process == Process::Running
+                && is_up
         };
         let replicas = all
             .iter()

@@ -2,7 +2,7 @@
 //! whenever, somebody finishes or aborts the open epoch, and the group is whole again. What clients were
 //! told is written is there.
 
-use crate::world::World;
+use crate::transcribe;
 
 /// Tenths of a millisecond: when the master dies; from when on the other replica is repointed before
 /// anybody can know of the end of the promoted one; when, undisturbed, everything has followed.
@@ -55,7 +55,7 @@ fn sweep(course: &Course, until: u32, disturbance: &[&str], later: f64, mend: &[
             .map(|line| format!("at {} {line}\n", at + later));
         script.extend(disturbed.chain(mended));
         script.push_str("at 9000 show\n");
-        let transcript = World::play(&script);
+        let transcript = transcribe(&script);
         if let Err(why) = is_whole(&transcript) {
             panic!("{disturbance:?} at {at}: {why}; all of it:\n{transcript}");
         }

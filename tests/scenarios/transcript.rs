@@ -1,5 +1,7 @@
-//! Actions and entries in a few words each.
+//! What happened, for people: actions and entries in a few words each.
 
+use std::collections::VecDeque;
+use std::fmt::Write;
 use std::time::Duration;
 
 use promoterd::decision::{
@@ -7,6 +9,42 @@ use promoterd::decision::{
     Ineligible, Login, Opinion, ProbeCommand, ProbeOrder, View,
 };
 use promoterd::model::Endpoint;
+
+/// Lines for people, made only when somebody will read them.
+#[derive(Debug)]
+pub struct Transcript {
+    is_wanted: bool,
+    lines: VecDeque<String>,
+}
+
+impl Transcript {
+    pub fn new(is_wanted: bool) -> Self {
+        let lines = VecDeque::new();
+        Self { is_wanted, lines }
+    }
+
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
+    pub fn note(&mut self, at_ms: f64, who: &str, text: impl FnOnce() -> String) {
+        if self.is_wanted {
+            let mut line = String::new();
+            writeln!(line, "{at_ms:>8.1}  {who:<4}{}", text()).unwrap();
+            self.lines.push_back(line);
+        }
+    }
+
+    /// The last moments.
+    pub fn last(&self, lines: usize) -> String {
+        let skipped = self.lines.len().saturating_sub(lines);
+        self.lines
+            .iter()
+            .skip(skipped)
+            .map(String::as_str)
+            .collect()
+    }
+}
 
 pub fn probe(order: &ProbeOrder) -> String {
     let command = match &order.command {
@@ -82,6 +120,11 @@ pub fn entry(entry: &Entry) -> String {
                 .collect();
             format!("Limits {}", limits.join("; "))
         }
+        Entry::Lease { rule, .. } => match rule {
+            Some(rule) if rule.is_obeyed => format!("Lease {} is obeyed", rule.number),
+            Some(rule) => format!("Lease {} of {} ms", rule.number, rule.length.as_millis()),
+            None => "Lease none".to_owned(),
+        },
         Entry::Guarded { on, .. } => format!("Guarded {}", if *on { "on" } else { "off" }),
         Entry::Pause(pause) => format!("Pause{} by {}", span(pause.lasts), pause.by),
         Entry::Resume(resume) => format!("Resume by {}", resume.by),
@@ -216,6 +259,9 @@ pub fn happening(happening: &Happening) -> Option<String> {
         Happening::SettingsEqual { node, .. } => Some(format!("says {node} has the same settings")),
         Happening::AdoptionRefused { why, .. } => Some(format!("does not adopt: {why}")),
         Happening::PutOff { awaited, .. } => Some(format!("waits for {awaited}")),
+        Happening::LeaseUnready { instance, why, .. } => {
+            Some(format!("says {} can hold no lease: {why}", instance.host()))
+        }
         Happening::Slept { for_ms } => Some(format!("says it slept for {for_ms} ms")),
         Happening::LeaderChanged { .. }
         | Happening::PeerUp { .. }
@@ -230,6 +276,7 @@ pub fn happening(happening: &Happening) -> Option<String> {
         | Happening::LossKnown { .. }
         | Happening::Settled { .. }
         | Happening::GuardSwitched { .. }
+        | Happening::LeaseSwitched { .. }
         | Happening::Paused { .. }
         | Happening::SentinelsHidden { .. }
         | Happening::Resumed { .. }
@@ -255,6 +302,7 @@ pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
             (shows_probes || is_change).then(|| probe(order))
         }
         Action::Follow(order) => Some(follow(order)),
+        Action::Hold(_) | Action::Lease { .. } => None,
         Action::Guard(order) => Some(guard(order)),
         Action::Propose(proposed) => Some(format!("propose {}", entry(proposed))),
         Action::Report(report) => report.views.first().map(view),

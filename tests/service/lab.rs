@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A booted systemd, until dropped; it also goes away when the test is killed.
 pub struct Lab {
@@ -79,7 +80,9 @@ impl Network {
 impl Lab {
     /// One by itself.
     pub fn start() -> Self {
-        Self::boot(&format!("s{}", std::process::id()), &[])
+        static LABS: AtomicUsize = AtomicUsize::new(0);
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        Self::boot(&format!("s{}n{number}", std::process::id()), &[])
     }
 
     fn boot(name: &str, words: &[&str]) -> Self {

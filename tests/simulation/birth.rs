@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use promoterd::consensus::{EngineSettings, Identity, heartbeat_interval};
-use promoterd::decision::GroupPolicy;
+use promoterd::decision::{Fencing, GroupPolicy};
 use promoterd::model::{
     Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, SplitMix, WriteLimits,
 };
@@ -75,6 +75,7 @@ fn host(world: &World, node: usize, random: &mut SplitMix) -> Host {
         log: BTreeMap::new(),
         applied: LogIndex(0),
         published: BTreeMap::new(),
+        holds: BTreeMap::new(),
         busy: (0, 0),
         woken_in_vain: 0,
         is_emptied: false,
@@ -88,6 +89,7 @@ fn host(world: &World, node: usize, random: &mut SplitMix) -> Host {
 
 fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
     let size = one_of(random, &[2, 3, 3, 3, 4, 4]);
+    let fencing = draw_fencing(random);
     let first = world.servers.len();
     let shift = usize::try_from(random.below(8)).unwrap_or(0);
     // All servers of a group have the same file.
@@ -100,7 +102,11 @@ fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
     };
     for place in 0..size {
         let index = first + place;
-        let host = world.shape.server_host(place + shift);
+        // Strict fencing needs a daemon beside each.
+        let host = match fencing {
+            Fencing::Strict => (place + shift) % world.shape.with_clients(),
+            Fencing::Off | Fencing::Fast => world.shape.server_host(place + shift),
+        };
         let port = 6379 + u16::try_from(group * 10 + place).unwrap_or(0);
         let endpoint = Endpoint::new(&format!("10.0.0.{}", host + 1), port);
         let upstream = Upstream::Down { since: None };
@@ -111,9 +117,13 @@ fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
                 upstream,
             },
         };
-        let limits = WriteLimits {
-            replicas_min: u32::from(limited),
-            ..WriteLimits::default()
+        // Where fencing is strict, whatever starts a server starts it fenced.
+        let limits = match fencing {
+            Fencing::Strict => WriteLimits::FENCE,
+            Fencing::Off | Fencing::Fast => WriteLimits {
+                replicas_min: u32::from(limited),
+                ..WriteLimits::default()
+            },
         };
         let server = Server {
             endpoint: endpoint.expect("an address and a port"),
@@ -157,7 +167,7 @@ fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
         world.later(phase, Happens::Acknowledges { index });
     }
     let servers: Vec<usize> = (first..first + size).collect();
-    let policy = policy(world, &servers, random);
+    let policy = policy(world, &servers, fencing, random);
     let name = format!("group-{group}").parse().expect("a valid name");
     world.groups.push(SimulatedGroup {
         name,
@@ -170,7 +180,12 @@ fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
     world.later(10_000, Happens::ClientWrites { group });
 }
 
-fn policy(world: &World, servers: &[usize], random: &mut SplitMix) -> GroupPolicy {
+fn policy(
+    world: &World,
+    servers: &[usize],
+    fencing: Fencing,
+    random: &mut SplitMix,
+) -> GroupPolicy {
     let milliseconds = Duration::from_millis;
     // Any instance will do in the list: sometimes only some are listed.
     let listed = servers
@@ -197,7 +212,8 @@ fn policy(world: &World, servers: &[usize], random: &mut SplitMix) -> GroupPolic
         failovers_max: 0,
         take_over: random.below(2) == 0,
         excluded: BTreeSet::new(),
-        fencing: draw_fencing(random),
+        fencing,
+        lease: milliseconds(800),
         isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
         guard: random.below(2) == 0,

@@ -1,7 +1,7 @@
 //! What can happen, and what is on its way.
 
 use promoterd::daemon::NodeEvent;
-use promoterd::decision::GroupPolicy;
+use promoterd::decision::{GroupPolicy, HoldOrder};
 use promoterd::model::{GroupName, Life, ReplicationId, ReplicationOffset, SplitMix};
 
 use super::faults::{Blow, Undo};
@@ -65,6 +65,14 @@ pub enum Happens {
     Acknowledges { index: usize },
     /// A server may let go on what it holds.
     HoldEnds { index: usize, life: u64 },
+    /// A daemon's word for the fencer of its host.
+    Hold {
+        node: usize,
+        life: u64,
+        order: HoldOrder,
+    },
+    /// A moment that a fencer was told.
+    HoldsOver { host: usize },
     /// A client of a group writes.
     ClientWrites { group: usize },
     /// A step of a daemon's thread for files is done.

@@ -52,6 +52,8 @@ pub struct Host {
     pub applied: LogIndex,
     /// What it last published of each group, in all its lives.
     pub published: BTreeMap<GroupName, (Epoch, Endpoint)>,
+    /// What its fencer was told: which process lives until when.
+    pub holds: BTreeMap<(usize, u64), Instant>,
     /// Consecutive steps at one moment.
     pub busy: (Micros, u32),
     /// Consecutive deadlines after which it was due at once again.
@@ -333,6 +335,7 @@ impl World {
     fn carry_out(&mut self, node: usize, action: NodeAction) {
         match action {
             NodeAction::Probe(order) => self.probe(node, order),
+            NodeAction::Hold(order) => self.order_hold(node, order),
             NodeAction::Follow(order) => self.order_work(node, Work::Follow(order)),
             NodeAction::Guard(order) => self.order_work(node, Work::Guard(order)),
             NodeAction::Send(peer, message) => self.send(node, &peer, &message),

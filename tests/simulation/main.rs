@@ -15,10 +15,13 @@
 )]
 
 mod birth;
+#[cfg(feature = "breaks")]
+mod breaks;
 mod clients;
 mod clock;
 mod disk;
 mod faults;
+mod fencers;
 mod files;
 mod happens;
 mod host;

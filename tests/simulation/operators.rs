@@ -81,6 +81,7 @@ impl World {
             _ => Wish::Pause {
                 lasts,
                 reason: None,
+                lifts_lease: false,
             },
         };
         self.ask(node, group, wish);

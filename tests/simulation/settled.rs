@@ -1,6 +1,6 @@
 //! When a cluster has settled, and the few reasons for which a group honestly cannot.
 
-use promoterd::decision::GroupRecord;
+use promoterd::decision::{Fencing, GroupRecord};
 use promoterd::model::NodeRole;
 
 use super::server::{Process, Server};
@@ -94,8 +94,12 @@ fn check_servers(
     let held = &world.servers[master];
     for index in &group.servers {
         let server = &world.servers[*index];
-        if record.members().contains(&server.endpoint) && server.limits != server.configured_limits
-        {
+        let is_kept = server.limits == server.configured_limits;
+        let is_right = match group.policy.fencing {
+            Fencing::Strict => server.is_fenced() == (*index != master),
+            Fencing::Off | Fencing::Fast => is_kept,
+        };
+        if record.members().contains(&server.endpoint) && !is_right {
             let limits = server.limits;
             return Err(format!(
                 "server {index} does not have back what it had: {limits}"

@@ -96,8 +96,8 @@ pub fn draw_fencing(random: &mut SplitMix) -> Fencing {
             Fencing::Off,
             Fencing::Fast,
             Fencing::Fast,
-            Fencing::Fast,
-            Fencing::Fast,
+            Fencing::Strict,
+            Fencing::Strict,
         ],
     )
 }

@@ -27,6 +27,10 @@ pub struct Tally {
     pub promotions: u64,
     pub demotions: u64,
     pub fences: u64,
+    /// Servers that a fencer ended.
+    pub ended: u64,
+    /// Rules of leases that came into force.
+    pub leases: u64,
     /// Those of masters that were cut off.
     pub isolated: u64,
     /// Epochs that somebody asked for, those that ended with another master, and those of which it was
@@ -128,6 +132,8 @@ impl Tally {
         self.promotions += other.promotions;
         self.demotions += other.demotions;
         self.fences += other.fences;
+        self.ended += other.ended;
+        self.leases += other.leases;
         self.isolated += other.isolated;
         self.switchovers += other.switchovers;
         self.switched += other.switched;
@@ -198,6 +204,8 @@ impl Tally {
             (self.resumed, "an open epoch that another leader carried on"),
             (self.demotions, "an old master that was demoted"),
             (self.fences, "a fence"),
+            (self.ended, "the fencer"),
+            (self.leases, "strict fencing"),
             (self.isolated, "a fence of a master that was cut off"),
             (self.refused_writes, "a write that a fence refused"),
             (self.switched, "a switchover"),
@@ -303,8 +311,13 @@ impl Tally {
             self.losses_known
         );
         println!(
-            "fences {}, of these isolated {}, writes refused {}, limits logged {}",
-            self.fences, self.isolated, self.refused_writes, self.limits_logged
+            "fences {}, of these isolated {}, ended by the fencer {}, leases in force {}, writes refused {}, limits logged {}",
+            self.fences,
+            self.isolated,
+            self.ended,
+            self.leases,
+            self.refused_writes,
+            self.limits_logged
         );
         println!(
             "torn tails {}, snapshots {}, installed {}, slept {}",

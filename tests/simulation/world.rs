@@ -3,7 +3,7 @@
 //! Everything that will happen stands in one queue by its moment, and every choice is drawn from one
 //! seed, so a run replays exactly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use promoterd::decision::GroupPolicy;
@@ -12,7 +12,7 @@ use promoterd::model::{GroupName, SplitMix};
 use super::faults::Plan;
 pub use super::happens::{Happens, Item};
 use super::host::Host;
-use super::invariants::{Oracle, Violation};
+use super::invariants::{Oracle, Violation, one_writer_under_strict_fencing};
 use super::narrowing::Narrowing;
 use super::peers::Session;
 use super::pipes::{Micros, PipeId, Pipes};
@@ -52,6 +52,8 @@ pub struct World {
     sequence: u64,
     pub hosts: Vec<Host>,
     pub host_count: usize,
+    /// The hosts that sleep.
+    pub suspended: BTreeSet<usize>,
     pub servers: Vec<Server>,
     pub groups: Vec<SimulatedGroup>,
     pub pipes: Pipes<Item>,
@@ -79,6 +81,7 @@ impl World {
             queue: BTreeMap::new(),
             sequence: 0,
             hosts: Vec::new(),
+            suspended: BTreeSet::new(),
             host_count: shape.hosts(),
             shape,
             servers: Vec::new(),
@@ -152,6 +155,9 @@ impl World {
             self.tally.steps += 1;
             self.transcript.mix(at ^ (sequence << 32));
             self.step(*happens);
+            if let Err(violation) = one_writer_under_strict_fencing::check(self) {
+                self.fail(violation);
+            }
         }
     }
 
@@ -200,6 +206,8 @@ impl World {
             Happens::Acknowledges { index } => self.on_acknowledges(index),
             Happens::HoldEnds { index, life } => self.on_hold_ends(index, life),
             Happens::ClientWrites { group } => self.on_client_writes(group),
+            Happens::Hold { node, life, order } => self.on_hold(node, life, order),
+            Happens::HoldsOver { host } => self.end_overdue(host),
             Happens::FilesStep { node, life } => self.on_files_step(node, life),
             Happens::FilesDue { node, life } => self.on_files_due(node, life),
             Happens::ClientRead { node, index, said } => self.on_client_read(node, index, said),

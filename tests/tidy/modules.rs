@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sentinel",
             "clients",
             "peer",
+            "fencer",
             "redis",
             "consensus",
             "decision",
@@ -31,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sentinel",
             "clients",
             "peer",
+            "fencer",
             "redis",
             "consensus",
             "decision",
@@ -46,10 +48,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clients", &["decision", "model"]),
     // Peers carry the engine's messages.
     ("peer", &["consensus", "decision", "model"]),
+    ("fencer", &["decision", "model"]),
     ("redis", &["decision", "model"]),
-    ("consensus", &["decision", "model"]),
-    ("decision", &["model"]),
+    ("consensus", &["decision", "model", "breaks"]),
+    ("decision", &["model", "breaks"]),
     ("model", &[]),
+    ("breaks", &[]),
 ];
 
 /// Modules that own no clock, chance, disk, network or thread.

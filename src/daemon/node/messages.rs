@@ -32,6 +32,10 @@ impl Node {
                     self.note_refused(peer, &refused);
                 }
             }
+            PeerMessage::Lease(message) => {
+                let event = Event::Leased { peer, message };
+                turn.pending.extend(self.supervisor.handle(event, turn.now));
+            }
             PeerMessage::Request(request) => {
                 let event = Event::Forwarded(request);
                 turn.pending.extend(self.supervisor.handle(event, turn.now));

@@ -139,6 +139,11 @@ impl Group {
         instance: &Endpoint,
         now: Instant,
     ) -> Option<FenceOverview> {
+        let needs_lease = self.leases(record);
+        if needs_lease && record.is_some_and(|record| record.master().endpoint != *instance) {
+            // All but the master are, at all times.
+            return None;
+        }
         let holders = self.holders(instance, now);
         let is_seen = self
             .watches
@@ -151,7 +156,11 @@ impl Group {
             record.map_or_else(Default::default, |it| self.limits_to_restore(it, instance));
         Some(FenceOverview {
             holders,
-            lifted_by: lifting_command(instance, limits),
+            lifted_by: match needs_lease {
+                true => "promoterd, as soon as it has a lease".to_owned(),
+                false => lifting_command(instance, limits),
+            },
+            needs_lease,
         })
     }
 

@@ -34,6 +34,8 @@ pub enum FenceCause {
     Rogue,
     /// Its node has lost the majority of voters, and it has lost its replicas.
     Isolated,
+    /// It holds no lease.
+    Unleased,
 }
 
 impl fmt::Display for FenceCause {
@@ -41,6 +43,7 @@ impl fmt::Display for FenceCause {
         formatter.pad(match self {
             Self::Replaced => "it was replaced",
             Self::Isolated => "it is cut off from most voters and replicas",
+            Self::Unleased => "it holds no lease",
             Self::Rogue => "it claims to be a master and is not ours",
         })
     }
@@ -75,12 +78,17 @@ pub struct HeldFence {
 pub struct FenceOverview {
     /// Those who fenced it, and for how long; nobody where it has no owner.
     pub holders: Vec<(NodeId, FenceCause, Duration)>,
-    /// What lifts it by hand.
+    /// What lifts it: a command by hand, where it needs no lease.
     pub lifted_by: String,
+    /// Whether it takes writes under a lease only.
+    pub needs_lease: bool,
 }
 
 impl fmt::Display for FenceOverview {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.needs_lease && self.holders.is_empty() {
+            return formatter.write_str("fenced, takes no writes: it has no lease yet");
+        }
         if self.holders.is_empty() {
             return write!(
                 formatter,
@@ -122,7 +130,7 @@ struct Fence {
 }
 
 impl Fences {
-    fn may_try(&self, instance: &Endpoint, now: Instant) -> bool {
+    pub(super) fn may_try(&self, instance: &Endpoint, now: Instant) -> bool {
         self.refused
             .get(instance)
             .is_none_or(|at| *at + RETRY_AFTER <= now)

@@ -1,15 +1,17 @@
 //! Setting and lifting fences, as committed entries and answers of the instances come in.
 
 use super::{Fence, FenceCause};
+use crate::breaks::{Break, is_broken};
 use crate::decision::agreement::Verdict;
 use crate::decision::entry::StepName;
 use crate::decision::event::Action;
+use crate::decision::failover_record::Outcome;
 use crate::decision::group::Group;
 use crate::decision::happening::Happening;
 use crate::decision::health::Health;
 use crate::decision::instance_event::CommandFailure;
 use crate::decision::policy::Fencing;
-use crate::decision::record::{GroupRecord, Outcome};
+use crate::decision::record::GroupRecord;
 use crate::decision::repair::{self, Standing};
 use crate::decision::watch::{Orders, Watch};
 use crate::model::{Endpoint, InstanceInfo, Role, WriteLimits};
@@ -137,7 +139,7 @@ impl Group {
         leading: bool,
         now: Instant,
     ) -> bool {
-        if record.mandate().is_some() {
+        if record.mandate().is_some() || is_broken(Break::FenceNeverLifted) {
             return false;
         }
         let endpoint = watch.endpoint();
@@ -191,7 +193,7 @@ impl Group {
         is_it && others.all(is_replica)
     }
 
-    pub(super) fn lift(
+    pub(in crate::decision) fn lift(
         &mut self,
         instance: &Endpoint,
         record: &GroupRecord,

@@ -9,19 +9,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::Discriminant;
 use std::time::Instant;
 
+use super::change::Change;
 use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::equality::Equality;
 use super::event::Action;
 use super::failover::{Failover, Timeline};
+use super::failover_record::FailoverRecord;
 use super::fencing::{Fences, Isolation};
 use super::guard::{Guard, GuardOutcome};
 use super::happening::Happening;
 use super::health::{Cause, Health};
 use super::instance_event::{FollowOutcome, ProbeEvent, ProbeOrder, ProbeReport};
 use super::lead::Awaited;
+use super::lease::Leasing;
 use super::policy::GroupPolicy;
-use super::record::{Change, FailoverRecord, GroupRecord};
+use super::record::GroupRecord;
 use super::repair::Repair;
 use super::request::OperationId;
 use super::sentinels::SentinelWatch;
@@ -62,6 +65,7 @@ pub struct Group {
     pub(super) settling: Option<Settling>,
     pub(super) fences: Fences,
     pub(super) isolation: Isolation,
+    pub(super) leasing: Leasing,
     /// Since when everybody says that the group's latest data are nowhere.
     pub(super) hopeless_since: Option<Instant>,
     /// Why nobody can be promoted, as last told: told once for each reason.
@@ -100,6 +104,7 @@ pub(super) struct Bookkeeping {
     pub(super) returned: bool,
     pub(super) limits: bool,
     pub(super) guard: bool,
+    pub(super) lease: bool,
     pub(super) pause: bool,
     pub(super) resume: bool,
     /// The switchover that came to nothing.
@@ -110,11 +115,12 @@ impl Group {
     /// A group that nothing is known of but its settings.
     #[must_use]
     pub fn new(name: GroupName, node: NodeId, policy: GroupPolicy, now: Instant) -> Self {
+        let leasing = Leasing::new(node.clone(), now);
         Self {
             name,
-            node,
             equality: Equality::new(&policy),
             policy,
+            node,
             watches: BTreeMap::new(),
             aliases: BTreeMap::new(),
             views: BTreeMap::new(),
@@ -131,6 +137,7 @@ impl Group {
             settling: None,
             fences: Fences::default(),
             isolation: Isolation::new(now),
+            leasing,
             hopeless_since: None,
             nobody_told: None,
             bookkeeping: Bookkeeping::default(),
@@ -338,6 +345,13 @@ impl Group {
             Change::History => self.bookkeeping.returned = false,
             Change::Limits => self.bookkeeping.limits = false,
             Change::Guard => self.bookkeeping.guard = false,
+            Change::Lease => {
+                self.bookkeeping.lease = false;
+                self.leasing.renew(now);
+                if record.lease().is_some_and(|rule| !rule.is_obeyed) {
+                    self.leasing.begin(now);
+                }
+            }
             Change::Paused => self.bookkeeping.pause = false,
             Change::Resumed => {
                 self.bookkeeping.resume = false;
@@ -365,6 +379,7 @@ impl Group {
             watch.forgive(now);
         }
         self.isolation.forgive(now);
+        self.leasing.renew(now);
         self.views.clear();
         self.wrong_role_since = None;
         // What the candidate said before may be long past, and another node may lead since.

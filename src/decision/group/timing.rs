@@ -118,6 +118,7 @@ impl Group {
             ),
             (veto.filter(future), DeadlineReason::Veto),
             (self.pause_over_at.filter(future), DeadlineReason::Request),
+            (self.lease_deadline(record, now), DeadlineReason::Lease),
         ]
         .into_iter()
         .filter_map(|(at, reason)| at.map(|at| Deadline { at, reason }))

@@ -1,8 +1,9 @@
 //! What people hear of as it is committed.
 
 use super::Happening;
+use crate::decision::change::Change;
 use crate::decision::entry::{Entry, Grounds};
-use crate::decision::record::{Change, GroupRecord};
+use crate::decision::record::GroupRecord;
 
 impl Happening {
     /// What people should hear of a committed change.
@@ -14,6 +15,14 @@ impl Happening {
             (Change::Guard, Entry::Guarded { on, .. }) => {
                 Some(Self::GuardSwitched { group, on: *on })
             }
+            // What is proposed only says that it is obeyed is no news.
+            (Change::Lease, Entry::Lease { rule, .. }) => match rule {
+                Some(rule) if !rule.is_obeyed => None,
+                rule => Some(Self::LeaseSwitched {
+                    group,
+                    on: rule.is_some(),
+                }),
+            },
             (Change::Master, Entry::Register { master, .. }) => Some(Self::Registered {
                 group,
                 master: master.endpoint.clone(),
@@ -96,6 +105,7 @@ impl Happening {
                 | Change::Done
                 | Change::History
                 | Change::Guard
+                | Change::Lease
                 | Change::Paused
                 | Change::Resumed
                 | Change::GivenUp,

@@ -193,6 +193,20 @@ impl Happening {
                     outside of this group) is not touched: list it here, empty it, or take it off \
                     this address");
             }
+            Self::LeaseSwitched { group, on: true } => {
+                info!(%group, "strict fencing is in force: its master takes writes only under a lease");
+            }
+            Self::LeaseSwitched { group, on: false } => {
+                warn!(%group, "strict fencing is not in force any more: its master takes writes without a lease");
+            }
+            Self::LeaseUnready {
+                group,
+                instance,
+                why,
+            } => {
+                error!(%group, %instance, "it can hold no lease, so it cannot be the master under strict \
+                    fencing: {why}");
+            }
             Self::GuardSwitched { group, on } => info!(%group, on, "guard switched"),
             Self::GuardFailed {
                 group,

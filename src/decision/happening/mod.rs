@@ -173,6 +173,14 @@ pub enum Happening {
     },
     /// The master restarted without the group's data, and they are nowhere any more.
     DataLost { group: GroupName, master: Endpoint },
+    /// From now on its master takes writes only under a lease, or without one.
+    LeaseSwitched { group: GroupName, on: bool },
+    /// An instance beside this node cannot hold a lease.
+    LeaseUnready {
+        group: GroupName,
+        instance: Endpoint,
+        why: String,
+    },
     /// The guard is wanted from now on, or no longer.
     GuardSwitched { group: GroupName, on: bool },
     /// The guard is not in force for one instance.

@@ -157,6 +157,15 @@ impl fmt::Display for Happening {
             Self::Stranger { instance, .. } => {
                 write!(formatter, "{instance} is a stranger, not touched")
             }
+            Self::LeaseSwitched { on: true, .. } => {
+                formatter.write_str("strict fencing is in force: its master writes under a lease")
+            }
+            Self::LeaseSwitched { on: false, .. } => {
+                formatter.write_str("strict fencing is not in force any more")
+            }
+            Self::LeaseUnready { instance, why, .. } => {
+                write!(formatter, "{instance} can hold no lease: {why}")
+            }
             Self::GuardSwitched { on: true, .. } => formatter
                 .write_str("the guard is on: only a process that was looked at feeds replicas"),
             Self::GuardSwitched { on: false, .. } => formatter.write_str("the guard is off"),

@@ -127,7 +127,16 @@ impl Group {
             offset: self.master_offset(record),
             feeds: false,
         };
-        let found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
+        let cannot_lease = self.cannot_lease(record, now);
+        let found = choice::choose(
+            &self.watches,
+            &lost,
+            &self.policy,
+            &cannot_lease,
+            asked_at,
+            record,
+            now,
+        );
         let chosen = found.chosen.clone();
         let chosen = chosen.or_else(|| self.last_resort(record, &found.passed_over, now));
         let chosen = chosen.or_else(|| self.salvage(record, now, actions));
@@ -140,6 +149,7 @@ impl Group {
             };
         };
         self.nobody_told = None;
+        let candidate = self.prefer_master(record, candidate, now);
         let since = timeline.started_at();
         if let Some(until) = self.put_off(record, &evidence, since, &candidate, now, actions) {
             return Failover::Watching {
@@ -149,7 +159,7 @@ impl Group {
         }
         self.awaited = None;
         timeline.note(StepName::Chosen, now);
-        let epoch = record.last_begun().next();
+        let epoch = record.next_epoch();
         let begin = Begin {
             group: self.name.clone(),
             epoch,

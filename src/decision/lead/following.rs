@@ -1,13 +1,15 @@
 //! What follows the master: the books, the other instances, the end of a failover.
 
+use crate::breaks::{Break, is_broken};
 use crate::decision::discovery::{self};
 use crate::decision::entry::{Entry, Identity};
 use crate::decision::event::Action;
+use crate::decision::failover_record::Outcome;
 use crate::decision::group::Group;
 use crate::decision::happening::Happening;
 use crate::decision::health::Health;
 use crate::decision::policy::GroupPolicy;
-use crate::decision::record::{GroupRecord, Outcome};
+use crate::decision::record::GroupRecord;
 use crate::decision::repair::{self, Standing};
 use crate::decision::watch::{Orders, Watch};
 use crate::model::{Endpoint, Role};
@@ -59,7 +61,9 @@ impl Group {
             }));
         }
         let mut members: BTreeSet<Endpoint> = self.policy.instances.clone();
-        members.extend(record.members().iter().cloned());
+        if !is_broken(Break::MembersForgotten) {
+            members.extend(record.members().iter().cloned());
+        }
         members.extend(discovery::announced(&sample.info).cloned());
         let members: BTreeSet<Endpoint> = members.iter().map(|member| self.real(member)).collect();
         let fits = members.len() <= GroupPolicy::MEMBERS_MAX;

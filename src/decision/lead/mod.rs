@@ -4,6 +4,7 @@ mod choosing;
 mod following;
 mod guarding;
 mod handing_over;
+mod leasing;
 mod pausing;
 mod promoting;
 mod registering;
@@ -14,12 +15,14 @@ mod waiting;
 
 use std::time::{Duration, Instant};
 
+use super::change::Change;
 use super::entry::{Entry, StepName};
 use super::event::Action;
 use super::failover::{self, Failover, Run};
 use super::group::Group;
-use super::record::{Change, GroupRecord};
+use super::record::GroupRecord;
 use super::settling::Settling;
+use crate::breaks::{Break, is_broken};
 use crate::model::UnixTime;
 
 pub(super) use waiting::Awaited;
@@ -90,6 +93,7 @@ impl Group {
             | Change::Guard
             | Change::Paused
             | Change::Resumed
+            | Change::Lease
             | Change::GivenUp => {}
         }
         self.note_transition();
@@ -121,6 +125,10 @@ impl Group {
             }
             (_, Entry::Limits { .. }) => {
                 self.bookkeeping.limits = false;
+                false
+            }
+            (_, Entry::Lease { .. }) => {
+                self.bookkeeping.lease = false;
                 false
             }
             (_, Entry::Pause(_)) => {
@@ -191,7 +199,7 @@ impl Group {
             self.register(now, actions);
             return;
         };
-        if self.held_back(record, now).is_some() {
+        if self.held_back(record, now).is_some() && !is_broken(Break::PauseIgnored) {
             self.stand_by(record, wall, now, actions);
             return;
         }
@@ -202,6 +210,7 @@ impl Group {
             Failover::Watching { .. } | Failover::Preparing { .. }
         ) {
             self.keep_books(record, now, actions);
+            self.log_lease(record, now, actions);
             self.log_limits(record, actions);
             self.keep_following(record, now, actions);
         }

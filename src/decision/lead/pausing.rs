@@ -10,6 +10,7 @@ use crate::decision::group::Group;
 use crate::decision::happening::Happening;
 use crate::decision::held_back::HeldBack;
 use crate::decision::pause::{Pause, PausedBy, Resume, ResumedBy};
+use crate::decision::policy::Fencing;
 use crate::decision::record::GroupRecord;
 use crate::model::UnixTime;
 
@@ -33,6 +34,11 @@ impl Group {
         if let Some(pause) = record.pause() {
             let by = pause.by.to_string();
             return Some(HeldBack::Paused { by });
+        }
+        let is_unruled = self.policy.fencing == Fencing::Strict && record.lease().is_none();
+        if is_unruled {
+            let why = self.why_no_lease(record, now);
+            return Some(HeldBack::NoLease { why });
         }
         self.deferred_to(now).map(HeldBack::Sentinels)
     }
@@ -72,6 +78,7 @@ impl Group {
                     self.failover = Failover::watching();
                     self.nobody_told = None;
                     self.keep_books(record, now, actions);
+                    self.log_lease(record, now, actions);
                 }
                 // What was proposed before the pause comes back void.
                 Failover::Beginning { .. } | Failover::Ending { .. } => {}
@@ -136,6 +143,7 @@ impl Group {
             lasts: None,
             reason: None,
             by: PausedBy::Flapping { failovers },
+            lifts_lease: false,
         })));
     }
 }

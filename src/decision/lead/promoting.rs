@@ -1,5 +1,6 @@
 //! From a committed `Begin` to the proposal of `Done` or `Abort`.
 
+use crate::breaks::{Break, is_broken};
 use crate::decision::entry::{AbortReason, Entry, Identity, StepName};
 use crate::decision::event::Action;
 use crate::decision::failover::{self, Check, Failover, Run};
@@ -9,7 +10,7 @@ use crate::decision::health::Health;
 use crate::decision::instance_event::{CommandFailure, LinkId, ProbeCommand, PromoteOrder};
 use crate::decision::record::GroupRecord;
 use crate::decision::watch::{Orders, Watch};
-use crate::model::{Epoch, Role};
+use crate::model::{Endpoint, Epoch, Role, WriteLimits};
 use std::time::Instant;
 
 impl Group {
@@ -41,6 +42,9 @@ impl Group {
         let Some(link) = watch.open_link() else {
             return Failover::Checking { run, asked: None };
         };
+        if is_broken(Break::CandidateNotAskedAgain) {
+            return self.order_promotion(record, run, link, now, actions);
+        }
         let Some((_, asked_at)) = asked.filter(|(on, _)| *on == link) else {
             self.ask_info(&endpoint, now, actions);
             return Failover::Checking {
@@ -61,6 +65,9 @@ impl Group {
             self.ask_info(&endpoint, now, actions);
             return Failover::Checking { run, asked };
         };
+        if !self.is_released(record, mandate.begin(), now) {
+            return Failover::Checking { run, asked };
+        }
         match failover::check(&mandate, &sample.info) {
             Check::Unfit(why) => self.abort(run, why, actions),
             Check::Promoted(master) => {
@@ -68,6 +75,9 @@ impl Group {
                     run.timeline.note(StepName::Promoted, now);
                 }
                 self.finish(record, run, master, actions)
+            }
+            Check::AsChosen if self.is_open_to_writes(record, &endpoint) => {
+                self.fence_candidate(run, asked, &endpoint, actions)
             }
             Check::AsChosen => {
                 match handed_over {
@@ -80,24 +90,63 @@ impl Group {
                     }
                     Err(why) => return self.abort(run, AbortReason::NotSwitched(why), actions),
                 }
-                let mut orders = Orders::new();
-                if watch.is_fenced() {
-                    // A fence of its past would keep the new master from taking writes.
-                    let limits = self.limits_to_restore(record, &endpoint);
-                    orders.push((link, ProbeCommand::SetLimits(limits)));
-                }
-                let order = PromoteOrder::under(&mandate);
-                orders.push((link, ProbeCommand::Promote(order)));
-                self.send(&endpoint, orders, actions);
-                // Sent right behind it: the history that the promotion begins.
-                self.ask_info(&endpoint, now, actions);
-                Failover::Promoting {
-                    run,
-                    link,
-                    sent_at: now,
-                }
+                self.order_promotion(record, run, link, now, actions)
             }
         }
+    }
+
+    /// The candidate is as it was chosen: it is promoted on the connection on which it said so.
+    fn order_promotion(
+        &mut self,
+        record: &GroupRecord,
+        run: Run,
+        link: LinkId,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) -> Failover {
+        let Some(mandate) = record.mandate() else {
+            return Failover::watching();
+        };
+        let endpoint = mandate.begin().candidate.endpoint.clone();
+        let mut orders = Orders::new();
+        let is_fenced = self.watches.get(&endpoint).is_some_and(Watch::is_fenced);
+        if is_fenced && !self.leases(Some(record)) {
+            // A fence of its past would keep the new master from taking writes.
+            let limits = self.limits_to_restore(record, &endpoint);
+            orders.push((link, ProbeCommand::SetLimits(limits)));
+        }
+        let order = PromoteOrder::under(&mandate);
+        orders.push((link, ProbeCommand::Promote(order)));
+        self.send(&endpoint, orders, actions);
+        // Sent right behind it: the history that the promotion begins.
+        self.ask_info(&endpoint, now, actions);
+        Failover::Promoting {
+            run,
+            link,
+            sent_at: now,
+        }
+    }
+
+    /// Whether a candidate would take writes as soon as it is promoted, where a lease is needed for that.
+    fn is_open_to_writes(&self, record: &GroupRecord, candidate: &Endpoint) -> bool {
+        let watch = self.watches.get(candidate);
+        self.leases(Some(record)) && !watch.is_some_and(Watch::is_seen_fenced)
+    }
+
+    /// Where leases are needed only the node beside the new master lets it take writes.
+    fn fence_candidate(
+        &mut self,
+        run: Run,
+        asked: Option<(LinkId, Instant)>,
+        candidate: &Endpoint,
+        actions: &mut Vec<Action>,
+    ) -> Failover {
+        let mut orders = Orders::new();
+        if let Some(watch) = self.watches.get_mut(candidate) {
+            watch.set_limits(WriteLimits::FENCE, &mut orders);
+        }
+        self.send(candidate, orders, actions);
+        Failover::Checking { run, asked }
     }
 
     /// The answer to a promotion.
@@ -120,7 +169,8 @@ impl Group {
             self.failover = before;
             return;
         };
-        if run.epoch != epoch || sent_on != link {
+        let is_old = run.epoch != epoch || sent_on != link;
+        if is_old && !is_broken(Break::OldOutcomeActedUpon) {
             self.failover = Failover::Promoting {
                 run,
                 link: sent_on,
@@ -129,6 +179,10 @@ impl Group {
             return;
         }
         self.failover = match result {
+            Ok(()) if is_broken(Break::AbortsAfterPromotion) => {
+                let why = AbortReason::TimedOut(self.policy.promote_timeout);
+                self.abort(run, why, actions)
+            }
             Ok(()) => {
                 run.timeline.note(StepName::Promoted, now);
                 if let Some(mandate) = record.and_then(GroupRecord::mandate) {

@@ -3,6 +3,7 @@
 use std::mem::discriminant;
 use std::time::{Duration, Instant};
 
+use crate::breaks::{Break, is_broken};
 use crate::decision::adoption::{self, Adoption, NotAdoptable};
 use crate::decision::discovery::{self, Discovered, WaitingFor};
 use crate::decision::entry::Entry;
@@ -43,7 +44,8 @@ impl Group {
 
     /// The group, if its settings are equal on a majority and its instances agree on their master.
     fn discover(&self, now: Instant) -> Result<Discovered, WaitingFor> {
-        let unequal = self.equality.awaited(now);
+        let is_kept = |_: &WaitingFor| !is_broken(Break::RegistersOnUnequalSettings);
+        let unequal = self.equality.awaited(now).filter(is_kept);
         // Who lists other instances sees other reasons, and this one explains them.
         if let Some(unequal) = &unequal
             && !self.equality.differences(now).is_empty()

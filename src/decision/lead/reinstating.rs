@@ -37,7 +37,7 @@ impl Group {
         }
         let mut timeline = Timeline::new(now);
         timeline.note(StepName::Chosen, now);
-        let epoch = record.last_begun().next();
+        let epoch = record.next_epoch();
         actions.push(Action::Propose(Entry::Begin(Begin {
             group: self.name.clone(),
             epoch,
@@ -100,7 +100,8 @@ impl Group {
                 | Ineligible::OtherHistory { .. }
                 | Ineligible::LagTooLarge { .. }
                 | Ineligible::NotFed
-                | Ineligible::Excluded,
+                | Ineligible::Excluded
+                | Ineligible::NoFencer,
                 _,
             ) => false,
         }

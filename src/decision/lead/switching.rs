@@ -50,7 +50,16 @@ impl Group {
         let known = now.checked_sub(KNOWN_FOR).unwrap_or(now);
         let asked_at = asked_at.unwrap_or(known);
         let Some(to) = to else {
-            let found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
+            let cannot_lease = self.cannot_lease(record, now);
+            let found = choice::choose(
+                &self.watches,
+                &lost,
+                &self.policy,
+                &cannot_lease,
+                asked_at,
+                record,
+                now,
+            );
             let nobody = NotSwitched::NobodyEligible(found.passed_over);
             return found.chosen.ok_or(nobody);
         };
@@ -67,6 +76,12 @@ impl Group {
                 known: known.cloned().collect(),
             });
         };
+        if self.cannot_lease(record, now).contains(&instance) {
+            return Err(NotSwitched::NotEligible {
+                instance: to.clone(),
+                why: Ineligible::NoFencer,
+            });
+        }
         choice::look(watch, &lost, &self.policy, asked_at, now)
             .map(|(_, candidate)| candidate)
             .map_err(|why| NotSwitched::NotEligible {

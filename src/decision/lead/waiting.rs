@@ -3,6 +3,7 @@
 
 use crate::decision::entry::{Candidate, Evidence};
 use crate::decision::event::Action;
+use crate::decision::failover;
 use crate::decision::group::Group;
 use crate::decision::happening::Happening;
 use crate::decision::health::{Cause, Health};
@@ -99,7 +100,10 @@ impl Group {
         }
         let awaited = Awaited::Master { endpoint, lacks };
         if let Some(info) = self.restarted_master(record, now) {
-            let is_awaited = info.loading != Loading::No || self.has_more(record, info, reach);
+            // A replica's data are not its own for long.
+            let is_master = matches!(info.role, Role::Master { .. });
+            let is_awaited =
+                info.loading != Loading::No || (is_master && self.has_more(record, info, reach));
             return is_awaited.then_some((awaited, now + LOOK_INTERVAL));
         }
         let until = since + self.policy.down_after;
@@ -107,10 +111,36 @@ impl Group {
             Cause::Exited | Cause::Gone | Cause::Restarted if now < until => {
                 Some((awaited, until.min(now + LOOK_INTERVAL)))
             }
-            Cause::Exited | Cause::Gone | Cause::Restarted | Cause::Silent | Cause::WrongRole => {
-                None
-            }
+            Cause::Exited
+            | Cause::Gone
+            | Cause::Restarted
+            | Cause::Silent
+            | Cause::WrongRole
+            | Cause::Unleased => None,
         }
+    }
+
+    /// The restarted master instead of `candidate`, where it has more than `gone_loss_max` beyond it and
+    /// its own file made a replica of it: it will not be a master again by itself.
+    pub(super) fn prefer_master(
+        &self,
+        record: &GroupRecord,
+        candidate: Candidate,
+        now: Instant,
+    ) -> Candidate {
+        let reach = self.reach_of(record, &candidate.endpoint);
+        let endpoint = &record.master().endpoint;
+        let is_better = |info: &&InstanceInfo| {
+            matches!(info.role, Role::Replica { .. })
+                && info.loading == Loading::No
+                && record.master().shares(&info.history)
+                && self.has_more(record, info, reach)
+                && self.lack(record, reach) > self.policy.gone_loss_max
+                && !self.policy.excluded.contains(endpoint)
+                && failover::aborted(record).all(|failed| failed != info.run_id)
+        };
+        let better = self.restarted_master(record, now).filter(is_better);
+        better.map_or(candidate, |info| Candidate::of(endpoint, info))
     }
 
     /// Whether the restarted master, which says `info`, has read its data and they are worth more than
@@ -124,7 +154,8 @@ impl Group {
             && self.has_more(record, info, best)
     }
 
-    /// An append-only file brings keys and no history to compare; what an RDB file brings can be.
+    /// An append-only file brings keys and no history to compare; what an RDB file brings can be. Who was
+    /// not seen to read a file has what clients wrote since it came back empty, for all we know.
     fn has_more(
         &self,
         record: &GroupRecord,
@@ -133,11 +164,16 @@ impl Group {
     ) -> bool {
         match record.master().reach(&info.history) {
             Some(own) => reach.is_none_or(|reach| own >= reach),
-            None => info.has_keys,
+            None => info.has_keys && self.has_loaded(record, info),
         }
     }
 
     /// Bytes that lie between what was last seen of the master and `reach`.
+    fn has_loaded(&self, record: &GroupRecord, info: &InstanceInfo) -> bool {
+        let watch = self.watches.get(&record.master().endpoint);
+        watch.is_some_and(|watch| watch.has_loaded(info.run_id))
+    }
+
     fn lack(&self, record: &GroupRecord, reach: Option<ReplicationOffset>) -> u64 {
         let seen = self.master_offset(record);
         seen.zip(reach)

@@ -19,10 +19,20 @@ pub(super) struct LimitsWatch {
     is_doubted: bool,
     /// What was ordered on this connection, and has no answer.
     ordered: Option<(LinkId, WriteLimits)>,
+    /// When a fence was first read on this connection, and none was ordered to be lifted since.
+    fenced_since: Option<Instant>,
+    /// A reading that was sent after that showed it too.
+    is_surely_fenced: bool,
 }
 
 impl LimitsWatch {
-    fn observe(&mut self, at: Instant, limits: WriteLimits) {
+    fn observe(&mut self, at: Instant, limits: WriteLimits, now: Instant) {
+        if !limits.is_fence() {
+            self.unfence();
+        } else if self.ordered.is_none_or(|(_, ordered)| ordered.is_fence()) {
+            self.is_surely_fenced |= self.fenced_since.is_some_and(|since| at >= since);
+            self.fenced_since.get_or_insert(now);
+        }
         let is_news = self.latest.is_none_or(|(before, _)| at >= before);
         if is_news {
             self.latest = Some((at, limits));
@@ -34,6 +44,12 @@ impl LimitsWatch {
     pub(super) fn forget(&mut self) {
         self.latest = None;
         self.ordered = None;
+        self.unfence();
+    }
+
+    fn unfence(&mut self) {
+        self.fenced_since = None;
+        self.is_surely_fenced = false;
     }
 
     fn note_own(&mut self, limits: WriteLimits) {
@@ -86,6 +102,14 @@ impl Watch {
             && self.is_fenced()
     }
 
+    /// Whether nothing that was sent to it before, on whatever connection, can lift its fence: it was read
+    /// twice, the second time by a question that was sent after the first answer. Redis takes up what waits
+    /// in all its sockets before it takes up what comes later.
+    #[must_use]
+    pub fn is_surely_fenced(&self) -> bool {
+        self.limits.is_surely_fenced && self.is_seen_fenced()
+    }
+
     /// Whether it said at last, on this connection, that it is a master.
     #[must_use]
     pub fn says_master(&self) -> bool {
@@ -102,6 +126,9 @@ impl Watch {
             return;
         }
         self.limits.ordered = Some((link, limits));
+        if !limits.is_fence() {
+            self.limits.unfence();
+        }
         orders.push((link, ProbeCommand::SetLimits(limits)));
     }
 
@@ -113,6 +140,13 @@ impl Watch {
             open.limits_asked = true;
             open.limits_due = Some(now + GroupPolicy::LIMITS_INTERVAL);
             orders.push((open.link, ProbeCommand::AskLimits));
+        }
+    }
+
+    /// Has a fence that was read once read again at once.
+    pub fn make_sure_of_fence(&mut self, now: Instant, orders: &mut Orders) {
+        if self.limits.fenced_since.is_some() && !self.limits.is_surely_fenced {
+            self.ask_limits(now, orders);
         }
     }
 
@@ -131,6 +165,7 @@ impl Watch {
         link: LinkId,
         sent_at: Instant,
         result: Result<WriteLimits, CommandFailure>,
+        now: Instant,
     ) {
         let Link::Open(open) = &mut self.link else {
             return;
@@ -143,7 +178,7 @@ impl Watch {
             let soon = sent_at + GroupPolicy::LIMITS_INTERVAL_FENCED;
             open.limits_due = open.limits_due.map(|due| due.min(soon));
         }
-        self.take_limits(sent_at, result);
+        self.take_limits(sent_at, result, now);
     }
 
     pub(super) fn on_limits_set(
@@ -152,6 +187,7 @@ impl Watch {
         sent_at: Instant,
         limits: WriteLimits,
         result: Result<WriteLimits, CommandFailure>,
+        now: Instant,
     ) {
         if self.limits.ordered == Some((link, limits)) {
             self.limits.ordered = None;
@@ -167,13 +203,18 @@ impl Watch {
         if let Ok(before) = &result {
             self.limits.note_own(*before);
         }
-        self.take_limits(sent_at, result.map(|_| limits));
+        self.take_limits(sent_at, result.map(|_| limits), now);
     }
 
-    fn take_limits(&mut self, sent_at: Instant, result: Result<WriteLimits, CommandFailure>) {
+    fn take_limits(
+        &mut self,
+        sent_at: Instant,
+        result: Result<WriteLimits, CommandFailure>,
+        now: Instant,
+    ) {
         self.limits.failed = result.as_ref().err().cloned();
         if let Ok(limits) = result {
-            self.limits.observe(sent_at, limits);
+            self.limits.observe(sent_at, limits, now);
         }
     }
 }

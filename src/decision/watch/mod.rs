@@ -51,6 +51,8 @@ pub struct Watch {
     process: Option<ProcessWatch>,
     trouble: Option<Trouble>,
     sample: Option<Sample>,
+    /// The process that was last seen to read its data set.
+    seen_loading: Option<RunId>,
     /// When the latest `INFO` was sent, if it was answered with an error, and which.
     info_failed: Option<(Instant, CommandFailure)>,
     stream: StreamWatch,
@@ -150,6 +152,7 @@ impl Watch {
             process: None,
             trouble: None,
             sample: None,
+            seen_loading: None,
             info_failed: None,
             stream: StreamWatch::default(),
             limits: LimitsWatch::default(),
@@ -185,6 +188,12 @@ impl Watch {
             .as_ref()
             .filter(|(sent_at, _)| *sent_at >= since)
             .map(|(_, failure)| failure)
+    }
+
+    /// Whether this process was seen to read a data set.
+    #[must_use]
+    pub fn has_loaded(&self, process: RunId) -> bool {
+        self.seen_loading == Some(process)
     }
 
     /// What is wrong with it although it lives, as far as known.
@@ -240,6 +249,15 @@ impl Watch {
             Spare::None | Spare::Waiting { .. } => None,
         };
         main.into_iter().chain(spare)
+    }
+
+    /// When the connection was opened that stands.
+    #[must_use]
+    pub fn opened_at(&self) -> Option<Instant> {
+        match &self.link {
+            Link::Open(open) => Some(open.opened_at),
+            Link::Waiting { .. } | Link::Connecting { .. } => None,
+        }
     }
 
     /// The process that was seen to exit, and when.

@@ -8,7 +8,7 @@ use crate::decision::instance_event::{
 use crate::decision::policy::{Fencing, GroupPolicy};
 use crate::decision::process_watch::ProcessWatch;
 use crate::decision::sentinels::Count;
-use crate::model::{InstanceInfo, PingReply};
+use crate::model::{InstanceInfo, Loading, PingReply};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -31,13 +31,13 @@ impl Watch {
             }
             ProbeReport::Closed(reason) => self.on_closed(link, &reason, policy, now),
             ProbeReport::LimitsReplied { sent_at, result } => {
-                self.on_limits_replied(link, sent_at, result);
+                self.on_limits_replied(link, sent_at, result, now);
             }
             ProbeReport::LimitsSet {
                 sent_at,
                 limits,
                 result,
-            } => self.on_limits_set(link, sent_at, limits, result),
+            } => self.on_limits_set(link, sent_at, limits, result, now),
             ProbeReport::PingReplied { sent_at, reply } => {
                 self.on_ping_replied(link, sent_at, reply, now);
             }
@@ -100,7 +100,7 @@ impl Watch {
             ping_due: now,
             info_due: now,
             info_asked: None,
-            limits_due: (policy.fencing == Fencing::Fast).then_some(now),
+            limits_due: (policy.fencing != Fencing::Off).then_some(now),
             limits_asked: false,
             same_host,
             count_due: now,
@@ -289,6 +289,9 @@ impl Watch {
                 } else {
                     // One that exited before says nothing of the process that answers now.
                     self.process = None;
+                }
+                if info.loading != Loading::No {
+                    self.seen_loading = Some(info.run_id);
                 }
                 self.stream.observe(sent_at, &info);
                 self.sample = Some(Sample {

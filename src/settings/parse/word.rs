@@ -36,9 +36,10 @@ impl FromStr for Level {
         match text.trim() {
             "off" => Ok(Self(Fencing::Off)),
             "fast" => Ok(Self(Fencing::Fast)),
+            "strict" => Ok(Self(Fencing::Strict)),
             _ => Err(InvalidValue::Word {
                 given: quote(text),
-                known: "off and fast (strict comes with a later version)",
+                known: "off, fast and strict",
             }),
         }
     }

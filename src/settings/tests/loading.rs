@@ -85,6 +85,7 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         take_over: false,
         excluded: BTreeSet::new(),
         fencing: Fencing::Fast,
+        lease: Duration::from_millis(800),
         isolation_after: Duration::from_secs(1),
         gone_loss_max: 1 << 20,
         guard: false,

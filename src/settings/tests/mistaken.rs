@@ -242,7 +242,7 @@ fn all_mistakes_of_all_sections_are_told_together_in_the_order_of_the_table() {
         .set("GROUPS__FEATURES__QUORUM", "9")
         .set("GROUPS__FEATURES__DOWN_AFTER", "x");
     ground
-        .set("GROUPS__FEATURES__FENCING", "strict")
+        .set("GROUPS__FEATURES__FENCING", "stonith")
         .set("GROUPS__OTHER__COOLDOWN", "1s");
     ground
         .set("CLIENTS__API__GROUP", "none")

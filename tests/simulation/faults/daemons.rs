@@ -33,6 +33,7 @@ impl World {
     /// Nothing on a host runs, and nothing comes in or goes out.
     pub fn suspend_host(&mut self, host: usize) {
         self.note(|| format!("host {host} is suspended"));
+        self.suspended.insert(host);
         if host < self.hosts.len() && self.hosts[host].node.is_some() {
             self.hosts[host].paused = true;
         }
@@ -49,6 +50,9 @@ impl World {
 
     pub fn wake_host(&mut self, host: usize, servers: &[usize]) {
         self.note(|| format!("host {host} wakes"));
+        self.suspended.remove(&host);
+        // Its timer rings before anything else goes on.
+        self.end_overdue(host);
         for server in servers {
             self.resume_server(*server);
         }

@@ -141,6 +141,9 @@ impl World {
         self.note(|| "all faults end".to_owned());
         let dice = stream(self.seed, Purpose::End, 0);
         self.with_dice(dice, |world| {
+            for host in std::mem::take(&mut world.suspended) {
+                world.end_overdue(host);
+            }
             while let Some(path) = world.pipes.cut_paths().first().copied() {
                 world.heal(&[path]);
             }

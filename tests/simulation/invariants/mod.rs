@@ -8,6 +8,7 @@ pub mod files_never_go_back;
 mod mandate_before_promotion;
 mod one_log;
 mod one_promotion_an_epoch;
+pub mod one_writer_under_strict_fencing;
 mod only_the_cut_off_are_isolated;
 mod only_the_leader_acts;
 mod only_the_seated_count;

@@ -169,6 +169,9 @@ fn count(world: &mut World, state: &Records, entry: &Entry) {
         Entry::GiveUp(_) => world.tally.given_up += 1,
         Entry::Abort { .. } => world.tally.aborted += 1,
         Entry::Limits { .. } => world.tally.limits_logged += 1,
+        Entry::Lease { rule, .. } => {
+            world.tally.leases += u64::from(rule.is_some_and(|rule| rule.is_obeyed));
+        }
         // What its instances have when it is registered is what a group has.
         Entry::Register { members, .. } | Entry::Adopt(Adoption { members, .. }) => {
             world.tally.adoptions += u64::from(matches!(entry, Entry::Adopt(_)));

@@ -13,6 +13,7 @@ pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
         NodeAction::Probe(probe) => matches!(probe.command, ProbeCommand::Promote(_)),
         NodeAction::Follow(_) | NodeAction::Guard(_) => true,
         NodeAction::Send(..)
+        | NodeAction::Hold(_)
         | NodeAction::Persist(_)
         | NodeAction::Publish { .. }
         | NodeAction::Belong(_)

@@ -32,6 +32,7 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
                 }
             }
             NodeAction::Send(..)
+            | NodeAction::Hold(_)
             | NodeAction::Probe(_)
             | NodeAction::Follow(_)
             | NodeAction::Guard(_)

@@ -55,6 +55,7 @@ pub fn check_entry(oracle: &mut Oracle, entry: &Entry, fits: bool) -> Result<(),
         | Entry::Returned { .. }
         | Entry::Limits { .. }
         | Entry::Guarded { .. }
+        | Entry::Lease { .. }
         | Entry::GiveUp(_) => {}
     }
     Ok(())
@@ -81,6 +82,7 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             NodeAction::Follow(order) => &order.group,
             NodeAction::Guard(order) => &order.group,
             NodeAction::Probe(_)
+            | NodeAction::Hold(_)
             | NodeAction::Send(..)
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }
