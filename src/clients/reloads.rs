@@ -12,7 +12,7 @@ const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 
 /// The reloads of all targets, by their place in the settings.
 #[derive(Debug)]
-pub(super) struct Reloads(Vec<Reload>);
+pub struct Reloads(Vec<Reload>);
 
 /// `Quiet` → `Due` when the file was rewritten → `Running` → `Quiet` when it succeeded, or `Due` again,
 /// later when it failed and at once when the file was rewritten meanwhile.
@@ -33,12 +33,14 @@ enum Reload {
 }
 
 impl Reloads {
-    pub(super) fn new(targets: usize) -> Self {
+    /// Nobody is to read anything.
+    #[must_use]
+    pub fn new(targets: usize) -> Self {
         Self(vec![Reload::Quiet; targets])
     }
 
     /// The target's file was rewritten for `epoch`, or nobody knows whether its reader has seen it.
-    pub(super) fn want(&mut self, index: usize, epoch: Epoch, now: Instant) {
+    pub fn want(&mut self, index: usize, epoch: Epoch, now: Instant) {
         let reload = &mut self.0[index];
         *reload = match *reload {
             Reload::Quiet | Reload::Due { .. } => Reload::Due {
@@ -59,13 +61,15 @@ impl Reloads {
     }
 
     /// A target whose client is to read its file again now: the one that has waited longest.
-    pub(super) fn due(&self, now: Instant) -> Option<(usize, Epoch)> {
+    #[must_use]
+    pub fn due(&self, now: Instant) -> Option<(usize, Epoch)> {
         let (at, index, epoch) = self.all_due().min()?;
         (at <= now).then_some((index, epoch))
     }
 
     /// When the next one is due.
-    pub(super) fn next(&self) -> Option<Instant> {
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
         self.all_due().map(|(at, ..)| at).min()
     }
 
@@ -78,7 +82,7 @@ impl Reloads {
     }
 
     /// The command of a due target has begun.
-    pub(super) fn begin(&mut self, index: usize) {
+    pub fn begin(&mut self, index: usize) {
         let reload = &mut self.0[index];
         if let Reload::Due {
             epoch, failures, ..
@@ -93,7 +97,7 @@ impl Reloads {
     }
 
     /// The command ended; whether its client has read the newest file.
-    pub(super) fn end(&mut self, index: usize, succeeded: bool, now: Instant) -> bool {
+    pub fn end(&mut self, index: usize, succeeded: bool, now: Instant) -> bool {
         let reload = &mut self.0[index];
         let Reload::Running {
             epoch,
@@ -121,7 +125,7 @@ impl Reloads {
     }
 
     /// Gives up what has failed before: only what was never tried is still due.
-    pub(super) fn drop_retries(&mut self) {
+    pub fn drop_retries(&mut self) {
         for reload in &mut self.0 {
             if let Reload::Due { failures: 1.., .. } = reload {
                 *reload = Reload::Quiet;

@@ -21,7 +21,7 @@ const PEACE_MIN: Duration = Duration::from_secs(60);
 
 /// The state of all targets, by their place in the settings.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub struct Schedule {
     lines: Vec<Line>,
 }
 
@@ -60,17 +60,19 @@ enum Work {
 
 /// A target to be tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Due {
+pub struct Due {
     /// Its place in the settings.
-    pub(super) index: usize,
+    pub index: usize,
     /// What its file shall say.
-    pub(super) publication: Publication,
+    pub publication: Publication,
     /// Whether it said so before, and somebody else may have changed it.
-    pub(super) is_revisit: bool,
+    pub is_revisit: bool,
 }
 
 impl Schedule {
-    pub(super) fn new(targets: &[Target]) -> Self {
+    /// Nothing is to be published yet.
+    #[must_use]
+    pub fn new(targets: &[Target]) -> Self {
         let line = |target: &Target| Line {
             group: target.group.clone(),
             has_check: target.check.is_some(),
@@ -83,7 +85,7 @@ impl Schedule {
     }
 
     /// Takes in what the files of a group have to say from `now` on; an older epoch changes nothing.
-    pub(super) fn accept(&mut self, publication: &Publication, now: Instant) {
+    pub fn accept(&mut self, publication: &Publication, now: Instant) {
         let lines = self.lines.iter_mut();
         for line in lines.filter(|line| line.group == publication.group) {
             let is_older = |known: &Publication| publication.epoch < known.epoch;
@@ -124,7 +126,7 @@ impl Schedule {
 
     /// Somebody else may have changed the file: it is looked at soon, the later the more often that was
     /// needed of late, and no sooner than `patience` from now.
-    pub(super) fn revisit(&mut self, index: usize, patience: Duration, now: Instant) {
+    pub fn revisit(&mut self, index: usize, patience: Duration, now: Instant) {
         let line = &mut self.lines[index];
         if let (_, Some(last)) = line.corrections
             && now.saturating_duration_since(last) > PEACE_MIN
@@ -157,14 +159,15 @@ impl Schedule {
     }
 
     /// Somebody else had changed the file, and it was brought in line.
-    pub(super) fn note_correction(&mut self, index: usize, now: Instant) {
+    pub fn note_correction(&mut self, index: usize, now: Instant) {
         let corrections = &mut self.lines[index].corrections;
         *corrections = (corrections.0.saturating_add(1), Some(now));
     }
 
     /// A target to be tried now: the one that has waited longest. Those that a command has to try are
     /// left out where there `is_room` for no other command.
-    pub(super) fn due(&self, is_room: bool, now: Instant) -> Option<Due> {
+    #[must_use]
+    pub fn due(&self, is_room: bool, now: Instant) -> Option<Due> {
         let has_check = |index: usize| self.lines[index].has_check;
         let pending = self.pending(is_room);
         let (index, at) = pending.min_by_key(|(index, at)| (*at, has_check(*index), *index))?;
@@ -185,7 +188,8 @@ impl Schedule {
     }
 
     /// When the next target is to be tried.
-    pub(super) fn next(&self, is_room: bool) -> Option<Instant> {
+    #[must_use]
+    pub fn next(&self, is_room: bool) -> Option<Instant> {
         self.pending(is_room).map(|(_, at)| at).min()
     }
 
@@ -199,12 +203,13 @@ impl Schedule {
     }
 
     /// Whether a command tries the copy of the target.
-    pub(super) fn is_checking(&self, index: usize) -> bool {
+    #[must_use]
+    pub fn is_checking(&self, index: usize) -> bool {
         matches!(self.lines[index].work, Work::Checking { .. })
     }
 
     /// A command tries the copy from now on.
-    pub(super) fn check(&mut self, index: usize) {
+    pub fn check(&mut self, index: usize) {
         let work = &mut self.lines[index].work;
         if let Work::Pending {
             publication,
@@ -222,7 +227,7 @@ impl Schedule {
     }
 
     /// The file changed while its copy was tried: all starts again.
-    pub(super) fn restart(&mut self, index: usize, now: Instant) {
+    pub fn restart(&mut self, index: usize, now: Instant) {
         let work = &mut self.lines[index].work;
         if let Work::Checking {
             publication,
@@ -240,7 +245,7 @@ impl Schedule {
     }
 
     /// The target's file says what was to be published, or never shall.
-    pub(super) fn settle(&mut self, index: usize) {
+    pub fn settle(&mut self, index: usize) {
         let work = &mut self.lines[index].work;
         if let Work::Pending {
             publication,
@@ -261,7 +266,7 @@ impl Schedule {
     }
 
     /// An attempt for `epoch` failed: the next one comes after a pause, unless a newer epoch came.
-    pub(super) fn fail(&mut self, index: usize, epoch: Epoch, now: Instant) {
+    pub fn fail(&mut self, index: usize, epoch: Epoch, now: Instant) {
         let work = &mut self.lines[index].work;
         let is_revisit = match work {
             Work::Pending { is_revisit, .. } | Work::Checking { is_revisit, .. } => *is_revisit,
@@ -295,7 +300,7 @@ impl Schedule {
     }
 
     /// Gives up what has failed before: only what was never tried is still due.
-    pub(super) fn drop_retries(&mut self) {
+    pub fn drop_retries(&mut self) {
         for line in &mut self.lines {
             if let Work::Pending { failures: 1.., .. } = line.work {
                 line.work = Work::Idle;

@@ -14,17 +14,8 @@ use super::choice::Ineligible;
 /// Where the leader is in a failover of one group.
 ///
 /// ```text
-/// Watching ──objectively down──▶ Choosing ──Begin proposed──▶ Beginning ──committed──▶ Checking
-///    ▲ ▲                          │    ▲                                               │  ▲   │
-///    │ └──── answers again, ──────┘    │           connection lost, outcome unknown ┐  │  │   │
-///    │       nobody eligible           │                                            │  ▼  │   │
-///    │                                 └── (next epoch)                           Promoting   │
-///    │                                                                               │        │
-///    └──────── Done or Abort committed ──────────────── Ending ◀─────────────────────┴────────┘
+#[doc = include_str!("transitions.txt")]
 /// ```
-///
-/// From `Watching` to `Beginning` there is a short way too: the master that an aborted epoch gave up
-/// is well again, and keeps its place by an epoch that names itself.
 ///
 /// A switchover goes from `Watching` to `Beginning` by `Preparing` and `Holding`, and its `Checking` looks at
 /// the master too.

@@ -38,6 +38,7 @@ mod settling;
 mod stream;
 mod supervisor;
 mod switchover;
+mod transitions;
 mod view;
 mod watch;
 
@@ -84,5 +85,6 @@ pub use sentinels::SentinelWatch;
 pub use settings_digest::{GroupClaim, KeyMark, SettingsDigest};
 pub use supervisor::{Supervisor, WallClock};
 pub use switchover::{Asked, GivenUp, HOLD, NotSwitched, Stage, TRIED_FOR_MAX};
+pub use transitions::{TRANSITIONS, Taken, Transition};
 pub use view::{Claims, HeldView, Opinion, REPORT_INTERVAL, Report, VIEW_FRESH_FOR, View};
 pub use watch::{LinkIds, Pace, Sample, Watch};

@@ -6,33 +6,36 @@ use std::time::Duration;
 use promoterd::consensus::{EngineSettings, Identity, heartbeat_interval};
 use promoterd::decision::{Fencing, GroupPolicy};
 use promoterd::model::{
-    Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, WriteLimits,
+    Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, SplitMix, WriteLimits,
 };
 
 use super::clock::Clock;
 use super::disk::Disk;
+use super::files::Kept;
 use super::host::Host;
 use super::server::{Hold, Part, Process, Server, Upstream, draw_id, draw_run_id};
+use super::shape::{draw_fencing, one_of};
+use super::streams::{Purpose, stream};
 use super::world::{Happens, SimulatedGroup, World};
 
-const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 
 /// Makes hosts and servers, and starts them all.
 pub fn populate(world: &mut World) {
-    for node in 0..world.plan.nodes {
-        let host = host(world, node);
+    for node in 0..world.shape.voters {
+        let mut random = stream(world.seed, Purpose::Host, node as u64);
+        let host = host(world, node, &mut random);
         world.hosts.push(host);
-    }
-    for group in 0..world.plan.groups {
-        add_group(world, group);
-    }
-    for node in 0..world.plan.nodes {
-        let delay = world.random.below(200_000);
+        let delay = random.below(200_000);
         world.later(delay, Happens::Start { node });
     }
-    world.mistake_settings();
+    for group in 0..world.shape.groups {
+        let mut random = stream(world.seed, Purpose::Group, group as u64);
+        add_group(world, group, &mut random);
+    }
+    world.write_settings();
     let faults_from = world.plan.faults_from;
-    world.at(faults_from, Happens::Fault);
+    world.at(faults_from, Happens::Injection { ordinal: 0 });
     let faults_until = world.plan.faults_until;
     world.at(faults_until, Happens::FaultsEnd);
 }
@@ -41,15 +44,19 @@ fn name(node: usize) -> NodeId {
     NAMES[node].parse().expect("a letter is a name")
 }
 
-fn host(world: &mut World, node: usize) -> Host {
-    let voters: BTreeSet<NodeId> = (0..world.plan.nodes).map(name).collect();
+fn host(world: &World, node: usize, random: &mut SplitMix) -> Host {
+    let voters: BTreeSet<NodeId> = (0..world.shape.voters).map(name).collect();
     let milliseconds = Duration::from_millis;
     Host {
         id: name(node),
         node: None,
         life: 0,
         incarnation: Life(0),
-        clock: Clock::draw(world.plan.drift, &mut world.random),
+        kept: Kept::new(world.shape.groups),
+        files: None,
+        files_due: None,
+        files_held: false,
+        clock: Clock::draw(world.shape.drift, random),
         disk: Disk::new(Identity {
             node: name(node),
             voters: voters.clone(),
@@ -73,31 +80,33 @@ fn host(world: &mut World, node: usize) -> Host {
         woken_in_vain: 0,
         is_emptied: false,
         differs: false,
+        settings_of_groups: BTreeMap::new(),
+        stops_at: None,
+        role: world.shape.role(node),
         slow_disk_until: 0,
     }
 }
 
-fn add_group(world: &mut World, group: usize) {
-    let place = usize::try_from(world.random.below(6)).unwrap_or(0);
-    let size = [2, 3, 3, 3, 4, 4][place];
+fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
+    let size = one_of(random, &[2, 3, 3, 3, 4, 4]);
+    let fencing = draw_fencing(random);
     let first = world.servers.len();
-    let shift = usize::try_from(world.random.below(5)).unwrap_or(0);
+    let shift = usize::try_from(random.below(8)).unwrap_or(0);
     // All servers of a group have the same file.
-    let limited = world.random.below(4) == 0;
-    let zero_priority = world.random.below(8) == 0 && size > 2;
+    let limited = random.below(4) == 0;
+    let zero_priority = random.below(8) == 0 && size > 2;
     let history = ReplicationHistory {
-        id: draw_id(&mut world.random),
+        id: draw_id(random),
         offset: ReplicationOffset(1000),
         continues: None,
     };
     for place in 0..size {
         let index = first + place;
         // Strict fencing needs a daemon beside each.
-        let hosts = match fencing(world) {
-            Fencing::Strict => world.plan.nodes,
-            Fencing::Off | Fencing::Fast => world.host_count,
+        let host = match fencing {
+            Fencing::Strict => (place + shift) % world.shape.with_clients(),
+            Fencing::Off | Fencing::Fast => world.shape.server_host(place + shift),
         };
-        let host = (place + shift) % hosts;
         let port = 6379 + u16::try_from(group * 10 + place).unwrap_or(0);
         let endpoint = Endpoint::new(&format!("10.0.0.{}", host + 1), port);
         let upstream = Upstream::Down { since: None };
@@ -109,7 +118,7 @@ fn add_group(world: &mut World, group: usize) {
             },
         };
         // Where fencing is strict, whatever starts a server starts it fenced.
-        let limits = match fencing(world) {
+        let limits = match fencing {
             Fencing::Strict => WriteLimits::FENCE,
             Fencing::Off | Fencing::Fast => WriteLimits {
                 replicas_min: u32::from(limited),
@@ -122,13 +131,13 @@ fn add_group(world: &mut World, group: usize) {
             group,
             process: Process::Running,
             life: 1,
-            run_id: draw_run_id(&mut world.random),
+            run_id: draw_run_id(random),
             process_id: 100 + u32::try_from(index).unwrap_or(0),
             part,
             history: match place {
                 0 => history,
                 _ => ReplicationHistory {
-                    id: draw_id(&mut world.random),
+                    id: draw_id(random),
                     offset: ReplicationOffset(0),
                     continues: None,
                 },
@@ -154,31 +163,29 @@ fn add_group(world: &mut World, group: usize) {
         };
         world.servers.push(server);
         world.try_to_follow(index, 1_000);
-        let phase = world.random.below(1_000_000);
+        let phase = random.below(1_000_000);
         world.later(phase, Happens::Acknowledges { index });
     }
     let servers: Vec<usize> = (first..first + size).collect();
-    let policy = policy(world, &servers);
+    let policy = policy(world, &servers, fencing, random);
     let name = format!("group-{group}").parse().expect("a valid name");
     world.groups.push(SimulatedGroup {
         name,
         policy,
         servers,
+        sentinels_until: 0,
         disturbed_at: 0,
         begun_at: 0,
     });
     world.later(10_000, Happens::ClientWrites { group });
 }
 
-fn fencing(world: &World) -> Fencing {
-    match world.seed % 5 {
-        0 => Fencing::Off,
-        1 | 2 => Fencing::Strict,
-        _ => Fencing::Fast,
-    }
-}
-
-fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
+fn policy(
+    world: &World,
+    servers: &[usize],
+    fencing: Fencing,
+    random: &mut SplitMix,
+) -> GroupPolicy {
     let milliseconds = Duration::from_millis;
     // Any instance will do in the list: sometimes only some are listed.
     let listed = servers
@@ -186,37 +193,29 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         .filter(|index| world.servers[**index].is_master());
     let all = servers.iter();
     let endpoint = |index: &usize| world.servers[*index].endpoint.clone();
-    let instances = if world.seed.is_multiple_of(7) {
+    let instances = if random.below(7) == 0 {
         listed.map(endpoint).collect()
     } else {
         all.map(endpoint).collect()
     };
     GroupPolicy {
         instances,
-        quorum: world.plan.nodes / 2 + 1,
+        quorum: world.shape.voters / 2 + 1,
         down_after: milliseconds(1000),
         gone_after: milliseconds(20),
-        exited: world.random.below(4) != 0,
+        exited: random.below(4) != 0,
         replica_veto_max: milliseconds(10_000),
-        promote_timeout: milliseconds(if world.random.below(2) == 0 {
-            5000
-        } else {
-            1000
-        }),
+        promote_timeout: milliseconds(one_of(random, &[1000, 5000])),
         parallel_syncs: 1,
         lag_max: None,
-        cooldown: milliseconds(if world.random.below(2) == 0 {
-            10_000
-        } else {
-            0
-        }),
+        cooldown: milliseconds(one_of(random, &[0, 10_000])),
         failovers_max: 0,
-        take_over: false,
+        take_over: random.below(2) == 0,
         excluded: BTreeSet::new(),
-        fencing: fencing(world),
+        fencing,
         lease: milliseconds(800),
         isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
-        guard: world.random.below(2) == 0,
+        guard: random.below(2) == 0,
     }
 }

@@ -13,7 +13,21 @@ pub struct Disk {
     snapshot: Option<Vec<u8>>,
     /// On its way: whatever of it is there after a crash is chance.
     writing: Option<Batch>,
+    pub ailment: Option<Ailment>,
 }
+
+/// What is wrong with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ailment {
+    /// Nothing more fits, but so many appends to what the log has written ahead.
+    Full { appends_left: usize },
+    /// It takes bytes, and fails to sync.
+    FailsToSync,
+}
+
+/// A write failed, and nobody knows what of it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteFailed;
 
 impl Disk {
     pub fn new(identity: Identity) -> Self {
@@ -23,6 +37,7 @@ impl Disk {
             log: Vec::new(),
             snapshot: None,
             writing: None,
+            ailment: None,
         }
     }
 
@@ -36,7 +51,29 @@ impl Disk {
         self.writing.is_some()
     }
 
-    pub fn finish(&mut self) {
+    /// What was started is durable, or the disk refused it.
+    pub fn finish(&mut self, random: &mut SplitMix) -> Result<(), WriteFailed> {
+        if self.writing.is_some() && self.is_refusing() {
+            self.crash(random);
+            return Err(WriteFailed);
+        }
+        self.complete();
+        Ok(())
+    }
+
+    fn is_refusing(&mut self) -> bool {
+        let is_append = matches!(self.writing, Some(Batch::Append { .. }));
+        match &mut self.ailment {
+            None => false,
+            Some(Ailment::Full { appends_left }) if is_append && *appends_left > 0 => {
+                *appends_left -= 1;
+                false
+            }
+            Some(Ailment::Full { .. } | Ailment::FailsToSync) => true,
+        }
+    }
+
+    fn complete(&mut self) {
         match self.writing.take() {
             Some(Batch::Append {
                 hard_state,

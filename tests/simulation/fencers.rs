@@ -5,7 +5,7 @@ use promoterd::daemon::NodeEvent;
 use promoterd::decision::{Event, HoldFailure, HoldOrder, HoldOutcome, HoldTask};
 
 use super::faults::Undo;
-use super::server::Process;
+use super::server::{Process, Restart};
 use super::world::{Happens, World};
 
 impl World {
@@ -65,7 +65,11 @@ impl World {
                 self.note(|| format!("the fencer ends server {index}"));
                 self.tally.ended += 1;
                 self.crash_server(index);
-                let restart = self.restart();
+                let restart = match self.random.below(5) {
+                    0 => Restart::Empty,
+                    1 => Restart::Stale,
+                    _ => Restart::Complete,
+                };
                 let delay = 20_000 + self.random.below(200_000);
                 self.later(delay, Happens::Undo(Undo::RestartServer(index, restart)));
             }

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
+use promoterd::clients::Publication;
 use promoterd::consensus::{Batch, EngineSettings, LogEntry};
 use promoterd::daemon::{Node, NodeAction, NodeEvent, Origin};
-use promoterd::decision::{Event, Happening, WallClock};
+use promoterd::decision::{Event, GroupPolicy, Happening, WallClock};
 use promoterd::model::{
-    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId,
+    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, NodeRole,
 };
 use promoterd::peer::{Dismissal, PeerMessage};
 
 use super::clock::Clock;
 use super::disk::Disk;
-use super::faults::Undo;
+use super::files::{Files, Kept};
 use super::invariants::{Step, Violation};
 use super::pipes::Micros;
 use super::work::Work;
@@ -21,6 +22,8 @@ use super::world::{Happens, World};
 
 /// Entries after which a simulated daemon compacts its log: a few, so that runs get there.
 const COMPACT_AFTER: u64 = 12;
+/// A daemon that failed is started again after so long, by its unit.
+const RESTARTED_AFTER: Micros = 500_000;
 
 /// One daemon and its host.
 pub struct Host {
@@ -31,6 +34,14 @@ pub struct Host {
     pub incarnation: Life,
     pub clock: Clock,
     pub disk: Disk,
+    /// The clients' files, their journal, and what the clients have read.
+    pub kept: Kept,
+    /// The daemon's thread for them; none on a witness.
+    pub files: Option<Files>,
+    /// When it was last told to look again.
+    pub files_due: Option<Instant>,
+    /// It was stopped in the middle of a step.
+    pub files_held: bool,
     pub settings: EngineSettings,
     /// It does not run, and what comes to it waits.
     pub paused: bool,
@@ -51,6 +62,11 @@ pub struct Host {
     pub is_emptied: bool,
     /// Its settings are not those of the others.
     pub differs: bool,
+    /// What its settings say of the groups.
+    pub settings_of_groups: BTreeMap<GroupName, GroupPolicy>,
+    /// It was told to stop, and waits until then for another leader.
+    pub stops_at: Option<Micros>,
+    pub role: NodeRole,
     /// Until then its disk is slow.
     pub slow_disk_until: Micros,
 }
@@ -58,6 +74,11 @@ pub struct Host {
 impl Host {
     pub fn is_running(&self) -> bool {
         self.node.is_some() && !self.paused
+    }
+
+    /// Whether its daemon is the leader of the engine.
+    pub fn leads(&self) -> bool {
+        self.node.as_ref().is_some_and(Node::is_leader)
     }
 
     /// What its log holds once `batch` is written.
@@ -89,11 +110,16 @@ impl World {
         if self.hosts[node].node.is_some() {
             return;
         }
+        if self.hosts[node].disk.ailment.is_some() {
+            // The log is written anew at the start, and that fails.
+            self.note(|| format!("node {node} cannot start on its disk"));
+            return self.later(RESTARTED_AFTER, Happens::Start { node });
+        }
         let wall = WallClock {
             at: self.instant(node),
             time: self.hosts[node].clock.wall(self.now),
         };
-        let policies = self.policies(node);
+        let policies = self.hosts[node].settings_of_groups.clone();
         let incarnation = Life(self.random.next());
         let origin = Origin {
             life: incarnation,
@@ -121,10 +147,14 @@ impl World {
             .map_or(LogIndex(0), |snapshot| snapshot.position.index);
         let started = Node::new(host.settings.clone(), policies, recovered, origin, wall);
         match started {
-            Ok(started) => host.node = Some(started.compacting_after(COMPACT_AFTER)),
+            Ok(started) => {
+                let started = started.compacting_after(COMPACT_AFTER);
+                host.node = Some(started.with_role(host.role));
+            }
             Err(error) => return self.fail(Violation::new("start", error.to_string())),
         }
         self.oracle.node_started(node);
+        self.start_files(node);
         self.note(|| format!("node {node} starts"));
         self.tell(node, NodeEvent::Core(Event::DeadlineReached));
         for other in 0..self.hosts.len() {
@@ -138,14 +168,45 @@ impl World {
 
     /// Power fails, or the process is killed: what was not synced may be lost.
     pub fn crash_node(&mut self, node: usize) {
-        let host = &mut self.hosts[node];
-        if host.node.take().is_none() {
+        let Some(running) = self.hosts[node].node.take() else {
             return;
-        }
-        host.paused = false;
-        host.inbox.clear();
+        };
+        self.tally.hear_transitions(running.supervisor());
+        let host = &mut self.hosts[node];
         host.disk.crash(&mut self.random);
         self.note(|| format!("node {node} crashes"));
+        self.forget_node(node);
+    }
+
+    /// The process ends in good order: what it has to write is written.
+    pub fn end_node(&mut self, node: usize) {
+        let Some(running) = self.hosts[node].node.take() else {
+            return;
+        };
+        self.tally.hear_transitions(running.supervisor());
+        // It ends all the same where its disk refuses.
+        let written = self.hosts[node].disk.finish(&mut self.random);
+        self.note(|| format!("node {node} ends: {written:?}"));
+        self.forget_node(node);
+    }
+
+    /// Its disk refused: it ends with the reason, and is started again (`RestartSec=`).
+    fn fail_node(&mut self, node: usize) {
+        self.note(|| format!("node {node} ends: its log cannot be written"));
+        self.tally.failed_writes += 1;
+        if let Some(running) = self.hosts[node].node.take() {
+            self.tally.hear_transitions(running.supervisor());
+        }
+        self.forget_node(node);
+        self.later(RESTARTED_AFTER, Happens::Start { node });
+    }
+
+    fn forget_node(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        host.paused = false;
+        host.stops_at = None;
+        host.inbox.clear();
+        self.end_files(node);
         self.drop_sessions_of(node);
         self.drop_connections_of(node);
     }
@@ -160,6 +221,7 @@ impl World {
             self.tell(node, event);
         }
         self.arm(node);
+        self.resume_files(node);
     }
 
     pub fn wake(&mut self, node: usize, number: u64) {
@@ -174,7 +236,9 @@ impl World {
         if host.life != life || !host.disk.is_writing() {
             return;
         }
-        host.disk.finish();
+        if host.disk.finish(&mut self.random).is_err() {
+            return self.fail_node(node);
+        }
         self.note(|| format!("node {node} has written"));
         self.tell(node, NodeEvent::Persisted);
     }
@@ -191,10 +255,27 @@ impl World {
             return;
         };
         let was_deadline = matches!(event, NodeEvent::Core(Event::DeadlineReached));
-        let actions = match running.handle(event, now) {
-            Ok(actions) => actions,
-            Err(error) => return self.fail(Violation::new("node", error.to_string())),
+        match running.handle(event, now) {
+            Ok(actions) => self.after_turn(node, was_deadline, actions),
+            Err(error) => self.fail(Violation::new("node", error.to_string())),
+        }
+        self.stop_if_deposed(node);
+    }
+
+    /// A leader that is to stop hands leadership to a peer.
+    pub fn hand_over(&mut self, node: usize, peer: &NodeId) {
+        let now = self.instant(node);
+        let Some(running) = &mut self.hosts[node].node else {
+            return;
         };
+        match running.hand_over(peer, now) {
+            Ok(actions) => self.after_turn(node, false, actions),
+            Err(error) => self.fail(Violation::new("node", error.to_string())),
+        }
+    }
+
+    /// Checks what a turn of a daemon came to, and carries it out.
+    fn after_turn(&mut self, node: usize, was_deadline: bool, actions: Vec<NodeAction>) {
         let step = Step {
             node,
             was_deadline,
@@ -233,6 +314,7 @@ impl World {
         self.crash_node(node);
         self.note(|| format!("node {node} loses its state directory"));
         self.hosts[node].disk.wipe();
+        self.hosts[node].kept.wipe();
         self.hosts[node].is_emptied = true;
         self.tally.emptied += 1;
         let lasts = 1_000 + self.random.below(400_000);
@@ -262,15 +344,18 @@ impl World {
                 group,
                 epoch,
                 master,
-                ..
+                replicas,
             } => {
                 self.note(|| format!("node {node} publishes {group} {epoch} {master}"));
-                let host = &mut self.hosts[node];
-                host.published.insert(group.clone(), (epoch, master));
-                let life = host.life;
-                let event = NodeEvent::Core(Event::FilesRewritten { group, epoch });
-                let delay = 500 + self.random.below(20_000);
-                self.later(delay, Happens::Tell { node, life, event });
+                let said = (epoch, master.clone());
+                self.hosts[node].published.insert(group.clone(), said);
+                let publication = Publication {
+                    group,
+                    epoch,
+                    master,
+                    replicas,
+                };
+                self.publish(node, publication);
             }
             NodeAction::Answer(operation) => {
                 self.tally.operations += 1;
@@ -330,9 +415,8 @@ impl World {
         } else {
             fast
         };
-        // Between the two renames is the worst moment.
-        if replaces && self.plan.sabotages() && self.random.below(2) == 0 {
-            self.later(lasts / 2, Happens::Undo(Undo::CrashNode(node)));
+        if replaces {
+            self.on_replacing(node, lasts);
         }
         self.later(lasts, Happens::Written { node, life });
     }

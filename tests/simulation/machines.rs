@@ -102,27 +102,7 @@ impl World {
         }
     }
 
-    /// A client writes to the server that the file on its host names.
-    pub fn on_client_writes(&mut self, group: usize) {
-        let pause = 5_000 + self.random.below(80_000);
-        self.later(pause, Happens::ClientWrites { group });
-        let host = usize::try_from(self.random.below(self.hosts.len() as u64)).unwrap_or(0);
-        let published = self.hosts[host].published.get(&self.groups[group].name);
-        let named = published.and_then(|(_, master)| self.server_at(master));
-        let index = named.unwrap_or(self.groups[group].servers[0]);
-        let server = &self.servers[index];
-        if !server.is_writable() || !self.pipes.is_open_both_ways(host, server.host) {
-            return;
-        }
-        if server.hold.until.is_some() {
-            self.servers[index].hold.waiting += 1;
-            self.tally.held_writes += 1;
-        } else {
-            self.write_or_refuse(index);
-        }
-    }
-
-    fn write_or_refuse(&mut self, index: usize) {
+    pub fn write_or_refuse(&mut self, index: usize) {
         if self.takes_writes(index) {
             self.write(index);
         } else {

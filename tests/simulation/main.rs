@@ -4,6 +4,8 @@
 //! Every promise is checked after every step; when the faults end, everything must settle.
 //!
 //! - `PROMOTERD_SIM_SEED=123` replays one schedule and prints what happens.
+//! - `PROMOTERD_SIM_ONLY=3,7` leaves out all faults but these, `PROMOTERD_SIM_GROUPS=1` all groups but
+//!   the first, `PROMOTERD_SIM_CALM=1` the drift of the clocks and the loss of messages.
 //! - `PROMOTERD_SIM_SCHEDULES=N` and `PROMOTERD_SIM_FIRST=N` run others than the usual ones.
 
 #![allow(
@@ -15,37 +17,50 @@
 mod birth;
 #[cfg(feature = "breaks")]
 mod breaks;
+mod clients;
 mod clock;
 mod disk;
 mod faults;
 mod fencers;
+mod files;
+mod happens;
 mod host;
 mod invariants;
 mod machines;
+mod narrowing;
+mod operators;
 mod peers;
 mod pipes;
 mod probes;
 mod replication;
 mod run;
+mod runs;
 mod server;
 mod settings;
 mod settled;
+mod shape;
+mod shrink;
+mod streams;
 mod tally;
 mod transcript;
 mod work;
 mod world;
 
 use std::env;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{available_parallelism, scope};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use run::{Outcome, run};
+use faults::{Fault, Injection};
+use narrowing::Narrowing;
+use run::{run, run_part};
+use runs::run_all;
+use shrink::shrink;
 use tally::Tally;
 use transcript::Wanted;
 
-/// Schedules of an ordinary run of the tests.
-const SCHEDULES: u64 = 5_000;
+/// Schedules of an ordinary run of the tests; `tests/run simulate` runs many more.
+const SCHEDULES: u64 = 500;
+/// So many reach everything that they are there for.
+const ENOUGH: u64 = 5_000;
 /// At most so many in a hundred may end in a state that only an operator can mend.
 const UNSETTLED_PERCENT_MAX: u64 = 1;
 
@@ -60,34 +75,39 @@ fn variable(name: &str) -> Option<u64> {
 #[test]
 fn every_promise_holds_in_every_schedule_and_all_of_them_settle() {
     if let Some(seed) = variable("PROMOTERD_SIM_SEED") {
-        let outcome = run(seed, Wanted::Everything);
-        println!("trace {:016x}", outcome.hash);
-        assert!(
-            outcome.broken.is_none(),
-            "seed {seed}: {}",
-            outcome.broken.unwrap()
-        );
-        return;
+        return replay(seed);
     }
     let first = variable("PROMOTERD_SIM_FIRST").unwrap_or(0);
     let count = variable("PROMOTERD_SIM_SCHEDULES").unwrap_or(SCHEDULES);
-    let (mut tally, failed) = run_all(first, count);
+    let (mut tally, failed) = run_all(first, count, false);
     tally.print();
     if let Some(seed) = failed {
         report(seed);
     }
     let unsettled: usize = tally.unsettled.values().map(Vec::len).sum();
     // A few say nothing about a share.
-    let allowed = usize::try_from(count.max(SCHEDULES) * UNSETTLED_PERCENT_MAX / 100).unwrap();
+    let allowed = usize::try_from(count.max(ENOUGH) * UNSETTLED_PERCENT_MAX / 100).unwrap();
     assert!(
         unsettled <= allowed,
         "{unsettled} of {count} did not settle, {allowed} may"
     );
     let missing = tally.missing();
     assert!(
-        count < SCHEDULES || missing.is_empty(),
+        count < ENOUGH || missing.is_empty(),
         "never happened: {missing:?}"
     );
+}
+
+#[test]
+#[ignore = "runs until it is stopped: tests/simulate"]
+fn endless() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    // Other schedules each time.
+    let first = variable("PROMOTERD_SIM_FIRST").unwrap_or(now.as_secs() << 24);
+    println!("schedules from {first} on");
+    let (mut tally, failed) = run_all(first, u64::MAX, true);
+    tally.print();
+    report(failed.expect("it ends for nothing else"));
 }
 
 #[test]
@@ -99,44 +119,61 @@ fn the_same_seed_gives_the_same_trace() {
     assert_ne!(run(1, Wanted::Nothing).hash, run(2, Wanted::Nothing).hash);
 }
 
-/// Runs all, on all cores, until one fails.
-fn run_all(first: u64, count: u64) -> (Tally, Option<u64>) {
-    let next = AtomicU64::new(first);
-    let is_over = AtomicBool::new(false);
-    let results = Mutex::new((Tally::default(), None::<u64>));
-    let threads = available_parallelism().map_or(1, usize::from);
-    scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + count {
-                        return;
-                    }
-                    let outcome = run(seed, Wanted::Nothing);
-                    let mut results = results.lock().unwrap();
-                    results.0.add(outcome.tally);
-                    if outcome.broken.is_some() {
-                        is_over.store(true, Ordering::Relaxed);
-                        results.1 = Some(results.1.map_or(seed, |before| before.min(seed)));
-                    }
-                }
-            });
+#[test]
+fn to_leave_faults_out_changes_none_of_the_others() {
+    for seed in [3, 4] {
+        let whole = run(seed, Wanted::Nothing);
+        let mut alone = Tally::default();
+        for ordinal in &whole.injected {
+            let only = Some([*ordinal].into());
+            let part = Narrowing {
+                only,
+                ..Narrowing::default()
+            };
+            let outcome = run_part(seed, Wanted::Nothing, part);
+            assert_eq!(outcome.injected, [*ordinal], "seed {seed}");
+            alone.add(outcome.tally);
         }
-    });
-    results.into_inner().unwrap()
+        // Each moment that a sabotage disturbs counts too.
+        let kinds = |tally: &Tally| {
+            let kinds = tally.injections.iter();
+            let kinds = kinds.filter(|(kind, _)| **kind != Injection::Fault(Fault::Sabotage));
+            kinds
+                .map(|(kind, count)| (*kind, *count))
+                .collect::<Vec<_>>()
+        };
+        assert!(!kinds(&alone).is_empty());
+        assert_eq!(kinds(&alone), kinds(&whole.tally), "seed {seed}");
+    }
 }
 
-/// Runs a failed schedule again, for people to read.
+/// Runs one schedule, or the part of it that the environment names, and prints what happens.
+fn replay(seed: u64) {
+    let outcome = run_part(seed, Wanted::Everything, Narrowing::from_environment());
+    println!("trace {:016x}", outcome.hash);
+    if let Some(broken) = outcome.broken {
+        panic!("seed {seed}: {broken}");
+    }
+}
+
+/// Makes a failed schedule small, and runs what is left again, for people to read.
 fn report(seed: u64) -> ! {
-    let Outcome { lines, broken, .. } = run(seed, Wanted::Last);
-    for line in &lines {
+    let whole = run(seed, Wanted::Nothing);
+    let Some(broken) = &whole.broken else {
+        panic!("seed {seed} did not fail again: something is not from the seed");
+    };
+    let part = shrink(seed, &whole);
+    let shrunk = run_part(seed, Wanted::Last, part.clone());
+    for line in &shrunk.lines {
         println!("{line}");
     }
-    let broken = broken
-        .unwrap_or_else(|| "it did not fail again: something is not from the seed".to_owned());
+    let command = "cargo test --test simulation every_promise -- --nocapture";
     panic!(
         "seed {seed} breaks a promise: {broken}\n\
-         replay: PROMOTERD_SIM_SEED={seed} cargo test --test simulation every_promise -- --nocapture"
+         replay: PROMOTERD_SIM_SEED={seed} {command}\n\
+         the same with {} of {} faults: PROMOTERD_SIM_SEED={seed} {}{command}",
+        shrunk.injected.len(),
+        whole.injected.len(),
+        part.variables(),
     );
 }

@@ -5,7 +5,7 @@ use promoterd::model::Life;
 use promoterd::peer::{DownReason, PeerMessage};
 
 use super::invariants::Violation;
-use super::pipes::{PipeId, delay};
+use super::pipes::PipeId;
 use super::world::{Happens, Item, World};
 
 /// One link while it is up.
@@ -19,7 +19,7 @@ pub struct Session {
 impl World {
     pub fn send_bytes(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
         let incarnation = self.hosts[from].incarnation;
-        if self.plan.datagrams {
+        if self.shape.datagrams {
             self.send_datagram(from, to, incarnation, bytes);
             return;
         }
@@ -51,7 +51,7 @@ impl World {
             _ => 1,
         };
         for _ in 0..copies {
-            let mut lasts = delay(from, to, &mut self.random);
+            let mut lasts = self.pipes.delay(from, to, self.now, &mut self.random);
             if faulty && self.random.below(30) == 0 {
                 lasts += self.random.below(1_500_000);
             }
@@ -119,7 +119,7 @@ impl World {
             let life = self.hosts[here].life;
             let peer = self.hosts[there].id.clone();
             let event = NodeEvent::PeerDown(peer, DownReason::Closed);
-            let lasts = delay(one, other, &mut self.random);
+            let lasts = self.pipes.delay(one, other, self.now, &mut self.random);
             self.later(
                 lasts,
                 Happens::Tell {

@@ -26,6 +26,8 @@ pub struct Pipes<Item> {
     drawn: u64,
     /// How many faults cut each direction.
     cuts: BTreeMap<(usize, usize), u32>,
+    /// By how much some directions take longer, and until when.
+    slow: BTreeMap<(usize, usize), (Micros, Micros)>,
 }
 
 impl<Item> Pipes<Item> {
@@ -34,6 +36,7 @@ impl<Item> Pipes<Item> {
             pipes: BTreeMap::new(),
             drawn: 0,
             cuts: BTreeMap::new(),
+            slow: BTreeMap::new(),
         }
     }
 
@@ -58,9 +61,11 @@ impl<Item> Pipes<Item> {
         now: Micros,
         random: &mut SplitMix,
     ) -> Option<Micros> {
+        let pipe = self.pipes.get(&id)?;
+        let lasts = self.delay(pipe.from, pipe.to, now, random);
         let pipe = self.pipes.get_mut(&id)?;
         pipe.queue.push_back(item);
-        pipe.last_at = pipe.last_at.max(now + delay(pipe.from, pipe.to, random));
+        pipe.last_at = pipe.last_at.max(now + lasts);
         Some(pipe.last_at)
     }
 
@@ -114,6 +119,24 @@ impl<Item> Pipes<Item> {
             .collect()
     }
 
+    /// What goes this way takes longer until then.
+    pub fn slow_down(&mut self, from: usize, to: usize, longer: Micros, until: Micros) {
+        if from != to {
+            self.slow.insert((from, to), (longer, until));
+        }
+    }
+
+    pub fn end_delays(&mut self) {
+        self.slow.clear();
+    }
+
+    /// Time that a packet takes at `now`.
+    pub fn delay(&self, from: usize, to: usize, now: Micros, random: &mut SplitMix) -> Micros {
+        let longer = self.slow.get(&(from, to));
+        let longer = longer.filter(|(_, until)| *until > now);
+        longer.map_or(0, |(longer, _)| *longer) + usual_delay(from, to, random)
+    }
+
     pub fn cut_paths(&self) -> Vec<(usize, usize)> {
         self.cuts
             .iter()
@@ -123,8 +146,8 @@ impl<Item> Pipes<Item> {
     }
 }
 
-/// Time that a packet takes; within a host almost none, and once in a while much more.
-pub fn delay(from: usize, to: usize, random: &mut SplitMix) -> Micros {
+/// Within a host almost none, and once in a while much more.
+fn usual_delay(from: usize, to: usize, random: &mut SplitMix) -> Micros {
     if from == to {
         return 10 + random.below(40);
     }

@@ -10,7 +10,7 @@ use promoterd::decision::{
 use promoterd::model::{Epoch, InstanceInfo, PingReply, WriteLimits};
 
 use super::invariants::a_calm_switchover_loses_nothing;
-use super::pipes::{Micros, PipeId, delay};
+use super::pipes::{Micros, PipeId};
 use super::server::{Process, info};
 use super::work::Work;
 use super::world::{Happens, Item, World};
@@ -95,7 +95,8 @@ impl World {
                     return;
                 };
                 self.open(id, server, None);
-                let lasts = delay(node, self.servers[server].host, &mut self.random);
+                let host = self.servers[server].host;
+                let lasts = self.pipes.delay(node, host, self.now, &mut self.random);
                 self.later(lasts, Happens::Connects { id });
             }
             ProbeCommand::Disconnect => self.disconnect(id),
@@ -257,7 +258,12 @@ impl World {
                 Reply::Report(ProbeReport::InfoReplied { sent_at, result })
             }
             Order::CountSentinels { sent_at } => {
-                let result = Ok(0);
+                let group = &self.groups[self.servers[index].group];
+                let result = Ok(if group.sentinels_until > self.now {
+                    3
+                } else {
+                    0
+                });
                 Reply::Report(ProbeReport::SentinelsCounted { sent_at, result })
             }
             Order::Promote { epoch } => {

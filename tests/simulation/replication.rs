@@ -22,7 +22,7 @@ impl World {
         if let Some(pipe) = server.feed() {
             self.pipes.close(pipe);
         }
-        let rewrites = self.plan.rewrites;
+        let rewrites = self.shape.rewrites;
         let server = &mut self.servers[index];
         if rewrites {
             server.configured = Some(master);
@@ -46,7 +46,7 @@ impl World {
             self.pipes.close(pipe);
         }
         self.servers[index].promote(&mut self.random);
-        if self.plan.rewrites {
+        if self.shape.rewrites {
             self.servers[index].configured = None;
         }
         self.drop_feeds(index);

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::invariants::Violation;
+use super::narrowing::Narrowing;
 use super::settled::{self, EXCUSED_AFTER, HOLDS_FOR, SETTLES_WITHIN};
 use super::tally::Tally;
 use super::transcript::Wanted;
@@ -14,23 +15,38 @@ pub struct Outcome {
     pub tally: Tally,
     pub lines: Vec<String>,
     /// The promise that was broken, if one was.
-    pub broken: Option<String>,
+    pub broken: Option<Violation>,
+    /// What was done to it, by number, and how many groups it has.
+    pub injected: Vec<u64>,
+    pub groups: usize,
 }
 
 /// Runs the schedule that `seed` names.
 pub fn run(seed: u64, wanted: Wanted) -> Outcome {
-    let mut world = World::new(seed, wanted);
+    run_part(seed, wanted, Narrowing::default())
+}
+
+/// Runs a part of it.
+pub fn run_part(seed: u64, wanted: Wanted, narrowing: Narrowing) -> Outcome {
+    let mut world = World::new(seed, wanted, narrowing);
     let ended = catch_unwind(AssertUnwindSafe(|| carry_on(&mut world)));
     let broken = match ended {
-        Ok(()) => world.violation.as_ref().map(ToString::to_string),
-        Err(panic) => Some(format!("S7: nothing panics: {}", message(&*panic))),
+        Ok(()) => world.violation.take(),
+        Err(panic) => Some(Violation::new("S7: nothing panics", message(&*panic))),
     };
     world.tally.schedules = 1;
+    for host in &world.hosts {
+        if let Some(running) = &host.node {
+            world.tally.hear_transitions(running.supervisor());
+        }
+    }
     Outcome {
         hash: world.transcript.hash(),
         tally: world.tally,
         lines: world.transcript.into_lines(),
         broken,
+        injected: world.plan.injected,
+        groups: world.shape.groups,
     }
 }
 

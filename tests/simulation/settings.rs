@@ -1,43 +1,40 @@
 //! Operators who give hosts other settings than the rest, and make them equal later.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use promoterd::decision::GroupPolicy;
-use promoterd::model::GroupName;
-
+use super::streams::{Purpose, stream};
 use super::world::{Happens, World};
 
 /// One schedule in so many begins with settings that are not equal.
 const UNEQUAL_EVERY: u64 = 6;
 
 impl World {
-    /// Some hosts get settings of their own, for a while.
-    pub fn mistake_settings(&mut self) {
-        if self.seed % UNEQUAL_EVERY != 1 {
+    /// Gives all hosts the settings of the groups; some get others for a while.
+    pub fn write_settings(&mut self) {
+        let mut random = stream(self.seed, Purpose::Settings, 0);
+        let are_equal = random.below(UNEQUAL_EVERY) != 0;
+        for node in 0..self.hosts.len() {
+            self.hosts[node].differs = !are_equal && random.below(2) == 0;
+            self.write_settings_of(node);
+        }
+        if are_equal {
             return;
         }
-        for node in 0..self.hosts.len() {
-            self.hosts[node].differs = self.random.below(2) == 0;
-        }
-        let lasts = 500_000 + self.random.below(6_000_000);
+        let lasts = 500_000 + random.below(6_000_000);
         self.later(lasts, Happens::EqualSettings);
     }
 
-    /// The settings that a host's daemon starts with; no two hosts make the same mistake.
-    pub fn policies(&self, node: usize) -> BTreeMap<GroupName, GroupPolicy> {
+    /// No two hosts make the same mistake.
+    fn write_settings_of(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
         let mistake = u64::try_from(node).unwrap_or(0) + 1;
-        let policy = |policy: &GroupPolicy| match self.hosts[node].differs {
-            false => policy.clone(),
-            true => GroupPolicy {
-                down_after: policy.down_after + Duration::from_millis(mistake),
-                ..policy.clone()
-            },
-        };
-        let groups = self.groups.iter();
-        groups
-            .map(|group| (group.name.clone(), policy(&group.policy)))
-            .collect()
+        for group in &self.groups {
+            let mut policy = group.policy.clone();
+            if host.differs {
+                policy.down_after += Duration::from_millis(mistake);
+            }
+            host.settings_of_groups.insert(group.name.clone(), policy);
+        }
     }
 
     /// How many hosts have the settings that most have, and how many it takes.
@@ -53,7 +50,11 @@ impl World {
             self.tally.unequal += 1;
         }
         for node in 0..self.hosts.len() {
-            if std::mem::take(&mut self.hosts[node].differs) && self.hosts[node].node.is_some() {
+            if !std::mem::take(&mut self.hosts[node].differs) {
+                continue;
+            }
+            self.write_settings_of(node);
+            if self.hosts[node].node.is_some() {
                 self.note(|| format!("node {node} gets the settings of the others"));
                 self.crash_node(node);
                 let delay = 1_000 + self.random.below(100_000);

@@ -1,6 +1,7 @@
 //! When a cluster has settled, and the few reasons for which a group honestly cannot.
 
 use promoterd::decision::{Fencing, GroupRecord};
+use promoterd::model::NodeRole;
 
 use super::server::{Process, Server};
 use super::world::{SimulatedGroup, World};
@@ -63,9 +64,21 @@ fn check_nodes(world: &World, group: &SimulatedGroup, record: &GroupRecord) -> R
                 "node {node} has not applied the newest state of {name}"
             ));
         }
+        if host.role == NodeRole::Witness {
+            continue;
+        }
         let wanted = (record.epoch(), record.master().endpoint.clone());
-        if host.published.get(name) != Some(&wanted) {
-            return Err(format!("node {node} has not published {wanted:?}"));
+        let place = world.groups.iter().position(|group| group.name == *name);
+        let place = place.expect("it is one of them");
+        if host.kept.files[place].as_ref() != Some(&wanted) {
+            return Err(format!(
+                "the file of {name} on host {node} does not name {wanted:?}"
+            ));
+        }
+        if host.kept.read[place].as_ref() != Some(&wanted) {
+            return Err(format!(
+                "the client of {name} on host {node} has not read {wanted:?}"
+            ));
         }
     }
     Ok(())

@@ -1,17 +1,18 @@
 //! What happened over all runs: for the report, and to notice what never did.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use promoterd::decision::{Cause, FenceCause, Happening};
+use promoterd::decision::{Cause, FenceCause, Happening, Supervisor, TRANSITIONS, Transition};
 
-use super::faults::Fault;
+use super::faults::Injection;
 
 /// Counts of one run, or of many.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub schedules: u64,
     pub steps: u64,
-    pub faults: BTreeMap<Fault, u64>,
+    pub injections: BTreeMap<Injection, u64>,
     /// Epochs that began, by the strongest cause.
     pub begun: BTreeMap<Cause, u64>,
     pub done: u64,
@@ -66,6 +67,25 @@ pub struct Tally {
     pub begins_paused: u64,
     /// Operations that were answered.
     pub operations: u64,
+    /// Requests that a daemon refused at once.
+    pub refused_requests: u64,
+    /// Groups that somebody registered by hand.
+    pub adoptions: u64,
+    /// Settings that running daemons took on.
+    pub reloads: u64,
+    /// Leaders that were stopped, and those of them that another one followed in time.
+    pub hand_overs: u64,
+    pub handed_over: u64,
+    /// Clients' files that were replaced, and read again.
+    pub files_replaced: u64,
+    pub files_read: u64,
+    /// Journals of them that were torn, and writes to them that failed.
+    pub torn_journals: u64,
+    pub not_journalled: u64,
+    /// Transitions of the failover machine, by the daemons that made them.
+    pub transitions: BTreeMap<(&'static str, &'static str), u64>,
+    /// Daemons that ended since their disk refused.
+    pub failed_writes: u64,
     /// Schedules in which no majority had the same settings, and nothing was registered.
     pub unequal: u64,
     /// Seeds of the runs that could not settle, by why that is nobody's fault.
@@ -88,11 +108,21 @@ impl Tally {
         }
     }
 
+    /// Counts what a daemon's failovers went through, at its end.
+    pub fn hear_transitions(&mut self, supervisor: &Supervisor) {
+        for group in supervisor.groups().values() {
+            for way in group.transitions().iter() {
+                *self.transitions.entry((way.from, way.to)).or_default() += 1;
+            }
+        }
+    }
+
     pub fn add(&mut self, other: Self) {
         self.schedules += other.schedules;
         self.steps += other.steps;
-        add_all(&mut self.faults, other.faults);
+        add_all(&mut self.injections, other.injections);
         add_all(&mut self.begun, other.begun);
+        add_all(&mut self.transitions, other.transitions);
         self.done += other.done;
         self.aborted += other.aborted;
         self.kept += other.kept;
@@ -129,6 +159,16 @@ impl Tally {
         self.expiries += other.expiries;
         self.begins_paused += other.begins_paused;
         self.operations += other.operations;
+        self.refused_requests += other.refused_requests;
+        self.adoptions += other.adoptions;
+        self.reloads += other.reloads;
+        self.hand_overs += other.hand_overs;
+        self.handed_over += other.handed_over;
+        self.failed_writes += other.failed_writes;
+        self.files_replaced += other.files_replaced;
+        self.files_read += other.files_read;
+        self.torn_journals += other.torn_journals;
+        self.not_journalled += other.not_journalled;
         self.unequal += other.unequal;
         for (why, seeds) in other.unsettled {
             self.unsettled.entry(why).or_default().extend(seeds);
@@ -137,7 +177,15 @@ impl Tally {
     }
 
     /// What a large number of runs must have seen, or they prove less than they claim.
-    pub fn missing(&self) -> Vec<&'static str> {
+    pub fn missing(&self) -> Vec<String> {
+        let happened = self.never_happened().into_iter().map(str::to_owned);
+        let made = |way: &&Transition| self.transitions.contains_key(&(way.from, way.to));
+        let ways = TRANSITIONS.iter().filter(|way| !made(way));
+        let ways = ways.map(|way| format!("the transition from {} to {}", way.from, way.to));
+        happened.chain(ways).collect()
+    }
+
+    fn never_happened(&self) -> Vec<&'static str> {
         let begun = |cause| self.begun.get(&cause).copied().unwrap_or(0);
         [
             (begun(Cause::Exited), "a failover of an exited master"),
@@ -197,6 +245,19 @@ impl Tally {
             (self.expiries, "a pause whose time was over"),
             (self.begins_paused, "a begin that a pause made void"),
             (self.operations, "an operation that was answered"),
+            (self.refused_requests, "a request that was refused"),
+            (self.adoptions, "a group that was registered by hand"),
+            (self.reloads, "a reload"),
+            (
+                self.handed_over,
+                "a leader that handed over when it stopped",
+            ),
+            (
+                self.failed_writes,
+                "a daemon that ended since its disk refused",
+            ),
+            (self.torn_journals, "a torn journal of the clients' files"),
+            (self.not_journalled, "a journal that could not be written"),
             (self.unequal, "a group that waited for equal settings"),
         ]
         .into_iter()
@@ -205,9 +266,37 @@ impl Tally {
         .collect()
     }
 
+    /// What was done, and how often.
+    fn injections(&self) -> String {
+        let counts = self.injections.iter();
+        let counts = counts.map(|(injection, count)| match injection {
+            Injection::Fault(fault) => format!("{fault:?} {count}"),
+            Injection::Operation(operation) => format!("{operation:?} {count}"),
+        });
+        counts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// How far it is, in one line.
+    pub fn summary(&self, took: Duration) -> String {
+        let seconds = took.as_secs().max(1);
+        let begun: u64 = self.begun.values().sum();
+        let unsettled: usize = self.unsettled.values().map(Vec::len).sum();
+        format!(
+            "{seconds} s: schedules {} ({} a second), steps {}, epochs begun {begun}, failovers done {}, \
+             transitions {} of {}, left to operators {unsettled}, injected: {}",
+            self.schedules,
+            self.schedules / seconds,
+            self.steps,
+            self.done,
+            self.transitions.len(),
+            TRANSITIONS.len(),
+            self.injections()
+        )
+    }
+
     pub fn print(&mut self) {
         println!("schedules {}, steps {}", self.schedules, self.steps);
-        println!("faults {:?}", self.faults);
+        println!("injected {}", self.injections());
         println!("epochs begun, by cause: {:?}", self.begun);
         println!(
             "done {}, aborted {}, kept {}, restored {}, salvaged {}, resumed {}, promotions {}, demotions {}, losses known {}",
@@ -247,6 +336,22 @@ impl Tally {
             "switchovers begun {}, done {}, of these undisturbed {}; given up {}, writes held {}",
             self.switchovers, self.switched, self.switched_calmly, self.given_up, self.held_writes
         );
+        println!(
+            "requests refused {}, adoptions {}, reloads {}, leaders stopped {}, of these handed over {}, ended by their disk {}",
+            self.refused_requests,
+            self.adoptions,
+            self.reloads,
+            self.hand_overs,
+            self.handed_over,
+            self.failed_writes
+        );
+        println!(
+            "files replaced {}, read {}, journals torn {}, not written {}",
+            self.files_replaced, self.files_read, self.torn_journals, self.not_journalled
+        );
+        let made = self.transitions.iter();
+        let made = made.map(|((from, to), count)| format!("{from} to {to} {count}"));
+        println!("transitions: {}", made.collect::<Vec<_>>().join(", "));
         println!("waited for equal settings {}", self.unequal);
         println!(
             "copies: partial {}, full {}",

@@ -6,128 +6,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use promoterd::daemon::NodeEvent;
-use promoterd::decision::{GroupPolicy, HoldOrder};
-use promoterd::model::{GroupName, Life, ReplicationId, ReplicationOffset, SplitMix};
+use promoterd::decision::GroupPolicy;
+use promoterd::model::{GroupName, SplitMix};
 
-use super::faults::{Plan, Undo};
+use super::faults::Plan;
+pub use super::happens::{Happens, Item};
 use super::host::Host;
 use super::invariants::{Oracle, Violation, one_writer_under_strict_fencing};
+use super::narrowing::Narrowing;
 use super::peers::Session;
 use super::pipes::{Micros, PipeId, Pipes};
-use super::probes::{Connection, ConnectionId, Order, Reply};
+use super::probes::{Connection, ConnectionId};
 use super::server::Server;
+use super::shape::Shape;
+use super::streams::{Purpose, stream};
 use super::tally::Tally;
 use super::transcript::{Transcript, Wanted};
-
-/// Something that stands in the queue.
-#[derive(Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "the largest is the most frequent too"
-)]
-pub enum Happens {
-    /// A daemon's deadline; void when its number is no longer the latest.
-    Wake { node: usize, number: u64 },
-    /// A daemon's batch is on its disk.
-    Written { node: usize, life: u64 },
-    /// Something comes to the daemon of this life.
-    Tell {
-        node: usize,
-        life: u64,
-        event: NodeEvent,
-    },
-    /// A daemon starts.
-    Start { node: usize },
-    /// The next item of a pipe may be taken.
-    Arrives(PipeId),
-    /// A message outside of any stream.
-    Datagram {
-        from: usize,
-        to: usize,
-        life: u64,
-        incarnation: Life,
-        bytes: Vec<u8>,
-    },
-    /// Two daemons try to connect.
-    Dial { one: usize, other: usize },
-    /// A session breaks, if it still is the one and its path is still cut.
-    SessionOverdue {
-        one: usize,
-        other: usize,
-        session: u64,
-    },
-    /// A daemon's connection attempt reaches the server's host.
-    Connects { id: ConnectionId },
-    /// A connection is given up, if its path is still cut.
-    ConnectionOverdue { id: ConnectionId },
-    /// Work is given up by whoever waits for it.
-    WorkOverdue { id: ConnectionId },
-    /// A replica tries to reach its master.
-    Follow { index: usize, attempt: u64 },
-    /// A full copy goes on.
-    Copied { index: usize, attempt: u64 },
-    /// A replication stream is given up, if it is still cut.
-    StreamOverdue { index: usize, attempt: u64 },
-    /// A server has read its file.
-    Read { index: usize, life: u64 },
-    /// A replica tells its master how far it is.
-    Acknowledges { index: usize },
-    /// A server may let go on what it holds.
-    HoldEnds { index: usize, life: u64 },
-    /// A client of a group writes.
-    ClientWrites { group: usize },
-    /// A daemon's word for the fencer of its host.
-    Hold {
-        node: usize,
-        life: u64,
-        order: HoldOrder,
-    },
-    /// A moment that a fencer was told.
-    HoldsOver { host: usize },
-    /// The next fault.
-    Fault,
-    /// The end of one.
-    Undo(Undo),
-    /// The settings of all hosts are made equal.
-    EqualSettings,
-    /// The end of all.
-    FaultsEnd,
-}
-
-/// Something on its way in a pipe.
-#[derive(Debug)]
-pub enum Item {
-    Message {
-        from: usize,
-        to: usize,
-        session: u64,
-        incarnation: Life,
-        bytes: Vec<u8>,
-    },
-    Order {
-        id: ConnectionId,
-        order: Order,
-    },
-    Reply {
-        id: ConnectionId,
-        reply: Reply,
-    },
-    Continue {
-        replica: usize,
-        attempt: u64,
-        id: ReplicationId,
-    },
-    Stream {
-        replica: usize,
-        attempt: u64,
-        offset: ReplicationOffset,
-    },
-    FeedClosed {
-        replica: usize,
-        attempt: u64,
-    },
-}
 
 /// One group of servers.
 #[derive(Debug)]
@@ -135,6 +29,8 @@ pub struct SimulatedGroup {
     pub name: GroupName,
     pub policy: GroupPolicy,
     pub servers: Vec<usize>,
+    /// Until then Sentinels watch it too.
+    pub sentinels_until: Micros,
     /// When something other than the daemons last had a hand in it.
     pub disturbed_at: Micros,
     /// When its latest epoch began.
@@ -145,7 +41,12 @@ pub struct SimulatedGroup {
 pub struct World {
     pub seed: u64,
     pub now: Micros,
+    /// For how long things take, and what clients do.
     pub random: SplitMix,
+    /// For the fault, or the request, that is being injected.
+    pub dice: SplitMix,
+    pub shape: Shape,
+    pub narrowing: Narrowing,
     /// In boxes: it is moving them about that costs.
     queue: BTreeMap<(Micros, u64), Box<Happens>>,
     sequence: u64,
@@ -168,18 +69,21 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, wanted: Wanted) -> Self {
-        let mut random = SplitMix::new(seed);
-        let plan = Plan::draw(&mut random);
+    pub fn new(seed: u64, wanted: Wanted, narrowing: Narrowing) -> Self {
+        let shape = Shape::draw(&mut stream(seed, Purpose::Shape, 0), &narrowing);
+        let plan = Plan::draw(&mut stream(seed, Purpose::Plan, 0));
         let mut world = Self {
             seed,
             now: 0,
-            random,
+            random: stream(seed, Purpose::Course, 0),
+            dice: stream(seed, Purpose::Injection, 0),
+            narrowing,
             queue: BTreeMap::new(),
             sequence: 0,
             hosts: Vec::new(),
             suspended: BTreeSet::new(),
-            host_count: plan.nodes + plan.other_hosts,
+            host_count: shape.hosts(),
+            shape,
             servers: Vec::new(),
             groups: Vec::new(),
             pipes: Pipes::new(),
@@ -304,74 +208,19 @@ impl World {
             Happens::ClientWrites { group } => self.on_client_writes(group),
             Happens::Hold { node, life, order } => self.on_hold(node, life, order),
             Happens::HoldsOver { host } => self.end_overdue(host),
-            Happens::Fault => self.on_fault(),
+            Happens::FilesStep { node, life } => self.on_files_step(node, life),
+            Happens::FilesDue { node, life } => self.on_files_due(node, life),
+            Happens::ClientRead { node, index, said } => self.on_client_read(node, index, said),
+            Happens::Injection { ordinal } => self.on_injection(ordinal),
+            Happens::Blow(blow, dice) => self.strike(blow, dice),
             Happens::Undo(undo) => self.undo(undo),
+            Happens::Stop { node } => self.stop_node(node),
+            Happens::StopOverdue { node, life } => self.on_stop_overdue(node, life),
+            Happens::Reload { node, name, policy } => self.reload(node, name, *policy),
+            Happens::AdoptWaiting => self.adopt_waiting(),
+            Happens::ResumePaused => self.resume_groups(false),
             Happens::EqualSettings => self.make_settings_equal(),
             Happens::FaultsEnd => self.end_faults(),
-        }
-    }
-
-    pub fn on_item(&mut self, item: Item) {
-        match item {
-            Item::Message {
-                from,
-                to,
-                session,
-                incarnation,
-                bytes,
-            } => {
-                let key = (from.min(to), from.max(to));
-                if self
-                    .sessions
-                    .get(&key)
-                    .is_some_and(|held| held.number == session)
-                {
-                    self.on_message(from, to, incarnation, &bytes);
-                }
-            }
-            Item::Order { id, order } => self.on_order(id, order),
-            Item::Reply { id, reply } => self.on_reply(id, reply),
-            Item::Continue {
-                replica,
-                attempt,
-                id,
-            } => {
-                if self.stalls(
-                    replica,
-                    Item::Continue {
-                        replica,
-                        attempt,
-                        id,
-                    },
-                ) {
-                    return;
-                }
-                let server = &mut self.servers[replica];
-                if server.attempt == attempt && server.continue_as(id) {
-                    self.drop_feeds(replica);
-                }
-            }
-            Item::Stream {
-                replica,
-                attempt,
-                offset,
-            } => {
-                if !self.stalls(
-                    replica,
-                    Item::Stream {
-                        replica,
-                        attempt,
-                        offset,
-                    },
-                ) {
-                    self.on_stream(replica, attempt, offset);
-                }
-            }
-            Item::FeedClosed { replica, attempt } => {
-                if !self.stalls(replica, Item::FeedClosed { replica, attempt }) {
-                    self.on_feed_closed(replica, attempt);
-                }
-            }
         }
     }
 }

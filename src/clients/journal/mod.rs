@@ -5,24 +5,24 @@
 //! journal one step behind the file, which does no harm: the committed epoch is published again, and
 //! the file is found right. A torn tail is cut off; damage in the middle is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::Digest;
+use super::{Digest, Publication};
 use crate::model::{ClientName, Endpoint, Epoch, GroupName};
 
+mod book;
 mod error;
 mod record;
 
 #[cfg(test)]
 mod tests;
 
+pub use book::{Book, Unreadable, Write};
 pub use error::JournalError;
 use error::disk_error;
-use record::{ENTRIES_MAX, MAGIC};
 
 /// The file's name in the state directory.
 const NAME: &str = "clients.journal";
@@ -35,9 +35,6 @@ const DAMAGED_NAME: &str = "clients.journal.damaged";
 
 /// Largest journal that is read, in bytes.
 const LENGTH_MAX: u64 = 4 * 1024 * 1024;
-
-/// Least length at which superseded entries are dropped, in bytes.
-const COMPACT_ABOVE: u64 = 64 * 1024;
 
 /// What one client's file says about one group.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -61,12 +58,7 @@ pub struct Entry {
 pub struct Journal {
     directory: PathBuf,
     file: File,
-    length: u64,
-    compact_above: u64,
-    /// Whether an append failed, so that nobody knows what the end of the file holds.
-    is_suspect: bool,
-    entries: BTreeMap<(ClientName, GroupName), Entry>,
-    unwritten: BTreeSet<(ClientName, GroupName)>,
+    book: Book,
 }
 
 impl Journal {
@@ -106,7 +98,7 @@ impl Journal {
         let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Self::rewrite(directory, BTreeMap::new());
+                return Self::rewrite(directory, Book::begin());
             }
             Err(error) => return Err(disk("open")(error)),
         };
@@ -118,44 +110,36 @@ impl Journal {
         if content.len() as u64 > LENGTH_MAX {
             return Err(JournalError::TooLarge { path });
         }
-        let records = content
-            .strip_prefix(MAGIC)
-            .ok_or_else(|| JournalError::Foreign { path: path.clone() })?;
-        let read = record::read_all(records).map_err(|offset| JournalError::Damaged {
-            path: path.clone(),
-            offset: (MAGIC.len() + offset) as u64,
+        let book = Book::read(&content).map_err(|unreadable| match unreadable {
+            Unreadable::Foreign => JournalError::Foreign { path: path.clone() },
+            Unreadable::Damaged { offset } => JournalError::Damaged {
+                path: path.clone(),
+                offset: offset as u64,
+            },
         })?;
-        let length = (MAGIC.len() + read.length) as u64;
-        if length < content.len() as u64 {
-            let cut = content.len() as u64 - length;
+        if book.length() < content.len() {
+            let cut = content.len() - book.length();
             tracing::warn!(path = %path.display(), cut, "torn tail of the journal cut off");
-            file.set_len(length).map_err(disk("cut"))?;
+            file.set_len(book.length() as u64).map_err(disk("cut"))?;
             file.sync_all().map_err(disk("sync"))?;
         }
-        let entries = latest(read.entries);
-        if length > COMPACT_ABOVE {
-            return Self::rewrite(directory, entries);
+        if book.is_long() {
+            return Self::rewrite(directory, book);
         }
         Ok(Self {
             directory: directory.to_owned(),
             file,
-            length,
-            compact_above: COMPACT_ABOVE,
-            is_suspect: false,
-            entries,
-            unwritten: BTreeSet::new(),
+            book,
         })
     }
 
     /// What the client's file says about the group, as far as is known.
     #[must_use]
     pub fn last(&self, client: &ClientName, group: &GroupName) -> Option<&Entry> {
-        self.entries.get(&(client.clone(), group.clone()))
+        self.book.last(client, group)
     }
 
-    /// Whether the client's file may be made to name the master of `epoch`.
-    ///
-    /// The epoch that it has reached already may be published again: the file may have been changed.
+    /// See [`Book::may_publish`].
     ///
     /// # Errors
     /// [`JournalError::OlderThanFile`] when the file has reached a later epoch.
@@ -165,33 +149,28 @@ impl Journal {
         group: &GroupName,
         epoch: Epoch,
     ) -> Result<(), JournalError> {
-        match self.last(client, group) {
-            Some(entry) if entry.epoch > epoch => Err(JournalError::OlderThanFile {
-                client: client.clone(),
-                group: group.clone(),
-                reached: entry.epoch,
-                epoch,
-            }),
-            Some(_) | None => Ok(()),
-        }
+        self.book.may_publish(client, group, epoch)
     }
 
-    /// Takes in what a file says now. Holds at once; durable after the next [`Journal::flush`].
-    ///
-    /// # Panics
-    /// When the file went back to an older epoch, which [`Journal::may_publish`] forbids.
-    pub fn note(&mut self, entry: Entry) {
-        let key = (entry.client.clone(), entry.group.clone());
-        let known = self.entries.get(&key);
-        if known == Some(&entry) {
-            return;
-        }
-        assert!(
-            known.is_none_or(|known| known.epoch <= entry.epoch),
-            "the epochs of a file only grow"
-        );
-        self.entries.insert(key.clone(), entry);
-        self.unwritten.insert(key);
+    /// See [`Book::note_replacing`].
+    pub fn note_replacing(&mut self, client: &ClientName, group: &GroupName, epoch: Epoch) -> bool {
+        self.book.note_replacing(client, group, epoch)
+    }
+
+    /// See [`Book::note_right`].
+    pub fn note_right(
+        &mut self,
+        client: &ClientName,
+        publication: &Publication,
+        digest: Digest,
+        changed: bool,
+    ) -> bool {
+        self.book.note_right(client, publication, digest, changed)
+    }
+
+    /// See [`Book::note_reloaded`].
+    pub fn note_reloaded(&mut self, client: &ClientName, group: &GroupName) {
+        self.book.note_reloaded(client, group);
     }
 
     /// Makes all that was noted durable.
@@ -199,36 +178,40 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Disk`]; what was noted is written at the next call.
     pub fn flush(&mut self) -> Result<(), JournalError> {
-        if self.unwritten.is_empty() {
+        let Some(write) = self.book.unwritten() else {
             return Ok(());
+        };
+        let written = match &write {
+            Write::Append(records) => self
+                .append(records)
+                .map_err(disk_error("append to", &self.directory.join(NAME))),
+            Write::Replace(content) => {
+                replace(&self.directory, content).map(|file| self.file = file)
+            }
+        };
+        match &written {
+            Ok(()) => self.book.written(&write),
+            Err(_) => self.book.failed(&write),
         }
-        if self.is_suspect || self.length > self.compact_above {
-            let entries = self.entries.clone();
-            *self = Self::rewrite(&self.directory, entries)?;
-            return Ok(());
+        written
+    }
+
+    fn append(&self, records: &[Vec<u8>]) -> io::Result<()> {
+        let mut position = self.book.length() as u64;
+        for record in records {
+            self.file.write_all_at(record, position)?;
+            self.file.sync_data()?;
+            position += record.len() as u64;
         }
-        let appended = self.append();
-        // After a failed sync a second one may claim success for pages that were dropped.
-        self.is_suspect = appended.is_err();
-        appended.map_err(disk_error("append to", &self.directory.join(NAME)))?;
-        self.unwritten.clear();
         Ok(())
     }
 
-    fn append(&mut self) -> io::Result<()> {
-        let entries: Vec<&Entry> = self
-            .unwritten
-            .iter()
-            .filter_map(|key| self.entries.get(key))
-            .collect();
-        // Synced one by one, so that only the last record of a journal can be torn.
-        for batch in entries.chunks(ENTRIES_MAX) {
-            let record = record::encode(batch);
-            self.file.write_all_at(&record, self.length)?;
-            self.file.sync_data()?;
-            self.length += record.len() as u64;
-        }
-        Ok(())
+    /// See [`Book::note`].
+    ///
+    /// # Panics
+    /// When the file went back to an older epoch.
+    pub fn note(&mut self, entry: Entry) {
+        self.book.note(entry);
     }
 
     /// Has the next append fail, as on a disk that is full.
@@ -237,39 +220,26 @@ impl Journal {
         self.file = File::open(self.directory.join(NAME)).unwrap();
     }
 
-    /// Puts a new file with just `entries` in place of the journal.
-    fn rewrite(
-        directory: &Path,
-        entries: BTreeMap<(ClientName, GroupName), Entry>,
-    ) -> Result<Self, JournalError> {
-        let (path, new_path) = (directory.join(NAME), directory.join(NEW_NAME));
-        let mut content = MAGIC.to_vec();
-        let all: Vec<&Entry> = entries.values().collect();
-        for batch in all.chunks(ENTRIES_MAX) {
-            content.extend(record::encode(batch));
-        }
-        let file = write_whole(&new_path, &content).map_err(disk_error("write", &new_path))?;
-        std::fs::rename(&new_path, &path)
-            .and_then(|()| File::open(directory)?.sync_all())
-            .map_err(disk_error("replace", &path))?;
-        let length = content.len() as u64;
+    /// Puts a new file with what `book` knows in place of the journal.
+    fn rewrite(directory: &Path, mut book: Book) -> Result<Self, JournalError> {
+        let write = book.whole();
+        let file = replace(directory, &write)?;
+        book.written(&Write::Replace(write));
         Ok(Self {
             directory: directory.to_owned(),
             file,
-            length,
-            compact_above: COMPACT_ABOVE.max(length * 2),
-            is_suspect: false,
-            entries,
-            unwritten: BTreeSet::new(),
+            book,
         })
     }
 }
 
-fn latest(entries: Vec<Entry>) -> BTreeMap<(ClientName, GroupName), Entry> {
-    let keyed = entries
-        .into_iter()
-        .map(|entry| ((entry.client.clone(), entry.group.clone()), entry));
-    keyed.collect()
+fn replace(directory: &Path, content: &[u8]) -> Result<File, JournalError> {
+    let (path, new_path) = (directory.join(NAME), directory.join(NEW_NAME));
+    let file = write_whole(&new_path, content).map_err(disk_error("write", &new_path))?;
+    std::fs::rename(&new_path, &path)
+        .and_then(|()| File::open(directory)?.sync_all())
+        .map_err(disk_error("replace", &path))?;
+    Ok(file)
 }
 
 fn write_whole(path: &Path, content: &[u8]) -> io::Result<File> {

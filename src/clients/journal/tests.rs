@@ -4,6 +4,8 @@ use std::fs;
 
 use tempfile::TempDir;
 
+use super::book::COMPACT_ABOVE;
+use super::record::{ENTRIES_MAX, MAGIC};
 use super::*;
 
 fn entry(client: &str, epoch: u64) -> Entry {
@@ -25,7 +27,7 @@ fn refuses(journal: &Journal, client: &str, epoch: u64) -> bool {
 }
 
 fn reached(journal: &Journal) -> Vec<(String, u64)> {
-    let entries = journal.entries.values();
+    let entries = journal.book.entries.values();
     entries
         .map(|entry| (entry.client.to_string(), entry.epoch.0))
         .collect()
@@ -35,11 +37,11 @@ fn reached(journal: &Journal) -> Vec<(String, u64)> {
 fn written(epochs: u64) -> (TempDir, Vec<u64>) {
     let directory = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(directory.path()).unwrap();
-    let mut ends = vec![journal.length];
+    let mut ends = vec![journal.book.length() as u64];
     for epoch in 1..=epochs {
         journal.note(entry("api", epoch));
         journal.flush().unwrap();
-        ends.push(journal.length);
+        ends.push(journal.book.length() as u64);
     }
     (directory, ends)
 }
@@ -96,6 +98,7 @@ fn a_torn_tail_is_cut_off_at_every_byte() {
         let complete = ends.iter().filter(|end| **end <= length).count() as u64 - 1;
         assert_eq!(
             journal
+                .book
                 .entries
                 .values()
                 .map(|entry| entry.epoch.0)
@@ -198,14 +201,14 @@ fn superseded_entries_are_dropped_when_the_journal_grows() {
     for epoch in 1..=1000 {
         content.extend(record::encode(&[&entry("api", epoch)]));
     }
-    assert!(content.len() as u64 > COMPACT_ABOVE);
+    assert!(content.len() > COMPACT_ABOVE);
     fs::write(&path, &content).unwrap();
     journal.file = OpenOptions::new()
         .read(true)
         .write(true)
         .open(&path)
         .unwrap();
-    journal.length = content.len() as u64;
+    journal.book.length = content.len();
     journal.note(entry("api", 1001));
     journal.flush().unwrap();
     assert!(fs::metadata(&path).unwrap().len() < 200);
@@ -232,7 +235,7 @@ fn more_entries_than_fit_in_a_record_take_several() {
     }
     journal.flush().unwrap();
     let journal = Journal::open(directory.path()).unwrap();
-    assert_eq!(journal.entries.len() as u64, clients);
+    assert_eq!(journal.book.entries.len() as u64, clients);
 }
 
 #[test]

@@ -7,7 +7,6 @@ use super::shift::Shift;
 use super::{Outcome, ReloadError, ReloadOutcome, ReloadState, Trouble};
 use crate::clients::Publication;
 use crate::clients::command::{self, Command, CommandError, Report, Running};
-use crate::clients::journal::Entry;
 use crate::clients::transaction::{self, ATTEMPTS_MAX, ReplaceError, Staged};
 use crate::model::{Endpoint, Epoch, with_causes};
 
@@ -183,11 +182,7 @@ impl Shift {
     /// The client has read what its file says.
     fn note_reloaded(&mut self, index: usize) {
         let target = &self.targets[index];
-        let known = self.journal.last(&target.client, &target.group).cloned();
-        if let Some(known) = known {
-            let reloaded = true;
-            self.journal.note(Entry { reloaded, ..known });
-        }
+        self.journal.note_reloaded(&target.client, &target.group);
         if let Err(error) = self.journal.flush() {
             let error = with_causes(&error);
             tracing::warn!(client = %self.targets[index].client, "a restart of the daemon will repeat this reload: {error}");

@@ -12,7 +12,6 @@ use tokio::runtime::Handle;
 use super::commands::{Reloading, Trial};
 use super::mailbox::{Mail, Mailbox, Patience};
 use super::{FileOutcome, Outcome, Outcomes, Replaced, Trouble};
-use crate::clients::journal::Entry;
 use crate::clients::reloads::Reloads;
 use crate::clients::schedule::{Due, Schedule};
 use crate::clients::transaction::{self, ATTEMPTS_MAX, Prepared, Replacement, Staged};
@@ -229,11 +228,10 @@ impl Shift {
         staged: Staged,
     ) -> Result<Option<Replacement>, transaction::ReplaceError> {
         let target = &self.targets[index];
-        let known = self.journal.last(&target.client, &target.group);
-        let is_reloaded = |entry: &&Entry| entry.epoch == epoch && entry.reloaded;
-        if let Some(known) = known.filter(is_reloaded).cloned() {
-            let reloaded = false;
-            self.journal.note(Entry { reloaded, ..known });
+        if self
+            .journal
+            .note_replacing(&target.client, &target.group, epoch)
+        {
             // The file is more important; what could not be written is tried again behind it.
             if let Err(error) = self.journal.flush() {
                 tracing::debug!(%error, "journal not written before a replacement");
@@ -261,17 +259,9 @@ impl Shift {
             file: Some(identity),
             template: Sight::template_of(target),
         });
-        let known = self.journal.last(&target.client, &target.group);
-        let is_reloaded = |entry: &Entry| entry.epoch == publication.epoch && entry.reloaded;
-        let reloaded = known.is_some_and(is_reloaded) && !changed;
-        self.journal.note(Entry {
-            client: target.client.clone(),
-            group: target.group.clone(),
-            epoch: publication.epoch,
-            master: publication.master.clone(),
-            digest,
-            reloaded,
-        });
+        let reloaded = self
+            .journal
+            .note_right(&target.client, publication, digest, changed);
         let now = Instant::now();
         if target.reload.is_some() && !reloaded {
             self.reloads.want(index, publication.epoch, now);

@@ -16,37 +16,45 @@ use std::time::Instant;
 impl Group {
     /// Watches all that are listed, logged, announced by the master, or followed by one of these.
     pub(super) fn watch_members(&mut self, record: Option<&GroupRecord>, now: Instant) {
-        let mut wanted: BTreeSet<Endpoint> = self.policy.instances.clone();
         if let Some(record) = record {
-            wanted.extend(record.members().iter().cloned());
             // Whatever name this node knew it by, it is watched by the one that is logged.
             self.aliases.remove(&record.master().endpoint);
-            wanted.insert(record.master().endpoint.clone());
-        }
-        for (endpoint, watch) in &self.watches {
-            let Some(sample) = watch.sample() else {
-                continue;
-            };
-            let is_master = record.is_none_or(|record| record.master().endpoint == *endpoint);
-            if is_master {
-                wanted.extend(discovery::announced(&sample.info).cloned());
-            }
-            if let Role::Replica { master, .. } = &sample.info.role {
-                wanted.insert(master.clone());
-            }
         }
         // What nobody names any more is no longer another name of anything.
-        self.aliases.retain(|alias, _| wanted.contains(alias));
-        for endpoint in wanted {
-            let room = self.watches.len() < GroupPolicy::MEMBERS_MAX;
-            if room
-                && !self.aliases.contains_key(&endpoint)
-                && !self.watches.contains_key(&endpoint)
-            {
+        if !self.aliases.is_empty() {
+            let wanted: BTreeSet<Endpoint> = self.named(record).cloned().collect();
+            self.aliases.retain(|alias, _| wanted.contains(alias));
+        }
+        let is_known = |endpoint: &&Endpoint| {
+            self.watches.contains_key(*endpoint) || self.aliases.contains_key(*endpoint)
+        };
+        let new = self.named(record).filter(|endpoint| !is_known(endpoint));
+        let new: BTreeSet<Endpoint> = new.cloned().collect();
+        for endpoint in new {
+            if self.watches.len() < GroupPolicy::MEMBERS_MAX {
                 self.watches
                     .insert(endpoint.clone(), Watch::new(endpoint, now));
             }
         }
+    }
+
+    /// All that is listed, logged or announced, some of it more than once.
+    fn named<'a>(&'a self, record: Option<&'a GroupRecord>) -> impl Iterator<Item = &'a Endpoint> {
+        let logged = record.into_iter().flat_map(|record| {
+            let members = record.members().iter();
+            members.chain([&record.master().endpoint])
+        });
+        let told = self.watches.iter().flat_map(move |(endpoint, watch)| {
+            let info = watch.sample().map(|sample| &sample.info);
+            let is_master = record.is_none_or(|record| record.master().endpoint == *endpoint);
+            let announced = info.filter(|_| is_master).into_iter();
+            let followed = info.and_then(|info| match &info.role {
+                Role::Replica { master, .. } => Some(master),
+                Role::Master { .. } => None,
+            });
+            announced.flat_map(discovery::announced).chain(followed)
+        });
+        self.policy.instances.iter().chain(logged).chain(told)
     }
 
     /// Two endpoints at which one process answers are one instance: the listed name stays.
@@ -105,20 +113,25 @@ impl Group {
         record: &GroupRecord,
         now: Instant,
     ) -> BTreeMap<Endpoint, (Standing, &Watch)> {
-        let members: BTreeSet<Endpoint> = record
-            .members()
-            .iter()
-            .map(|member| self.real(member))
-            .collect();
+        let each = self.each_standing(record, now);
+        each.map(|(endpoint, standing)| (endpoint.clone(), standing))
+            .collect()
+    }
+
+    pub(super) fn each_standing<'a, 'b>(
+        &'a self,
+        record: &'b GroupRecord,
+        now: Instant,
+    ) -> impl Iterator<Item = (&'a Endpoint, (Standing, &'a Watch))> + use<'a, 'b> {
         self.watches
             .iter()
-            .filter(|(endpoint, watch)| {
+            .filter(move |(endpoint, watch)| {
                 **endpoint != record.master().endpoint
-                    && members.contains(*endpoint)
+                    && self.is_member(record, endpoint)
                     && watch.open_link().is_some()
                     && watch.health(&self.policy, None, now) == Health::Up
             })
-            .filter_map(|(endpoint, watch)| {
+            .filter_map(move |(endpoint, watch)| {
                 let info = &watch.sample()?.info;
                 if info.run_id == record.master().run_id {
                     // The master itself, under a name that is not known as such yet.
@@ -130,8 +143,15 @@ impl Group {
                 if standing == Standing::Stranger && info.loading != Loading::No {
                     return None;
                 }
-                Some((endpoint.clone(), (standing, watch)))
+                Some((endpoint, (standing, watch)))
             })
-            .collect()
+    }
+
+    /// Whether it is logged, under whatever name.
+    fn is_member(&self, record: &GroupRecord, endpoint: &Endpoint) -> bool {
+        let mut aliases = self.aliases.iter();
+        let is_alias = |logged: &Endpoint| self.aliases.contains_key(logged);
+        (record.members().contains(endpoint) && !is_alias(endpoint))
+            || aliases.any(|(alias, real)| real == endpoint && record.members().contains(alias))
     }
 }

@@ -30,6 +30,7 @@ use super::request::OperationId;
 use super::sentinels::SentinelWatch;
 use super::settling::Settling;
 use super::switchover::Held;
+use super::transitions::Taken;
 use super::view::{HeldView, View};
 use super::watch::{Orders, Watch};
 use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId, ReplicationOffset, RunId};
@@ -58,6 +59,7 @@ pub struct Group {
     pub(super) failover: Failover,
     /// The instance whose clients' writes this node had held.
     pub(super) held: Option<Held>,
+    transitions: Taken,
     pub(super) repair: Repair,
     pub(super) guard: Guard,
     pub(super) settling: Option<Settling>,
@@ -129,6 +131,7 @@ impl Group {
             wrong_role_since: None,
             failover: Failover::watching(),
             held: None,
+            transitions: Taken::from(Failover::watching().phase()),
             repair: Repair::default(),
             guard: Guard::default(),
             settling: None,
@@ -357,6 +360,17 @@ impl Group {
             Change::GivenUp => self.bookkeeping.given_up = None,
             Change::Begun | Change::Aborted | Change::None => {}
         }
+    }
+
+    /// The failover may have gone on: notes by which way.
+    pub(super) fn note_transition(&mut self) {
+        self.transitions.note(self.failover.phase());
+    }
+
+    /// The transitions of its failovers that this node made.
+    #[must_use]
+    pub fn transitions(&self) -> &Taken {
+        &self.transitions
     }
 
     /// This node slept until `now`.

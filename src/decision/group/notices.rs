@@ -86,11 +86,10 @@ impl Group {
         actions: &mut Vec<Action>,
     ) {
         let strangers: BTreeSet<Endpoint> = record
-            .map(|record| self.standings(record, now))
             .into_iter()
-            .flatten()
+            .flat_map(|record| self.each_standing(record, now))
             .filter(|(_, (standing, _))| *standing == Standing::Stranger)
-            .map(|(endpoint, _)| endpoint)
+            .map(|(endpoint, _)| endpoint.clone())
             .collect();
         for instance in strangers.difference(&self.strangers) {
             let (group, instance) = (self.name.clone(), instance.clone());

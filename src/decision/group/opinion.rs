@@ -214,11 +214,24 @@ impl Group {
     /// What the voters' views come to.
     #[must_use]
     pub fn verdict(&self, record: &GroupRecord, now: Instant) -> Verdict {
+        // The usual case, at every event: nothing is copied to find it out.
+        if !self.is_held_down(record, now) {
+            return Verdict::NotDown;
+        }
         let circumstances = Circumstances {
             cooldown_until: self.cooldown_until,
             now,
         };
         agreement::judge(&self.views_now(record, now), &self.policy, circumstances)
+    }
+
+    /// Whether anybody holds the master down whose view counts.
+    fn is_held_down(&self, record: &GroupRecord, now: Instant) -> bool {
+        let is_down = |health| matches!(health, Health::Down { .. });
+        let counts = |view: &HeldView| view.counts(record.epoch(), record.master().run_id, now);
+        let mut others = self.views.values();
+        others.any(|view| is_down(view.health) && counts(view))
+            || is_down(self.own_health(record, now))
     }
 
     /// The last offset seen of the master.

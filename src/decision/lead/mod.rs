@@ -39,6 +39,7 @@ impl Group {
             .filter(|_| leading)
             .and_then(|record| Failover::resume(record, self.policy.promote_timeout, now))
             .unwrap_or_else(Failover::watching);
+        self.note_transition();
         self.is_leading = leading;
         self.leading_since = now;
         self.nobody_told = None;
@@ -95,6 +96,7 @@ impl Group {
             | Change::Lease
             | Change::GivenUp => {}
         }
+        self.note_transition();
     }
 
     /// A proposal that did not fit: whatever waits for it, and for no other, has to look again.
@@ -160,6 +162,10 @@ impl Group {
     fn on_begun(&mut self, record: &GroupRecord, now: Instant) {
         let resumed = Failover::resume(record, self.policy.promote_timeout, now);
         let proposed = std::mem::replace(&mut self.failover, Failover::watching());
+        if !matches!(proposed, Failover::Beginning { .. }) {
+            // Whatever it was about is void: somebody else's Begin is taken over.
+            self.note_transition();
+        }
         self.failover = match (proposed, resumed) {
             (
                 Failover::Beginning {
@@ -253,6 +259,7 @@ impl Group {
             }
             waiting @ (Failover::Beginning { .. } | Failover::Ending { .. }) => waiting,
         };
+        self.note_transition();
         self.failover.phase() != phase
     }
 }

@@ -89,6 +89,7 @@ impl Group {
                     self.stop_switching(record, wall, now, actions);
                 }
             }
+            self.note_transition();
         }
         self.release_writes(record, now, actions);
         if record.mandate().is_none() {

@@ -208,6 +208,7 @@ impl Group {
                 | CommandFailure::WrongRole(_)),
             ) => self.abort(run, AbortReason::Refused(failure), actions),
         };
+        self.note_transition();
     }
 
     pub(super) fn await_promotion(

@@ -166,6 +166,7 @@ impl Group {
             asked_at: now,
             looks_at: now + PREPARING_INTERVAL,
         };
+        self.note_transition();
     }
 
     fn ask_all_and_the_master(

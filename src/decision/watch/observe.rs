@@ -286,6 +286,9 @@ impl Watch {
                 self.show_life(now);
                 if same_host && policy.exited {
                     self.watch_process(link, &info, now, orders);
+                } else {
+                    // One that exited before says nothing of the process that answers now.
+                    self.process = None;
                 }
                 if info.loading != Loading::No {
                     self.seen_loading = Some(info.run_id);

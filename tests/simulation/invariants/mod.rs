@@ -4,7 +4,7 @@ pub mod a_calm_switchover_loses_nothing;
 pub mod an_emptied_source_feeds_nobody;
 mod bounded_work;
 mod epochs_only_grow;
-mod files_never_go_back;
+pub mod files_never_go_back;
 mod mandate_before_promotion;
 mod one_log;
 mod one_promotion_an_epoch;
@@ -28,7 +28,7 @@ use one_log::CommittedLog;
 /// A promise that was broken.
 #[derive(Debug, Clone)]
 pub struct Violation {
-    promise: &'static str,
+    pub promise: &'static str,
     what: String,
 }
 
@@ -76,6 +76,8 @@ pub struct Oracle {
     pauses: BTreeMap<GroupName, Option<OperationId>>,
     /// The operations that are committed.
     operations: BTreeSet<OperationId>,
+    /// The groups that somebody registered by hand.
+    adopted: BTreeSet<GroupName>,
     /// The groups that are registered.
     pub registered: BTreeSet<GroupName>,
     /// The groups whose pause stands, by what each node has applied.

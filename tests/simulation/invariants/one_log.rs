@@ -134,6 +134,9 @@ fn note(oracle: &mut Oracle, state: &Records, entry: &Entry, fits: bool) {
     let Some(record) = state.get(group).filter(|_| fits) else {
         return;
     };
+    if let Entry::Adopt(_) = entry {
+        oracle.adopted.insert(group.clone());
+    }
     if let Some(open) = record
         .failovers()
         .back()
@@ -171,6 +174,7 @@ fn count(world: &mut World, state: &Records, entry: &Entry) {
         }
         // What its instances have when it is registered is what a group has.
         Entry::Register { members, .. } | Entry::Adopt(Adoption { members, .. }) => {
+            world.tally.adoptions += u64::from(matches!(entry, Entry::Adopt(_)));
             let members: Vec<_> = members
                 .iter()
                 .map(|member| world.server_at(member))

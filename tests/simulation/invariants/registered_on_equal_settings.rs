@@ -1,4 +1,4 @@
-//! A group is registered only while a majority of the voters have the same settings of it.
+//! A group is registered only while a majority of the voters have the same settings of it, or by hand.
 
 use super::{Step, Violation, World};
 
@@ -16,7 +16,7 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
         .collect();
     for name in new {
         let (equal, needed) = world.equal_settings();
-        if equal < needed {
+        if equal < needed && !world.oracle.adopted.contains(&name) {
             let what = format!(
                 "node {} holds {name} registered with the settings of {equal} of {needed}",
                 step.node

@@ -1,0 +1,56 @@
+//! What is left out of a schedule, so that people see what matters when it fails.
+
+use std::collections::BTreeSet;
+use std::env;
+
+/// A part of a schedule.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Narrowing {
+    /// Only these faults and requests, by the order in which they come; all when none.
+    pub only: Option<BTreeSet<u64>>,
+    /// At most so many of the groups.
+    pub groups: Option<usize>,
+    /// Clocks run evenly, and messages come in order.
+    pub is_calm: bool,
+}
+
+impl Narrowing {
+    /// What the environment asks for.
+    pub fn from_environment() -> Self {
+        let only = env::var("PROMOTERD_SIM_ONLY").ok().map(|text| {
+            let numbers = text.split(',').filter(|number| !number.is_empty());
+            numbers
+                .map(|number| number.trim().parse().expect("PROMOTERD_SIM_ONLY=3,7"))
+                .collect()
+        });
+        let groups = env::var("PROMOTERD_SIM_GROUPS").ok();
+        Self {
+            only,
+            groups: groups.map(|text| text.parse().expect("PROMOTERD_SIM_GROUPS=1")),
+            is_calm: env::var_os("PROMOTERD_SIM_CALM").is_some(),
+        }
+    }
+
+    /// Whether the fault or request of this number comes.
+    pub fn keeps(&self, ordinal: u64) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.contains(&ordinal))
+    }
+
+    /// The variables that ask for it.
+    pub fn variables(&self) -> String {
+        let mut text = String::new();
+        if let Some(only) = &self.only {
+            let numbers: Vec<String> = only.iter().map(u64::to_string).collect();
+            text.push_str(&format!("PROMOTERD_SIM_ONLY={} ", numbers.join(",")));
+        }
+        if let Some(groups) = self.groups {
+            text.push_str(&format!("PROMOTERD_SIM_GROUPS={groups} "));
+        }
+        if self.is_calm {
+            text.push_str("PROMOTERD_SIM_CALM=1 ");
+        }
+        text
+    }
+}
