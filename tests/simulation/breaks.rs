@@ -16,7 +16,7 @@ const NOTICED_WITHIN: &[(Break, u64)] = &[
     (Break::LeaderActsBeforeCaughtUp, 150),
 ];
 
-/// The same of leases, within so many schedules in which they are needed.
+/// The same of leases.
 const LEASES_NOTICED_WITHIN: &[(Break, u64)] = &[
     (Break::LeaseCountsFromAnswer, 8_000),
     (Break::GrantOutlivedTooSoon, 8_000),
@@ -30,13 +30,15 @@ const LEASES_NOTICED_WITHIN: &[(Break, u64)] = &[
 
 #[test]
 fn each_broken_rule_of_leases_is_noticed() {
-    let strict = |place: u64| place / 2 * 5 + 1 + place % 2;
-    assert_each_is_noticed(LEASES_NOTICED_WITHIN, |place| {
-        run(strict(place), Wanted::Nothing).broken
-    });
+    assert_each_is_noticed(LEASES_NOTICED_WITHIN, broken);
 }
 
 #[test]
 fn each_broken_rule_outside_of_the_core_is_noticed() {
-    assert_each_is_noticed(NOTICED_WITHIN, |seed| run(seed, Wanted::Nothing).broken);
+    assert_each_is_noticed(NOTICED_WITHIN, broken);
+}
+
+fn broken(seed: u64) -> Option<String> {
+    let broken = run(seed, Wanted::Nothing).broken;
+    broken.map(|violation| violation.to_string())
 }
