@@ -149,9 +149,11 @@ impl Repair {
                 Standing::Rogue if is_broken(Break::RogueLeftAlone) => continue,
                 Standing::Rogue => true,
                 Standing::Astray if free > 0 => false,
-                Standing::Astray | Standing::Follows | Standing::Joins | Standing::Stranger => {
+                Standing::Follows => {
+                    self.forget_error(endpoint);
                     continue;
                 }
+                Standing::Astray | Standing::Joins | Standing::Stranger => continue,
             };
             let Some(sample) = watch.sample() else {
                 continue;
@@ -231,6 +233,14 @@ impl Repair {
             return is_news;
         }
         true
+    }
+
+    /// It follows, whether by what it was told or not.
+    fn forget_error(&mut self, endpoint: &Endpoint) {
+        if let Some(given) = self.given.get_mut(endpoint) {
+            given.error = None;
+            given.failures = 0;
+        }
     }
 
     /// Forgets what was given: another leader, or another master.

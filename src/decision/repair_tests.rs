@@ -328,6 +328,20 @@ fn an_order_is_given_again_when_it_is_done_and_had_no_effect_for_a_while() {
 }
 
 #[test]
+fn what_an_order_failed_with_is_no_trouble_of_one_that_follows_all_the_same() {
+    let mut bench = Bench::new(1);
+    let orders = bench.poll(&[("c", Standing::Astray)], 0);
+    bench.finish(&orders[0], Err(CommandFailure::TimedOut));
+    assert!(bench.repair.error(&endpoint("c")).is_some());
+    // Somebody else's order had reached its new process.
+    assert_eq!(
+        bench.names(&[("c", Standing::Follows)], 10),
+        Vec::<String>::new()
+    );
+    assert_eq!(bench.repair.error(&endpoint("c")), None);
+}
+
+#[test]
 fn what_does_not_pass_by_itself_is_tried_less_and_less_and_told_once() {
     let denied = CommandFailure::Denied("NOPERM".to_owned());
     let unknown = CommandFailure::Refused("ERR unknown command 'REPLICAOF'".to_owned());
