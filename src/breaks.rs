@@ -62,22 +62,8 @@ pub enum Break {
     EmptiedVoterCounts,
     /// A new leader acts on the state that it has, before it knows all that was committed.
     LeaderActsBeforeCaughtUp,
-    /// A lease counts from the moment at which a grant came, and not from that of the question.
-    LeaseCountsFromAnswer,
     /// A grant is taken for outlived after half of its length.
     GrantOutlivedTooSoon,
-    /// A voter that restarts takes it that it never granted anything.
-    RestartForgetsGrants,
-    /// A voter grants the lease of an epoch although it knows that the next one began.
-    ReplacedEpochLeased,
-    /// A voter grants before it knows that its log is current.
-    UnconfirmedVoterGrants,
-    /// Nobody waits for the end of an old master's lease.
-    LeaseNotWaitedFor,
-    /// An old master is taken for fenced as soon as it was told.
-    FenceBelievedUnconfirmed,
-    /// A master takes writes before the fencer holds it.
-    WritesWithoutFencer,
 }
 
 /// Whether this thread's test has broken `rule`.

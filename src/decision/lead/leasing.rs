@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::breaks::{Break, is_broken};
 use crate::decision::entry::{Begin, Entry};
 use crate::decision::event::Action;
 use crate::decision::group::Group;
@@ -85,8 +84,7 @@ impl Group {
 
     /// Whether no lease of the master that this epoch replaces can stand any more, nor be had again.
     pub(super) fn is_released(&self, record: &GroupRecord, begin: &Begin, now: Instant) -> bool {
-        let is_unwaited = is_broken(Break::LeaseNotWaitedFor);
-        if !self.leases(Some(record)) || begin.reinstates() || is_unwaited {
+        if !self.leases(Some(record)) || begin.reinstates() {
             return true;
         }
         let own = self.lease_claim(record, now);

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::term::{Grants, Lease, LeaseMessage, LeaseMessageKind, LeaseRule};
 use super::{HoldFailure, HoldOrder, HoldOutcome, HoldTask};
-use crate::breaks::{Break, is_broken};
 use crate::decision::event::Action;
 use crate::decision::group::Group;
 use crate::decision::happening::Happening;
@@ -325,17 +324,15 @@ impl Group {
                 if let Some((_, lease)) = &mut self.leasing.lease
                     && lease.epoch() == message.epoch
                 {
-                    lease.granted(peer.clone(), message.number, now);
+                    lease.granted(peer.clone(), message.number);
                 }
             }
             LeaseMessageKind::Ask => {
-                let may_grant = confirmed || is_broken(Break::UnconfirmedVoterGrants);
-                let Some(rule) = record.lease().filter(|_| may_grant) else {
+                let Some(rule) = record.lease().filter(|_| confirmed) else {
                     return;
                 };
-                let is_settled =
-                    record.last_begun() == message.epoch || is_broken(Break::ReplacedEpochLeased);
-                let is_current = record.epoch() == message.epoch && is_settled;
+                let is_current =
+                    record.epoch() == message.epoch && record.last_begun() == message.epoch;
                 if is_current && self.leasing.grants.give(peer, message.epoch, rule, now) {
                     self.leasing.asked_for = now;
                     let kind = LeaseMessageKind::Grant;

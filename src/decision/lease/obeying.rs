@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::asking::is_master;
 use super::{HoldTask, LeaseRule};
-use crate::breaks::{Break, is_broken};
 use crate::decision::event::Action;
 use crate::decision::fencing::FenceCause;
 use crate::decision::group::Group;
@@ -30,14 +29,10 @@ impl Group {
         let until = lease.and_then(|(_, lease)| lease.until(rule, self.leasing.others));
         let is_ready = self.leasing.is_ready(instance, info.run_id);
         let lasts = |until: &Instant| now + rule.fence_lead() < *until;
-        let is_ready = is_ready && !is_broken(Break::WritesWithoutFencer);
         if let Some(until) = until.filter(|until| is_ready && lasts(until)) {
             self.arm(instance, until, actions);
         }
-        let armed = match is_broken(Break::WritesWithoutFencer) {
-            true => until,
-            false => self.leasing.until(instance, info.run_id),
-        };
+        let armed = self.leasing.until(instance, info.run_id);
         if armed.is_some_and(|until| lasts(&until)) {
             let is_fenced = self.watches.get(instance).is_some_and(Watch::is_fenced);
             if is_fenced && self.fences.may_try(instance, now) {
@@ -72,10 +67,8 @@ impl Group {
 
     /// Whether nothing can make this instance, beside this node, take writes but this node itself.
     pub(super) fn is_surely_fenced(&self, instance: &Endpoint) -> bool {
-        let watch = self.watches.get(instance).filter(|watch| watch.is_beside());
-        let is_told = watch.is_some_and(Watch::is_fenced);
-        watch.is_some_and(Watch::is_surely_fenced)
-            || (is_told && is_broken(Break::FenceBelievedUnconfirmed))
+        let watch = self.watches.get(instance);
+        watch.is_some_and(|watch| watch.is_beside() && watch.is_surely_fenced())
     }
 
     /// Whoever is not the master takes no writes, whatever somebody makes of it.

@@ -124,14 +124,10 @@ impl Lease {
     }
 
     /// Takes in a voter's grant. One for another question than those that wait counts for nothing.
-    pub fn granted(&mut self, by: NodeId, number: u64, now: Instant) {
+    pub fn granted(&mut self, by: NodeId, number: u64) {
         let asked = self.asked.iter().find(|(asked, _)| *asked == number);
         let Some((_, sent_at)) = asked.copied() else {
             return;
-        };
-        let sent_at = match is_broken(Break::LeaseCountsFromAnswer) {
-            true => now,
-            false => sent_at,
         };
         let latest = self.granted.entry(by).or_insert(sent_at);
         *latest = sent_at.max(*latest);
@@ -166,12 +162,8 @@ impl Grants {
     /// A voter that starts may have granted a lease a moment before.
     #[must_use]
     pub fn new(started: Instant) -> Self {
-        let latest = match is_broken(Break::RestartForgetsGrants) {
-            true => started - Duration::from_secs(100),
-            false => started,
-        };
         Self {
-            latest,
+            latest: started,
             holder: None,
         }
     }
@@ -220,16 +212,16 @@ mod tests {
         let mut lease = Lease::new(Epoch(1), 0);
         let numbers: Vec<u64> = [0, 100, 200].map(|at| lease.ask(start + ms(at))).to_vec();
         assert_eq!(lease.until(RULE, 2), None);
-        lease.granted(node("b"), numbers[2], start + ms(250));
+        lease.granted(node("b"), numbers[2]);
         assert_eq!(lease.until(RULE, 2), None, "one of two");
-        lease.granted(node("c"), numbers[0], start + ms(250));
+        lease.granted(node("c"), numbers[0]);
         assert_eq!(lease.until(RULE, 2), Some(start + ms(800)));
         // Late answers to early questions take nothing back, and no answer to no question gives anything.
-        lease.granted(node("b"), numbers[1], start + ms(250));
-        lease.granted(node("c"), 77, start + ms(250));
+        lease.granted(node("b"), numbers[1]);
+        lease.granted(node("c"), 77);
         assert_eq!(lease.until(RULE, 2), Some(start + ms(800)));
         assert_eq!(lease.until(RULE, 1), Some(start + ms(1000)));
-        lease.granted(node("c"), numbers[1], start + ms(250));
+        lease.granted(node("c"), numbers[1]);
         assert_eq!(lease.until(RULE, 2), Some(start + ms(900)));
     }
 
