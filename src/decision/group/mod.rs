@@ -59,7 +59,7 @@ pub struct Group {
     pub(super) failover: Failover,
     /// The instance whose clients' writes this node had held.
     pub(super) held: Option<Held>,
-    transitions: Taken,
+    pub(super) transitions: Taken,
     pub(super) repair: Repair,
     pub(super) guard: Guard,
     pub(super) settling: Option<Settling>,

@@ -5,11 +5,13 @@ use super::*;
 use crate::decision::entry::Identity;
 use crate::decision::failover::Timeline;
 use crate::decision::instance_event::{CommandFailure, LinkId, ProbeReport};
+use crate::decision::transitions::Taken;
 use crate::decision::watch::Watch;
 use crate::model::Epoch;
 
 fn group(failover: Failover) -> Group {
     let mut group = Group::new(group_name(), node("n1"), policy(), Instant::now());
+    group.transitions = Taken::from(failover.phase());
     group.failover = failover;
     group
 }
