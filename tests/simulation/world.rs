@@ -170,6 +170,9 @@ impl World {
                     self.tell(node, event);
                 }
             }
+            Happens::Start { node } if self.suspended.contains(&node) => {
+                self.later(50_000, Happens::Start { node });
+            }
             Happens::Start { node } => self.start_node(node),
             Happens::Arrives(pipe) => {
                 if let Some(item) = self.pipes.take(pipe) {

@@ -117,7 +117,23 @@ impl World {
         }
     }
 
+    fn sleeps(&self, undo: &Undo) -> bool {
+        let host = if let Undo::ResumeNode(node) = undo {
+            Some(*node)
+        } else if let Undo::ResumeServer(server) | Undo::RestartServer(server, _) = undo {
+            Some(self.servers[*server].host)
+        } else {
+            None
+        };
+        host.is_some_and(|host| self.suspended.contains(&host))
+    }
+
     pub fn undo(&mut self, undo: Undo) {
+        // Nothing on a host that sleeps starts or goes on before it wakes.
+        if self.sleeps(&undo) {
+            self.later(50_000, Happens::Undo(undo));
+            return;
+        }
         match undo {
             Undo::ResumeNode(node) => self.resume_node(node),
             Undo::WakeHost(host, servers) => self.wake_host(host, &servers),
