@@ -79,6 +79,11 @@ impl Nemesis<'_> {
                 copy_all(&older, &state);
             }
         }
+        if back != State::All {
+            // It gets another incarnation, and a copy of the one before would be told that its place is
+            // taken, which is for an administrator to end.
+            drop(fs::remove_dir_all(&older));
+        }
         self.later(after, Undo::StartDaemon(host));
         Ok(())
     }
