@@ -62,8 +62,6 @@ pub enum Break {
     EmptiedVoterCounts,
     /// A new leader acts on the state that it has, before it knows all that was committed.
     LeaderActsBeforeCaughtUp,
-    /// A grant is taken for outlived after half of its length.
-    GrantOutlivedTooSoon,
 }
 
 /// Whether this thread's test has broken `rule`.

@@ -14,7 +14,6 @@ const NOTICED_WITHIN: &[(Break, u64)] = &[
     (Break::TornFrameTaken, 1_500),
     (Break::EmptiedVoterCounts, 50),
     (Break::LeaderActsBeforeCaughtUp, 150),
-    (Break::GrantOutlivedTooSoon, 3_000),
 ];
 
 #[test]

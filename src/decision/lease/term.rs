@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::breaks::{Break, is_broken};
 use crate::model::{Epoch, GroupName, NodeId};
 
 /// By how much the rate of a clock may be wrong, in percent. What the proof needs of the clocks; real
@@ -47,9 +46,6 @@ impl LeaseRule {
     /// How old a grant has to be on its giver's clock, so that no lease by it can stand on any other.
     #[must_use]
     pub fn outlived_after(self) -> Duration {
-        if is_broken(Break::GrantOutlivedTooSoon) {
-            return self.length / 2;
-        }
         self.length * (100 + DRIFT_MAX_PERCENT) / (100 - DRIFT_MAX_PERCENT)
     }
 }
