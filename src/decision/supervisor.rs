@@ -369,7 +369,6 @@ impl Supervisor {
     fn react(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let wall = self.wall.read(now);
         let (majority_heard, confirmed_at) = (self.majority_heard(now), self.confirmed_at);
-        let peers: Vec<NodeId> = self.heard.keys().cloned().collect();
         for (name, group) in &mut self.groups {
             let record = self.records.get(name);
             group.isolation.hear(majority_heard, confirmed_at);
@@ -379,7 +378,7 @@ impl Supervisor {
             }
             // Behind all that brings the new master about.
             group.keep_fences(record, self.leading, now, actions);
-            group.keep_leases(record, &peers, self.confirmed, now, actions);
+            group.keep_leases(record, &self.heard, self.confirmed, now, actions);
         }
         let (records, groups) = (&self.records, &mut self.groups);
         self.desk

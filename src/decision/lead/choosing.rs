@@ -127,16 +127,7 @@ impl Group {
             offset: self.master_offset(record),
             feeds: false,
         };
-        let cannot_lease = self.cannot_lease(record, now);
-        let found = choice::choose(
-            &self.watches,
-            &lost,
-            &self.policy,
-            &cannot_lease,
-            asked_at,
-            record,
-            now,
-        );
+        let found = self.best_replica(record, &lost, asked_at, now);
         let chosen = found.chosen.clone();
         let chosen = chosen.or_else(|| self.last_resort(record, &found.passed_over, now));
         let chosen = chosen.or_else(|| self.salvage(record, now, actions));
@@ -173,6 +164,19 @@ impl Group {
         };
         actions.push(Action::Propose(Entry::Begin(begin)));
         Failover::Beginning { epoch, timeline }
+    }
+
+    /// Who would take the place of `lost`, by what the instances said since `asked_at`.
+    pub(super) fn best_replica(
+        &self,
+        record: &GroupRecord,
+        lost: &LostMaster<'_>,
+        asked_at: Instant,
+        now: Instant,
+    ) -> choice::Choice {
+        let cannot_lease = self.cannot_lease(record, now);
+        let (watches, policy) = (&self.watches, &self.policy);
+        choice::choose(watches, lost, policy, &cannot_lease, asked_at, record, now)
     }
 
     /// Tells people why nobody can be promoted, once for each set of reasons.

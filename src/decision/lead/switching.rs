@@ -50,16 +50,7 @@ impl Group {
         let known = now.checked_sub(KNOWN_FOR).unwrap_or(now);
         let asked_at = asked_at.unwrap_or(known);
         let Some(to) = to else {
-            let cannot_lease = self.cannot_lease(record, now);
-            let found = choice::choose(
-                &self.watches,
-                &lost,
-                &self.policy,
-                &cannot_lease,
-                asked_at,
-                record,
-                now,
-            );
+            let found = self.best_replica(record, &lost, asked_at, now);
             let nobody = NotSwitched::NobodyEligible(found.passed_over);
             return found.chosen.ok_or(nobody);
         };

@@ -135,7 +135,7 @@ impl Group {
     pub fn keep_leases(
         &mut self,
         record: Option<&GroupRecord>,
-        peers: &[NodeId],
+        peers: &BTreeMap<NodeId, Instant>,
         confirmed: bool,
         now: Instant,
         actions: &mut Vec<Action>,
@@ -270,7 +270,7 @@ impl Group {
         &mut self,
         record: &GroupRecord,
         rule: LeaseRule,
-        peers: &[NodeId],
+        peers: &BTreeMap<NodeId, Instant>,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
@@ -297,7 +297,7 @@ impl Group {
         self.leasing.asked_for = now;
         let number = lease.ask(now);
         self.leasing.number = number;
-        actions.extend(peers.iter().map(|peer| Action::Lease {
+        actions.extend(peers.keys().map(|peer| Action::Lease {
             peer: peer.clone(),
             message: LeaseMessage {
                 group: self.name.clone(),

@@ -29,7 +29,8 @@ impl Group {
         let until = lease.and_then(|(_, lease)| lease.until(rule, self.leasing.others));
         let is_ready = self.leasing.is_ready(instance, info.run_id);
         let lasts = |until: &Instant| now + rule.fence_lead() < *until;
-        if let Some(until) = until.filter(|until| is_ready && lasts(until)) {
+        let granted = until.filter(|until| is_ready && lasts(until));
+        if let Some(until) = granted {
             self.arm(instance, until, actions);
         }
         let armed = self.leasing.until(instance, info.run_id);
@@ -40,13 +41,9 @@ impl Group {
             }
             return;
         }
-        let is_arming = self
-            .leasing
-            .ordered(instance)
-            .is_some_and(|until| lasts(&until));
         // A master that writes goes on, if a lease is had in time.
         let is_new = now < self.leasing.since + rule.length - rule.fence_lead();
-        if is_arming || (armed.is_none() && is_new) {
+        if granted.is_some() || (armed.is_none() && is_new) {
             return;
         }
         if !self.watches.get(instance).is_some_and(Watch::is_fenced) {
