@@ -181,6 +181,19 @@ pub enum Problem {
          `promoterd keygen` and name it in PROMOTERD_PEER_KEY_FILE on all nodes"
     )]
     GuardWithoutKey,
+    /// Strict fencing where two voters are one host to whatever befalls it.
+    #[error(
+        "nodes {} and {} are both on {host}, and strict fencing takes one node on a host: give each an \
+         address of its own in PROMOTERD_PEERS, or fence less strictly",
+        .nodes[0],
+        .nodes[1]
+    )]
+    StrictOnSharedHost {
+        /// Two of them.
+        nodes: [NodeId; 2],
+        /// The host that both have.
+        host: String,
+    },
     /// No group at all.
     #[error("a voter needs a group to watch; for example {example}")]
     NoGroup {

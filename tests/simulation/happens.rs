@@ -6,7 +6,7 @@ use promoterd::model::{GroupName, Life, ReplicationId, ReplicationOffset, SplitM
 
 use super::faults::{Blow, Undo};
 use super::files::Said;
-use super::pipes::PipeId;
+use super::pipes::{Micros, PipeId};
 use super::probes::{ConnectionId, Order, Reply};
 use super::world::World;
 
@@ -70,6 +70,7 @@ pub enum Happens {
         node: usize,
         life: u64,
         order: HoldOrder,
+        ends_at: Micros,
     },
     /// A moment that a fencer was told.
     HoldsOver { host: usize },

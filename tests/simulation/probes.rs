@@ -171,6 +171,10 @@ impl World {
             return;
         };
         let server = &self.servers[connection.server];
+        if self.pipes.is_rejected(id.node, server.host) {
+            self.tell_probe(id, ProbeReport::ConnectFailed(ConnectFailure::Refused), 500);
+            return self.disconnect(id);
+        }
         if !self.pipes.is_open_both_ways(id.node, server.host) {
             self.later(1_000_000, Happens::ConnectionOverdue { id });
             return;
@@ -562,6 +566,19 @@ impl World {
         self.disconnect(id);
         if self.hosts[id.node].life == id.life {
             self.tell(id.node, event);
+        }
+    }
+
+    /// What lies between a node and a host answers for it: its probe connections there are reset.
+    pub fn reset_connections(&mut self, node: usize, host: usize) {
+        let ids = self.connections.iter().filter(|(id, held)| {
+            let is_there = self.servers[held.server].host == host;
+            id.node == node && is_there && held.is_open && held.work.is_none()
+        });
+        let ids: Vec<ConnectionId> = ids.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.tell_probe(id, ProbeReport::Closed("reset".to_owned()), 500);
+            self.disconnect(id);
         }
     }
 

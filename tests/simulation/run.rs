@@ -6,6 +6,7 @@ use super::invariants::Violation;
 use super::narrowing::Narrowing;
 use super::settled::{self, EXCUSED_AFTER, HOLDS_FOR, SETTLES_WITHIN};
 use super::tally::Tally;
+use super::theme::Theme;
 use super::transcript::Wanted;
 use super::world::World;
 
@@ -23,7 +24,12 @@ pub struct Outcome {
 
 /// Runs the schedule that `seed` names.
 pub fn run(seed: u64, wanted: Wanted) -> Outcome {
-    run_part(seed, wanted, Narrowing::default())
+    run_about(Theme::Everything, seed, wanted)
+}
+
+/// Runs the schedule about `theme` that `seed` names.
+pub fn run_about(theme: Theme, seed: u64, wanted: Wanted) -> Outcome {
+    run_part(seed, wanted, Narrowing::whole(theme))
 }
 
 /// Runs a part of it.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{available_parallelism, scope};
 use std::time::{Duration, Instant};
 
-use super::run::run;
+use super::run::run_about;
 use super::tally::Tally;
+use super::theme::Theme;
 use super::transcript::Wanted;
 
 /// Time between two lines that say how far it is.
@@ -19,9 +20,9 @@ struct Results {
     told_at: Instant,
 }
 
-/// Runs `count` schedules from `first` on; gives what happened, and the first seed that broke a promise.
+/// Runs `count` schedules about `theme` from `first` on; gives what happened, and the first seed that broke a promise.
 /// Where they `tell`, they say every few seconds how far they are.
-pub fn run_all(first: u64, count: u64, tell: bool) -> (Tally, Option<u64>) {
+pub fn run_all(theme: Theme, first: u64, count: u64, tell: bool) -> (Tally, Option<u64>) {
     let next = AtomicU64::new(first);
     let is_over = AtomicBool::new(false);
     let started = Instant::now();
@@ -39,7 +40,7 @@ pub fn run_all(first: u64, count: u64, tell: bool) -> (Tally, Option<u64>) {
                     if seed - first >= count {
                         return;
                     }
-                    let outcome = run(seed, Wanted::Nothing);
+                    let outcome = run_about(theme, seed, Wanted::Nothing);
                     let mut results = results.lock().unwrap();
                     results.tally.add(outcome.tally);
                     if outcome.broken.is_some() {

@@ -71,7 +71,7 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, wanted: Wanted, narrowing: Narrowing) -> Self {
         let shape = Shape::draw(&mut stream(seed, Purpose::Shape, 0), &narrowing);
-        let plan = Plan::draw(&mut stream(seed, Purpose::Plan, 0));
+        let plan = Plan::draw(narrowing.theme, &mut stream(seed, Purpose::Plan, 0));
         let mut world = Self {
             seed,
             now: 0,
@@ -209,7 +209,12 @@ impl World {
             Happens::Acknowledges { index } => self.on_acknowledges(index),
             Happens::HoldEnds { index, life } => self.on_hold_ends(index, life),
             Happens::ClientWrites { group } => self.on_client_writes(group),
-            Happens::Hold { node, life, order } => self.on_hold(node, life, order),
+            Happens::Hold {
+                node,
+                life,
+                order,
+                ends_at,
+            } => self.on_hold(node, life, order, ends_at),
             Happens::HoldsOver { host } => self.end_overdue(host),
             Happens::FilesStep { node, life } => self.on_files_step(node, life),
             Happens::FilesDue { node, life } => self.on_files_due(node, life),

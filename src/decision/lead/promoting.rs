@@ -130,7 +130,9 @@ impl Group {
     /// Whether a candidate would take writes as soon as it is promoted, where a lease is needed for that.
     fn is_open_to_writes(&self, record: &GroupRecord, candidate: &Endpoint) -> bool {
         let watch = self.watches.get(candidate);
-        self.leases(Some(record)) && !watch.is_some_and(Watch::is_seen_fenced)
+        let is_fenced =
+            watch.is_some_and(Watch::is_seen_fenced) || is_broken(Break::CandidateNotFenced);
+        self.leases(Some(record)) && !is_fenced
     }
 
     /// Where leases are needed only the node beside the new master lets it take writes.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::term::{Grants, Lease, LeaseMessage, LeaseMessageKind, LeaseRule};
 use super::{HoldFailure, HoldOrder, HoldOutcome, HoldTask};
+use crate::breaks::{Break, is_broken};
 use crate::decision::event::Action;
 use crate::decision::group::Group;
 use crate::decision::happening::Happening;
@@ -44,7 +45,7 @@ pub(super) struct Hold {
     pub(super) check: Check,
     /// The failure that people were told of.
     told: Option<HoldFailure>,
-    /// The latest moment that it was told, and that it confirmed.
+    /// The latest moment at which it was told to end the process, and the latest that it confirmed.
     pub(super) ordered: Option<Instant>,
     pub(super) until: Option<Instant>,
 }
@@ -101,6 +102,9 @@ impl Leasing {
 
     /// This host slept, and nobody knows what its clock missed: no lease that was had before counts.
     pub fn expire(&mut self) {
+        if is_broken(Break::SuspendForgotten) {
+            return;
+        }
         self.lease = None;
         for hold in self.holds.values_mut() {
             hold.until = None;
@@ -118,10 +122,16 @@ impl Leasing {
         self.holds.get(instance).and_then(|hold| hold.ordered)
     }
 
-    /// Until when the fencer lets the process live.
-    pub(super) fn until(&self, instance: &Endpoint, run_id: RunId) -> Option<Instant> {
+    /// The end of the lease with which the fencer is armed.
+    pub(super) fn armed_until(
+        &self,
+        instance: &Endpoint,
+        run_id: RunId,
+        rule: LeaseRule,
+    ) -> Option<Instant> {
         let hold = self.holds.get(instance)?;
-        hold.until.filter(|_| hold.run_id == run_id)
+        let ends_at = hold.until.filter(|_| hold.run_id == run_id)?;
+        Some(ends_at + rule.end_lead())
     }
 }
 
@@ -324,15 +334,17 @@ impl Group {
                 if let Some((_, lease)) = &mut self.leasing.lease
                     && lease.epoch() == message.epoch
                 {
-                    lease.granted(peer.clone(), message.number);
+                    lease.granted(peer.clone(), message.number, now);
                 }
             }
             LeaseMessageKind::Ask => {
-                let Some(rule) = record.lease().filter(|_| confirmed) else {
+                let is_sure = confirmed || is_broken(Break::UnconfirmedVoterGrants);
+                let Some(rule) = record.lease().filter(|_| is_sure) else {
                     return;
                 };
-                let is_current =
-                    record.epoch() == message.epoch && record.last_begun() == message.epoch;
+                let is_begun =
+                    record.last_begun() != message.epoch && !is_broken(Break::ReplacedEpochLeased);
+                let is_current = record.epoch() == message.epoch && !is_begun;
                 if is_current && self.leasing.grants.give(peer, message.epoch, rule, now) {
                     self.leasing.asked_for = now;
                     let kind = LeaseMessageKind::Grant;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::asking::is_master;
 use super::{HoldTask, LeaseRule};
+use crate::breaks::{Break, is_broken};
 use crate::decision::event::Action;
 use crate::decision::fencing::FenceCause;
 use crate::decision::group::Group;
@@ -30,10 +31,13 @@ impl Group {
         let is_ready = self.leasing.is_ready(instance, info.run_id);
         let lasts = |until: &Instant| now + rule.fence_lead() < *until;
         let granted = until.filter(|until| is_ready && lasts(until));
-        if let Some(until) = granted {
-            self.arm(instance, until, actions);
+        if let Some(ends_at) = granted.and_then(|until| until.checked_sub(rule.end_lead())) {
+            self.arm(instance, ends_at, actions);
         }
-        let armed = self.leasing.until(instance, info.run_id);
+        let armed = self.leasing.armed_until(instance, info.run_id, rule);
+        let armed = granted
+            .filter(|_| is_broken(Break::WritesWithoutFencer))
+            .or(armed);
         if armed.is_some_and(|until| lasts(&until)) {
             let is_fenced = self.watches.get(instance).is_some_and(Watch::is_fenced);
             if is_fenced && self.fences.may_try(instance, now) {
@@ -53,19 +57,23 @@ impl Group {
     }
 
     /// Has the fencer end the process at this moment, and no sooner.
-    fn arm(&mut self, instance: &Endpoint, until: Instant, actions: &mut Vec<Action>) {
+    fn arm(&mut self, instance: &Endpoint, ends_at: Instant, actions: &mut Vec<Action>) {
         if let Some(hold) = self.leasing.holds.get_mut(instance)
-            && hold.ordered.is_none_or(|ordered| until > ordered)
+            && hold.ordered.is_none_or(|ordered| ends_at > ordered)
         {
-            hold.ordered = Some(until);
-            self.order_hold(instance, HoldTask::Until(until), actions);
+            hold.ordered = Some(ends_at);
+            self.order_hold(instance, HoldTask::Until(ends_at), actions);
         }
     }
 
     /// Whether nothing can make this instance, beside this node, take writes but this node itself.
     pub(super) fn is_surely_fenced(&self, instance: &Endpoint) -> bool {
         let watch = self.watches.get(instance);
-        watch.is_some_and(|watch| watch.is_beside() && watch.is_surely_fenced())
+        let is_sure = |watch: &Watch| match is_broken(Break::FenceBelievedUnconfirmed) {
+            true => watch.is_fenced(),
+            false => watch.is_surely_fenced(),
+        };
+        watch.is_some_and(|watch| watch.is_beside() && is_sure(watch))
     }
 
     /// Whoever is not the master takes no writes, whatever somebody makes of it.
