@@ -5,6 +5,7 @@ mod notice;
 
 use promoterd::breaks::Break;
 
+use crate::invariants::one_writer_under_strict_fencing;
 use crate::run::run_about;
 use crate::theme::Theme;
 use crate::transcript::Wanted;
@@ -47,6 +48,7 @@ fn each_broken_rule_outside_of_the_core_is_noticed() {
 fn each_broken_rule_of_leases_is_noticed() {
     assert_each_is_noticed(NOTICED_ABOUT_LEASES_WITHIN, |seed| {
         broken(Theme::Leases, seed)
+            .filter(|how| how.starts_with(one_writer_under_strict_fencing::PROMISE))
     });
 }
 

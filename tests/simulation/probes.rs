@@ -33,6 +33,8 @@ pub struct Connection {
     server_life: Option<u64>,
     up: PipeId,
     down: PipeId,
+    /// The daemon knows that it is up.
+    is_known: bool,
     /// The daemon still has its end.
     is_open: bool,
     /// The daemon would hear of the exit of the process.
@@ -139,6 +141,7 @@ impl World {
         let connection = Connection {
             server,
             server_life: None,
+            is_known: false,
             up: self.pipes.open(id.node, host),
             down: self.pipes.open(host, id.node),
             is_open: true,
@@ -480,6 +483,7 @@ impl World {
         }
         let endpoint = self.servers[connection.server].endpoint.clone();
         let link = LinkId(id.number);
+        connection.is_known = true;
         let event = match reply {
             Reply::Report(report) => Event::Probed(ProbeEvent {
                 endpoint,
@@ -577,7 +581,11 @@ impl World {
         });
         let ids: Vec<ConnectionId> = ids.map(|(id, _)| *id).collect();
         for id in ids {
-            self.tell_probe(id, ProbeReport::Closed("reset".to_owned()), 500);
+            let report = match self.connections[&id].is_known {
+                true => ProbeReport::Closed("reset".to_owned()),
+                false => ProbeReport::ConnectFailed(ConnectFailure::Refused),
+            };
+            self.tell_probe(id, report, 500);
             self.disconnect(id);
         }
     }
