@@ -57,7 +57,10 @@ fn host(world: &World, node: usize, random: &mut SplitMix) -> Host {
         files: None,
         files_due: None,
         files_held: false,
-        clock: Clock::draw(world.shape.drift, random),
+        clock: match world.narrowing.theme {
+            Theme::Everything | Theme::Disks => Clock::draw(world.shape.drift, random),
+            Theme::Leases => Clock::draw_wrong(world.shape.drift, random),
+        },
         disk: Disk::new(Identity {
             node: name(node),
             voters: voters.clone(),
@@ -224,8 +227,8 @@ fn policy(
         Theme::Everything | Theme::Disks => usual,
         // Else nobody ever has to wait for a lease.
         Theme::Leases => GroupPolicy {
-            lease: milliseconds(one_of(random, &[400, 800, 800, 2000, 4000])),
-            down_after: milliseconds(one_of(random, &[500, 1000])),
+            lease: milliseconds(one_of(random, &[400, 800, 800, 1600, 1600])),
+            down_after: milliseconds(one_of(random, &[300, 500, 1000])),
             cooldown: Duration::ZERO,
             ..usual
         },

@@ -40,6 +40,17 @@ impl Clock {
         }
     }
 
+    /// One that is mostly as wrong as it may be.
+    pub fn draw_wrong(drift: u64, random: &mut SplitMix) -> Self {
+        let drawn = Self::draw(drift, random);
+        let rate = match random.below(3) {
+            0 => 1_000_000 - drift,
+            1 => 1_000_000 + drift,
+            _ => drawn.rate,
+        };
+        Self { rate, ..drawn }
+    }
+
     /// What it says at `now`.
     pub fn read(&self, now: Micros) -> Instant {
         let now = self.asleep_since.unwrap_or(now);

@@ -79,7 +79,11 @@ impl World {
     fn fencer_is_late(&self, server: usize, ends_at: Micros) -> Micros {
         let lease = self.groups[self.servers[server].group].policy.lease;
         let most = Micros::try_from((lease / 8).as_micros()).expect("a few seconds");
-        SplitMix::new(self.seed ^ ends_at).below(most)
+        let mut random = SplitMix::new(self.seed ^ ends_at);
+        match random.below(2) {
+            0 => most,
+            _ => random.below(most),
+        }
     }
 
     /// Ends the servers of a host whose time is over; one that sleeps does when it wakes.

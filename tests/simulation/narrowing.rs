@@ -13,6 +13,8 @@ pub struct Narrowing {
     pub only: Option<BTreeSet<u64>>,
     /// At most so many of the groups.
     pub groups: Option<usize>,
+    /// It is over when the faults are: nothing has to settle.
+    pub is_brief: bool,
     /// Clocks run evenly, and messages come in order.
     pub is_calm: bool,
 }
@@ -39,6 +41,7 @@ impl Narrowing {
             theme: Theme::from_environment(),
             only,
             groups: groups.map(|text| text.parse().expect("PROMOTERD_SIM_GROUPS=1")),
+            is_brief: false,
             is_calm: env::var_os("PROMOTERD_SIM_CALM").is_some(),
         }
     }

@@ -65,6 +65,9 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
 fn carry_on(world: &mut World) {
     let quiet_from = world.plan.faults_until;
     world.run_until(quiet_from);
+    if world.narrowing.is_brief {
+        return;
+    }
     let mut settled_at = None;
     let mut excused_at = None;
     while world.violation.is_none() {

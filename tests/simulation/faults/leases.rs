@@ -6,10 +6,19 @@ use crate::pipes::Micros;
 use crate::world::{Happens, World};
 
 impl World {
-    /// Less than a lease, about one, or much more.
+    /// A part of a lease, about one, or some.
     fn span_beside_a_lease(&mut self) -> Micros {
-        let longest = [300_000, 1_500_000, 5_000_000][self.pick(3)];
-        20_000 + self.dice.below(longest)
+        let tenths = match self.pick(3) {
+            0 => 1 + self.dice.below(7),
+            1 => 7 + self.dice.below(10),
+            _ => 15 + self.dice.below(20),
+        };
+        self.tenths_of_lease(tenths)
+    }
+
+    fn tenths_of_lease(&self, tenths: u64) -> Micros {
+        let lease = self.groups[0].policy.lease;
+        Micros::try_from(lease.as_micros()).expect("a few seconds") * tenths / 10
     }
 
     fn others(&self, host: usize) -> Vec<usize> {
@@ -86,7 +95,8 @@ impl World {
 
     pub fn slow_grants(&mut self, master: usize) {
         let host = self.servers[master].host;
-        let longer = [50_000, 300_000, 1_500_000][self.pick(3)];
+        let tenths = [1, 5, 15][self.pick(3)];
+        let longer = self.tenths_of_lease(tenths);
         let until = self.now + 200_000 + self.span_beside_a_lease();
         let is_back = self.pick(3) == 0;
         for other in self.others(host) {

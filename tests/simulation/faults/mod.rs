@@ -119,7 +119,13 @@ pub const ALL: [Fault; 29] = [
 ];
 
 /// What schedules about leases are made of; what stands there more often is more frequent.
-pub const OF_LEASES: [Fault; 35] = [
+pub const OF_LEASES: [Fault; 41] = [
+    Fault::RejectMaster,
+    Fault::RejectMaster,
+    Fault::RejectMaster,
+    Fault::PauseBesideMaster,
+    Fault::PauseBesideMaster,
+    Fault::PauseBesideMaster,
     Fault::RejectMaster,
     Fault::RejectMaster,
     Fault::RejectMaster,

@@ -69,8 +69,8 @@ impl Plan {
         let faults_from = 2_000_000 + random.below(1_000_000);
         Self {
             faults_from,
-            faults_until: faults_from + 3_000_000 + random.below(6_000_000),
-            pause_max: 50_000 + random.below(400_000),
+            faults_until: faults_from + 2_000_000 + random.below(3_000_000),
+            pause_max: 50_000 + random.below(300_000),
             kinds,
             sabotages: VecDeque::new(),
             power_cuts: VecDeque::new(),
