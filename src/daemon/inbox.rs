@@ -75,6 +75,7 @@ impl Inbox {
                 InstanceEvent::Probe(event) => Event::Probed(event),
                 InstanceEvent::Followed(outcome) => Event::Followed(outcome),
                 InstanceEvent::Guarded(outcome) => Event::Guarded(outcome),
+                InstanceEvent::Rescued(outcome) => Event::Rescued(outcome),
             })),
             Some(event) = self.links.recv() => match event {
                 LinkEvent::Up { peer, life } => News::Node(NodeEvent::PeerUp(peer, life)),

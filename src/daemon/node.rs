@@ -17,7 +17,8 @@ use crate::consensus::{
 };
 use crate::decision::{
     Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, GuardOrder,
-    Happening, InvalidEntry, OperationId, ProbeOrder, Records, Request, Supervisor, WallClock,
+    Happening, InvalidEntry, OperationId, ProbeOrder, Records, Request, RescueOrder, Supervisor,
+    WallClock,
 };
 use crate::model::{
     ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, NodeRole, Term,
@@ -56,6 +57,8 @@ pub enum NodeAction {
     Follow(FollowOrder),
     /// Keep an emptied master from feeding its replicas.
     Guard(GuardOrder),
+    /// Save the data of an instance before it is demoted.
+    Rescue(RescueOrder),
     /// Send to a peer, or lose it.
     Send(NodeId, PeerMessage),
     /// Make durable, then report [`NodeEvent::Persisted`]. At most one is outstanding.
@@ -341,6 +344,7 @@ impl Node {
             Action::Probe(order) => turn.actions.push(NodeAction::Probe(order)),
             Action::Follow(order) => turn.actions.push(NodeAction::Follow(order)),
             Action::Guard(order) => turn.actions.push(NodeAction::Guard(order)),
+            Action::Rescue(order) => turn.actions.push(NodeAction::Rescue(order)),
             Action::Propose(entry) => {
                 if let Err(error) = self.engine.propose(entry.encode()) {
                     self.on_refused(entry, &error, turn);

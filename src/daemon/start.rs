@@ -151,7 +151,7 @@ pub(super) async fn start(
     Ok(Daemon {
         surroundings,
         in_force: InForce::new(settings.clone(), rereads_outbox),
-        state_dir: settings.state_dir,
+        state_dir: settings.state_dir.clone(),
         service: Service::new(Instant::now()),
         node,
         inbox: Inbox {
@@ -168,7 +168,10 @@ pub(super) async fn start(
             started_at: Instant::now(),
             links,
             voters: settings.voters,
-            instances: Instances::new(credentials, instance_events).with_logins(logins),
+            instances: Instances::new(credentials, instance_events)
+                .with_logins(logins)
+                .with_rescues(settings.state_dir.clone()),
+            state_dir: settings.state_dir,
             left: None,
             writer,
             worker,

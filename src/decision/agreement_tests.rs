@@ -64,6 +64,7 @@ impl Table {
             moving_since: moving.map(|at| self.at(at)),
             files_epoch: None,
             fences: Vec::new(),
+            rescues: Vec::new(),
         }
     }
 
@@ -345,6 +346,7 @@ fn ages_become_moments_of_the_receiver_and_never_panic() {
         moving_age: Some(milliseconds(40)),
         files_epoch: Some(Epoch(1)),
         fences: Vec::new(),
+        rescues: Vec::new(),
     };
     let held = HeldView::receive(&view, Life(3), now);
     let since = now - milliseconds(20);

@@ -9,6 +9,7 @@ use super::happening::Happening;
 use super::instance_event::{FollowOrder, FollowOutcome, ProbeEvent, ProbeOrder};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Request};
+use super::rescue::{RescueOrder, RescueOutcome};
 use super::view::Report;
 use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId};
 
@@ -23,6 +24,8 @@ pub enum Event {
     Followed(FollowOutcome),
     /// Something was done to an instance for the guard, or not.
     Guarded(GuardOutcome),
+    /// The data of an instance were saved, or not.
+    Rescued(RescueOutcome),
     /// The link to a peer came up.
     PeerUp(NodeId),
     /// A peer told what it sees.
@@ -70,6 +73,8 @@ pub enum Action {
     Follow(FollowOrder),
     /// Keep an emptied master from feeding its replicas.
     Guard(GuardOrder),
+    /// Save the data of an instance before it is demoted.
+    Rescue(RescueOrder),
     /// Ask the engine to commit this. It may come to nothing.
     Propose(Entry),
     /// Tell all peers.

@@ -55,13 +55,15 @@ impl Canonical {
             isolation_after,
             gone_loss_max,
             guard,
+            rescue,
+            rescue_limits,
         } = policy;
         let fencing = match fencing {
             Fencing::Off => "off",
             Fencing::Fast => "fast",
         };
         let lag_max = lag_max.map_or_else(|| "none".to_owned(), |bytes| bytes.to_string());
-        Self(vec![
+        let mut lines = vec![
             ("INSTANCES", list(instances)),
             ("EXCLUDE", list(excluded)),
             ("QUORUM", quorum.to_string()),
@@ -79,7 +81,15 @@ impl Canonical {
             ("COOLDOWN", span(*cooldown)),
             ("FAILOVERS_MAX", failovers_max.to_string()),
             ("TAKE_OVER", take_over.to_string()),
-        ])
+        ];
+        if *rescue {
+            lines.extend([
+                ("RESCUE", rescue.to_string()),
+                ("RESCUE_SIZE_MAX", rescue_limits.size_max.to_string()),
+                ("RESCUE_TIMEOUT", span(rescue_limits.lasts_max)),
+            ]);
+        }
+        Self(lines)
     }
 
     pub(super) fn digest(&self) -> SettingsDigest {
@@ -121,6 +131,7 @@ fn span(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::ground_tests::{endpoint, milliseconds, policy};
+    use super::super::rescue::RescueLimits;
     use super::*;
 
     fn digest(policy: &GroupPolicy) -> SettingsDigest {
@@ -142,6 +153,36 @@ mod tests {
                 ("EXCLUDE", KeyMark(1_429_673_071))
             ]
         );
+    }
+
+    #[test]
+    fn how_a_rescue_is_bounded_counts_where_there_is_one() {
+        let rescuing = GroupPolicy {
+            rescue: true,
+            ..policy()
+        };
+        let mut digests = vec![digest(&policy()), digest(&rescuing)];
+        for limits in [
+            RescueLimits {
+                size_max: 1,
+                ..rescuing.rescue_limits
+            },
+            RescueLimits {
+                lasts_max: milliseconds(5),
+                ..rescuing.rescue_limits
+            },
+        ] {
+            let with = |rescue| GroupPolicy {
+                rescue,
+                rescue_limits: limits,
+                ..policy()
+            };
+            assert_eq!(digest(&with(false)), digest(&policy()));
+            digests.push(digest(&with(true)));
+        }
+        digests.sort_by_key(|digest| digest.0);
+        digests.dedup();
+        assert_eq!(digests.len(), 4, "each is another one");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::fencing::{FenceClaim, HeldFence};
 use super::health::{Cause, Health};
 use super::policy::GroupPolicy;
+use super::rescue::{self, RescueClaim};
 use super::settings_digest::GroupClaim;
 use crate::model::{Epoch, GroupName, Life, NodeRole, RunId};
 
@@ -52,6 +53,8 @@ pub struct View {
     pub files_epoch: Option<Epoch>,
     /// The instances that this node holds fenced.
     pub fences: Vec<FenceClaim>,
+    /// The instances whose data this node saves, or has saved.
+    pub rescues: Vec<RescueClaim>,
 }
 
 /// A judgement, with the age of its evidence.
@@ -127,6 +130,8 @@ pub struct HeldView {
     pub files_epoch: Option<Epoch>,
     /// The instances that the node holds fenced.
     pub fences: Vec<HeldFence>,
+    /// The instances whose data the node saves, or has saved.
+    pub rescues: Vec<RescueClaim>,
 }
 
 impl HeldView {
@@ -153,6 +158,7 @@ impl HeldView {
                     since: before(claim.age),
                 })
                 .collect(),
+            rescues: rescue::held_claims(view),
         }
     }
 

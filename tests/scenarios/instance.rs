@@ -37,6 +37,7 @@ pub struct Instance {
     /// What its own file says of them.
     pub configured_limits: WriteLimits,
     pub denies_config: bool,
+    pub denies_sync: bool,
 }
 
 impl Instance {
@@ -61,6 +62,7 @@ impl Instance {
             limits: WriteLimits::default(),
             configured_limits: WriteLimits::default(),
             denies_config: false,
+            denies_sync: false,
         }
     }
 

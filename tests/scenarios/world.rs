@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use promoterd::decision::{
     Action, CommandFailure, ConnectFailure, Entry, Event, Fencing, FollowOrder, FollowOutcome,
     GroupPolicy, GuardOutcome, LinkId, OperationId, ProbeCommand, ProbeEvent, ProbeOrder,
-    ProbeReport, Records, Request, Requester, Supervisor, WallClock, Wish,
+    ProbeReport, Records, Request, Requester, RescueLimits, RescueOutcome, Rescued, Supervisor,
+    WallClock, Wish,
 };
 use promoterd::model::{Endpoint, GroupName, Life, PingReply, UnixTime, WriteLimits};
 
@@ -21,6 +22,8 @@ const ONE_WAY: u64 = 200;
 const COMMIT: u64 = 500;
 /// Rewriting the clients' files of one host.
 const REWRITE: u64 = 2000;
+/// How long a copy of an instance's data takes.
+const RESCUE: u64 = 40_000;
 const CONNECT_TIMEOUT: u64 = 1_000_000;
 /// Long enough for a group to be registered and all processes to be watched.
 const WARM_UP: u64 = 3_000_000;
@@ -109,11 +112,12 @@ impl World {
             .collect();
         let names = header("nodes ")[0];
         let is_guarded = lines.contains(&"guarded");
+        let rescues = lines.contains(&"rescues");
         let quorum = names.split(' ').count() / 2 + 1;
         let odd: BTreeSet<&str> = header("settings ").into_iter().collect();
         let policy = |name: &str| GroupPolicy {
             take_over: odd.contains(name),
-            ..policy(quorum, is_guarded)
+            ..policy(quorum, is_guarded, rescues)
         };
         let node = |name: &str| Node {
             name: name.to_owned(),
@@ -284,6 +288,21 @@ impl World {
                     node,
                     2 * ONE_WAY,
                     Event::Guarded(GuardOutcome { order, result }),
+                );
+            }
+            Action::Rescue(order) => {
+                let saved = Rescued {
+                    path: "features-2.rdb".to_owned(),
+                    bytes: 1,
+                };
+                let result = match self.instance(order.endpoint.host()) {
+                    Some(instance) if instance.denies_sync => Err("it refuses SYNC".to_owned()),
+                    Some(_) | None => Ok(saved),
+                };
+                self.deliver(
+                    node,
+                    RESCUE,
+                    Event::Rescued(RescueOutcome { order, result }),
                 );
             }
             Action::Propose(entry) => {
@@ -592,6 +611,7 @@ impl World {
             ["deny", "promote", name] => self.instance(name).unwrap().denies_promotion = true,
             ["deny", "follow", name] => self.instance(name).unwrap().denies_following = true,
             ["deny", "info", name] => self.instance(name).unwrap().denies_info = true,
+            ["deny", "sync", name] => self.instance(name).unwrap().denies_sync = true,
             ["deny", "config", name] => self.instance(name).unwrap().denies_config = true,
             ["limit", name, number] => {
                 let limits = WriteLimits {
@@ -760,7 +780,7 @@ fn group() -> GroupName {
     "features".parse().unwrap()
 }
 
-fn policy(quorum: usize, guard: bool) -> GroupPolicy {
+fn policy(quorum: usize, guard: bool, rescue: bool) -> GroupPolicy {
     GroupPolicy {
         instances: ["a", "b", "c"].map(endpoint).into(),
         quorum,
@@ -779,5 +799,10 @@ fn policy(quorum: usize, guard: bool) -> GroupPolicy {
         isolation_after: Duration::from_secs(1),
         gone_loss_max: 1 << 20,
         guard,
+        rescue,
+        rescue_limits: RescueLimits {
+            size_max: 1 << 30,
+            lasts_max: Duration::from_secs(60),
+        },
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use promoterd::consensus::{EngineSettings, Identity, heartbeat_interval};
-use promoterd::decision::{Fencing, GroupPolicy};
+use promoterd::decision::{Fencing, GroupPolicy, RescueLimits};
 use promoterd::model::{
     Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, WriteLimits,
 };
@@ -200,5 +200,10 @@ fn policy(world: &mut World, servers: &[usize]) -> GroupPolicy {
         isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
         guard: world.random.below(2) == 0,
+        rescue: world.seed % 3 == 1 && !world.seed.is_multiple_of(5),
+        rescue_limits: RescueLimits {
+            size_max: 1 << 30,
+            lasts_max: milliseconds(3000),
+        },
     }
 }

@@ -124,6 +124,11 @@ impl Group {
         }
     }
 
+    /// Whether it was told to take no more writes, and did not take that.
+    pub(in crate::decision) fn is_fence_refused(&self, instance: &Endpoint) -> bool {
+        self.fences.refused.contains_key(instance)
+    }
+
     /// Whether a fence that stands there is in the way of what is committed.
     fn is_to_be_lifted(
         &self,
@@ -266,7 +271,11 @@ impl Group {
 
 /// Whether it is the very master that an epoch replaced, not demoted since: a promotion would have
 /// given it another history.
-fn was_replaced(record: &GroupRecord, endpoint: &Endpoint, info: &InstanceInfo) -> bool {
+pub(in crate::decision) fn was_replaced(
+    record: &GroupRecord,
+    endpoint: &Endpoint,
+    info: &InstanceInfo,
+) -> bool {
     record.failovers().iter().any(|past| {
         let from = &past.begin.from;
         past.outcome == Outcome::Done

@@ -24,6 +24,7 @@ use super::policy::GroupPolicy;
 use super::record::{Change, FailoverRecord, GroupRecord};
 use super::repair::Repair;
 use super::request::OperationId;
+use super::rescue::Rescues;
 use super::sentinels::SentinelWatch;
 use super::settling::Settling;
 use super::view::{HeldView, View};
@@ -57,6 +58,7 @@ pub struct Group {
     pub(super) settling: Option<Settling>,
     pub(super) fences: Fences,
     pub(super) isolation: Isolation,
+    pub(super) rescues: Rescues,
     /// Since when everybody says that the group's latest data are nowhere.
     pub(super) hopeless_since: Option<Instant>,
     /// Why nobody can be promoted, as last told: told once for each reason.
@@ -122,6 +124,7 @@ impl Group {
             settling: None,
             fences: Fences::default(),
             isolation: Isolation::new(now),
+            rescues: Rescues::default(),
             hopeless_since: None,
             nobody_told: None,
             bookkeeping: Bookkeeping::default(),

@@ -5,6 +5,7 @@ use crate::decision::agreement::{self, Circumstances, Verdict};
 use crate::decision::fencing::FenceCause;
 use crate::decision::health::{Cause, Health};
 use crate::decision::record::GroupRecord;
+use crate::decision::rescue::RescueClaim;
 use crate::decision::view::{HeldView, Opinion, View};
 use crate::decision::watch::Watch;
 use crate::model::{Endpoint, Epoch, InstanceInfo, Life, NodeId, ReplicationOffset, Role, RunId};
@@ -19,6 +20,7 @@ pub(super) struct Told {
     opinion: Kind,
     files_epoch: Option<Epoch>,
     fences: Vec<(Endpoint, FenceCause)>,
+    rescues: Vec<RescueClaim>,
     /// Signs of life, only while somebody doubts.
     signs: Option<(Option<Instant>, Option<Instant>)>,
 }
@@ -138,6 +140,7 @@ impl Group {
             moving_since: self.moving_since(record),
             files_epoch: self.files_epoch,
             fences: self.own_fences(),
+            rescues: self.rescue_claims(),
         }
     }
 
@@ -198,6 +201,7 @@ impl Group {
                 .iter()
                 .map(|fence| (fence.instance.clone(), fence.cause))
                 .collect(),
+            rescues: own.rescues.clone(),
             signs: doubted.then_some((own.answered, own.moving_since)),
         };
         let changed = self.last_told.as_ref() != Some(&told);
@@ -212,6 +216,7 @@ impl Group {
             moving_age: own.moving_since.map(age),
             files_epoch: own.files_epoch,
             fences: self.fence_claims(now),
+            rescues: own.rescues,
         };
         (view, changed)
     }

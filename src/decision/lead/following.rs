@@ -94,7 +94,9 @@ impl Group {
         let login = self.keep_guarding(record, now, actions);
         let mut repair = std::mem::take(&mut self.repair);
         let mut standings = self.standings(record, now);
-        standings.retain(|_, (standing, watch)| !self.is_outdated(*standing, watch));
+        standings.retain(|endpoint, (standing, watch)| {
+            !self.is_outdated(*standing, watch) && !self.awaits_rescue(endpoint, now)
+        });
         let parallel = self.parallel_syncs(record);
         let mut orders = repair.poll(&self.name, record, parallel, &standings, login, now);
         let returned = self.find_loss(record, &standings);
