@@ -363,6 +363,12 @@ impl Group {
         }));
     }
 
+    /// What is done with it before it is demoted, for people to read.
+    pub(super) fn rescue_overview(&self, instance: &Endpoint, now: Instant) -> Option<String> {
+        let text = "fenced, and demoted once what only it has is saved (RESCUE)";
+        self.awaits_rescue(instance, now).then(|| text.to_owned())
+    }
+
     /// What this node tells its peers.
     pub(super) fn rescue_claims(&self) -> Vec<RescueClaim> {
         self.rescues.own.values().cloned().collect()

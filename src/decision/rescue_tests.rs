@@ -5,7 +5,7 @@ use super::super::instance_event::ProbeReport;
 use super::super::view::HeldView;
 use super::super::{Entry, Records};
 use super::*;
-use crate::model::{Life, WriteLimits};
+use crate::model::{Life, PingReply, WriteLimits};
 
 const LIMITS: RescueLimits = RescueLimits {
     size_max: 1 << 30,
@@ -84,6 +84,14 @@ impl Bench {
     fn poll(&mut self, after: u64) -> (Vec<&'static str>, bool) {
         let mut actions = Vec::new();
         let (now, record) = (self.at(after), self.records.get(&group_name()));
+        for watch in self.group.watches.values_mut() {
+            let answers = ProbeReport::PingReplied {
+                sent_at: now,
+                reply: PingReply::Pong,
+            };
+            let link = watch.open_link().unwrap();
+            watch.observe(link, answers, &policy(), now, &mut Vec::new());
+        }
         self.group
             .keep_rescues(record, self.leading, now, &mut actions);
         let words = actions.iter().map(|action| match action {
@@ -97,6 +105,14 @@ impl Bench {
         });
         let words = words.collect();
         (words, self.group.awaits_rescue(&endpoint("a"), now))
+    }
+
+    /// What the status says of `a`.
+    fn trouble(&self, after: u64) -> Option<String> {
+        let record = self.records.get(&group_name());
+        let overview = self.group.overview(record, self.at(after));
+        let mut instances = overview.instances.into_iter();
+        instances.find(|it| it.endpoint == endpoint("a"))?.trouble
     }
 
     fn hear(&mut self, state: RescueState, after: u64) {
@@ -212,8 +228,10 @@ fn the_demotion_waits_for_whoever_says_that_he_saves_them() {
     bench.poll(0);
     bench.hear(RescueState::Underway, 100);
     assert_eq!(bench.poll(600), (vec![], true));
+    assert!(bench.trouble(600).unwrap().contains("demoted once"));
     bench.hear(RescueState::Saved, 700);
     assert_eq!(bench.poll(800), (vec![], false));
+    assert!(!bench.trouble(800).unwrap().contains("demoted once"));
     // He is gone in the middle of it.
     let mut bench = Bench::new(true, false, diverged()).fenced();
     bench.poll(0);
