@@ -12,7 +12,7 @@ use crate::status::client::ClientError;
 pub(super) const NOT_REACHABLE: u8 = 2;
 
 /// Where the daemon is asked.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Socket {
     /// The daemon's status socket.
     #[arg(

@@ -53,6 +53,12 @@ pub enum Command {
     /// For instances that do not agree on who is the master, or do not all answer, and for settings that are
     /// not equal. The instance has to answer and to be a master. Exit codes as of `pause`.
     Adopt(operate::Adopt),
+    /// Have a replica take the place of the master, which is well, without the loss of a write.
+    ///
+    /// Works on any node. The master holds its clients' writes until the replica has them all, a few
+    /// milliseconds as a rule. Exit codes: 0 done; 1 refused, or it came to nothing; 2 the daemon cannot be
+    /// reached; 3 not known yet, it may still take effect.
+    Switchover(operate::Switchover),
     /// Have the daemon of this host read its settings again.
     ///
     /// Takes on what a running daemon can, and names what needs a restart. Exit codes: 0 done; 1 refused;
@@ -79,6 +85,7 @@ impl Command {
             Self::Pause(arguments) => operate::pause(&arguments),
             Self::Resume(arguments) => operate::resume(&arguments),
             Self::Adopt(arguments) => operate::adopt(&arguments),
+            Self::Switchover(arguments) => operate::switchover(&arguments),
             Self::Reload(arguments) => reload::run(&arguments),
             Self::Rescue(rescue) => rescue::run(&rescue),
             Self::Keygen => keygen::run(),

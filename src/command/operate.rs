@@ -1,4 +1,4 @@
-//! `promoterd pause`, `promoterd resume` and `promoterd adopt`: ask the daemon of this host, and follow
+//! `promoterd pause`, `resume`, `adopt` and `switchover`: ask the daemon of this host, and follow
 //! the operation to its end by its number.
 
 use std::time::{Duration, Instant};
@@ -13,7 +13,8 @@ use crate::model::{Endpoint, GroupName};
 use crate::status::client::{self, ClientError};
 use crate::status::{
     AdoptOrder, AdoptionReport, BystanderReport, OperationReport, OperationState, PauseOrder,
-    ResumeOrder, StatusReport, describe_pause,
+    ResumeOrder, StatusReport, SwitchoverOrder, SwitchoverOutcome, SwitchoverReport,
+    describe_pause,
 };
 
 /// It is committed.
@@ -23,6 +24,8 @@ const NOT_KNOWN: u8 = 3;
 
 /// Time before a daemon that broke off is asked again.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
+/// How long the end of a switchover is waited for, beyond the time that it was given.
+const END_WITHIN: Duration = Duration::from_secs(3);
 
 /// Which groups, and by which daemon.
 #[derive(Debug, Args)]
@@ -82,6 +85,41 @@ pub struct Adopt {
     asking: Asking,
 }
 
+/// What to switch over.
+#[derive(Debug, Args)]
+pub struct Switchover {
+    /// The group.
+    group: GroupName,
+    /// The replica that is to be the master; without it, the best one.
+    #[arg(long, value_name = "HOST:PORT")]
+    to: Option<Endpoint>,
+    /// Why, for the history.
+    #[arg(long)]
+    reason: Option<Reason>,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+pub(super) fn switchover(arguments: &Switchover) -> u8 {
+    let path = format!("/v1/groups/{}/switchover", arguments.group);
+    let asking = Asking {
+        // Its end is worth waiting for.
+        timeout: arguments.asking.timeout + END_WITHIN,
+        json: arguments.asking.json,
+        socket: arguments.asking.socket.clone(),
+    };
+    operate(&asking, &path, |operation| SwitchoverOrder {
+        operation: Some(operation),
+        to: arguments.to.clone(),
+        within_ms: Some(milliseconds(arguments.asking.timeout)),
+        reason: arguments.reason.clone(),
+    })
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 pub(super) fn adopt(arguments: &Adopt) -> u8 {
     let path = format!("/v1/groups/{}/adopt", arguments.group);
     operate(&arguments.asking, &path, |operation| AdoptOrder {
@@ -91,7 +129,6 @@ pub(super) fn adopt(arguments: &Adopt) -> u8 {
 }
 
 pub(super) fn pause(arguments: &Pause) -> u8 {
-    let milliseconds = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let Target { asking, .. } = &arguments.target;
     operate(asking, &arguments.target.path("pause"), |operation| {
         PauseOrder {
@@ -136,7 +173,7 @@ fn operate<T: Serialize>(asking: &Asking, path: &str, order: impl Fn(OperationId
     match followed {
         Ok(Some(report)) => {
             tell(&report, asking.json);
-            COMMITTED
+            outcome(&report)
         }
         Ok(None) => {
             let why = runtime.block_on(why_not(asking));
@@ -199,12 +236,46 @@ async fn why_not(asking: &Asking) -> String {
     }
 }
 
+fn outcome(report: &OperationReport) -> u8 {
+    let switchovers = report
+        .groups
+        .iter()
+        .filter_map(|group| group.switchover.as_ref());
+    let mut failed = switchovers.filter(|it| it.outcome != SwitchoverOutcome::Done);
+    failed.next().map_or(COMMITTED, |_| EXIT_FAILURE)
+}
+
+fn tell_switchover(group: &GroupName, switchover: &SwitchoverReport) {
+    let SwitchoverReport {
+        from: Some(from),
+        to: Some(to),
+        epoch: Some(epoch),
+        outcome: SwitchoverOutcome::Done,
+        held_ms,
+        ..
+    } = switchover
+    else {
+        let why = switchover.why.as_deref().unwrap_or("it has no end yet");
+        return warn(&format!("no switchover of group {group}: {why}"));
+    };
+    let held = held_ms.map_or_else(String::new, |held| {
+        format!("; writes were held for {held:.1} ms")
+    });
+    say(&format!(
+        "{group}: {to} is the master since epoch {epoch}, {from} was{held}\n"
+    ));
+}
+
 fn tell(report: &OperationReport, json: bool) {
     if json {
         let text = serde_json::to_string_pretty(report).unwrap_or_default();
         return say(&format!("{text}\n"));
     }
     for group in &report.groups {
+        if let Some(switchover) = &group.switchover {
+            tell_switchover(&group.group, switchover);
+            continue;
+        }
         let state = match (&group.paused, &group.adopted) {
             (Some(pause), _) => describe_pause(pause),
             (None, None) => "looked after".to_owned(),

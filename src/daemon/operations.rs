@@ -6,9 +6,14 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::node::Node;
-use crate::decision::{GroupRecord, Impossible, OperationId, Request, Requester, Supervisor};
+use crate::decision::{
+    FailoverRecord, GroupRecord, Impossible, OperationId, Request, Requester, Stage, Supervisor,
+};
 use crate::model::GroupName;
-use crate::status::{AdoptionOverview, OperatedOverview, OperationOverview, OperationState, Order};
+use crate::status::{
+    AdoptionOverview, OperatedOverview, OperationOverview, OperationState, Order,
+    SwitchoverOverview,
+};
 
 /// Whom to tell when an operation is over. A receiver that is gone is no matter: its client left, or
 /// lost patience and asks again by the number.
@@ -71,9 +76,12 @@ pub(super) fn overview(node: &Node, operation: OperationId, now: Instant) -> Ope
             adoption: record
                 .was_adopted_by(operation)
                 .then(|| adoption(supervisor, name, record, now)),
+            switchover: switchover(record, operation),
         })
         .collect();
-    let state = if supervisor.is_tried(operation) {
+    let mut records = supervisor.records().iter();
+    let is_open = records.any(|(_, record)| record.switchover(operation) == Some(Stage::Open));
+    let state = if is_open || supervisor.is_tried(operation) {
         OperationState::Open
     } else if groups.is_empty() {
         OperationState::Unknown
@@ -85,6 +93,20 @@ pub(super) fn overview(node: &Node, operation: OperationId, now: Instant) -> Ope
         state,
         groups,
     }
+}
+
+fn switchover(record: &GroupRecord, operation: OperationId) -> Option<SwitchoverOverview> {
+    let is_it = |past: &&FailoverRecord| {
+        let asked = past.begin.asked();
+        asked.is_some_and(|asked| asked.operation == operation)
+    };
+    let begun = record.failovers().iter().rev().find(is_it);
+    let begun = begun.map(|begun| SwitchoverOverview::Begun(Box::new(begun.clone())));
+    let mut given_up = record.given_up().iter();
+    begun.or_else(|| {
+        let found = given_up.find(|given_up| given_up.asked.operation == operation);
+        found.cloned().map(SwitchoverOverview::GivenUp)
+    })
 }
 
 fn adoption(

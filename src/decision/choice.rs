@@ -59,15 +59,20 @@ pub enum Ineligible {
     /// Excluded by the operator.
     #[error("excluded by the settings")]
     Excluded,
+    /// The master lives, and does not feed it.
+    #[error("the master's stream does not reach it")]
+    NotFed,
 }
 
-/// The master that is lost, as far as a choice needs it.
+/// The master that is lost, or that hands its place over, as far as a choice needs it.
 #[derive(Debug, Clone)]
 pub struct LostMaster<'a> {
     /// As logged.
     pub identity: &'a Identity,
     /// The last offset seen of it.
     pub offset: Option<ReplicationOffset>,
+    /// Whether it lives, so that whoever takes its place has to have its stream.
+    pub feeds: bool,
 }
 
 /// The outcome of a choice.
@@ -101,10 +106,7 @@ pub fn choose(
         if *endpoint == lost.identity.endpoint {
             continue;
         }
-        let assessed = fresh_info(watch, asked_at, now).and_then(|info| {
-            assess(endpoint, info, lost, policy).map(|candidate| (info, candidate))
-        });
-        match assessed {
+        match look(watch, lost, policy, asked_at, now) {
             // The lost master itself, under another name.
             Ok((info, _)) if info.run_id == lost.identity.run_id => {}
             Ok((info, candidate)) => {
@@ -130,6 +132,21 @@ pub fn choose(
         chosen: best.map(|(_, _, candidate)| candidate),
         passed_over,
     }
+}
+
+/// What one instance said since `asked_at`, and the candidate that it makes.
+///
+/// # Errors
+/// The first reason against it.
+pub fn look<'a>(
+    watch: &'a Watch,
+    lost: &LostMaster<'_>,
+    policy: &GroupPolicy,
+    asked_at: Instant,
+    now: Instant,
+) -> Result<(&'a InstanceInfo, Candidate), Ineligible> {
+    let info = fresh_info(watch, asked_at, now)?;
+    assess(watch.endpoint(), info, lost, policy).map(|candidate| (info, candidate))
 }
 
 /// Whether every instance that could be asked has answered.
@@ -202,6 +219,13 @@ pub fn assess(
             },
         });
     };
+    let is_fed = match &info.role {
+        Role::Replica { link, .. } => *link == MasterLink::Up,
+        Role::Master { .. } => false,
+    };
+    if lost.feeds && !is_fed {
+        return Err(Ineligible::NotFed);
+    }
     let lag_bytes = lost.offset.map_or(0, |offset| offset.ahead_of(reach));
     if let Some(allowed_bytes) = policy.lag_max.filter(|allowed| lag_bytes > *allowed) {
         return Err(Ineligible::LagTooLarge {

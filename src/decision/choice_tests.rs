@@ -9,6 +9,7 @@ use crate::model::RunId;
 
 fn lost(identity: &Identity, offset: u64) -> LostMaster<'_> {
     LostMaster {
+        feeds: false,
         identity,
         offset: Some(ReplicationOffset(offset)),
     }
@@ -26,6 +27,28 @@ fn with_link(info: InstanceInfo, link: MasterLink) -> InstanceInfo {
     InstanceInfo {
         role: Role::Replica { master, link },
         ..info
+    }
+}
+
+#[test]
+fn only_a_replica_that_the_living_master_feeds_may_take_its_place() {
+    let a = identity_of_a();
+    let lives = LostMaster {
+        feeds: true,
+        ..lost(&a, 900)
+    };
+    let well = || replica_info(2, 1, 900, "a");
+    let not_fed = "the master's stream does not reach it";
+    for (info, expected) in [
+        (well(), "eligible at 900"),
+        (
+            with_link(well(), MasterLink::Down { seconds: Some(5) }),
+            not_fed,
+        ),
+        (with_link(well(), MasterLink::Syncing), not_fed),
+        (continuing(master_info(2, 2, 900), 1, 901), not_fed),
+    ] {
+        assert_eq!(assess_b(&info, &lives, &policy()), expected, "{info:?}");
     }
 }
 
@@ -110,6 +133,7 @@ fn a_replica_further_behind_than_lag_max_is_passed_over() {
         assert_eq!(assess_b(&info, &lost(&a, 1000), &policy), expected);
     }
     let unknown = LostMaster {
+        feeds: false,
         identity: &a,
         offset: None,
     };

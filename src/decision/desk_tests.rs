@@ -126,3 +126,36 @@ fn what_is_asked_for_last_withdraws_what_was_not_committed_of_the_same_groups() 
     let open = [7, 8, 9].map(|number| desk.is_open(OperationId(number)));
     assert_eq!(open, [false, true, true]);
 }
+
+#[test]
+fn a_switchover_is_passed_on_with_the_time_that_it_has_left_and_never_tried_again_behind_it() {
+    let now = Instant::now();
+    let within = |span| Request {
+        wish: Wish::Switchover {
+            to: None,
+            within: span,
+            reason: None,
+        },
+        ..request(7)
+    };
+    let mut desk = Desk::default();
+    let known = records([register()]);
+    desk.take_in(within(milliseconds(600)), now, &mut Vec::new());
+    for (after, left) in [
+        (0, Some(600)),
+        (250, Some(350)),
+        (500, Some(100)),
+        (750, None),
+    ] {
+        let forwarded = left.map(|left| Action::Forward(within(milliseconds(left))));
+        let actions = poll(&mut desk, &known, false, now + milliseconds(after));
+        assert_eq!(actions, Vec::from_iter(forwarded), "{after}");
+    }
+    let end = now + milliseconds(600) + SWITCHOVER_ENDS_WITHIN;
+    let answer = || vec![Action::Answer(OperationId(7))];
+    assert_eq!(poll(&mut desk, &known, false, end), answer());
+    let mut actions = Vec::new();
+    desk.take_in(within(milliseconds(600)), end, &mut actions);
+    assert_eq!(actions, answer());
+    assert!(!desk.is_open(OperationId(7)));
+}

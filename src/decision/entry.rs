@@ -12,6 +12,7 @@ use super::choice::Ineligible;
 use super::health::Cause;
 use super::instance_event::CommandFailure;
 use super::pause::{Pause, Resume};
+use super::switchover::{Asked, GivenUp, NotSwitched};
 use crate::model::{
     Endpoint, Epoch, GroupName, InstanceInfo, NodeId, ReplicationHistory, ReplicationId,
     ReplicationOffset, RunId, UnixTime, WriteLimits,
@@ -108,6 +109,8 @@ pub enum Entry {
     Resume(Resume),
     /// A group is known for the first time, with the master that an administrator named.
     Adopt(Adoption),
+    /// A switchover that was asked for came to nothing, and no epoch began for it.
+    GiveUp(GivenUp),
 }
 
 impl Entry {
@@ -119,6 +122,7 @@ impl Entry {
             Self::Pause(pause) => &pause.group,
             Self::Resume(resume) => &resume.group,
             Self::Adopt(adoption) => &adoption.group,
+            Self::GiveUp(given_up) => &given_up.group,
             Self::Register { group, .. }
             | Self::Members { group, .. }
             | Self::Identify { group, .. }
@@ -251,7 +255,7 @@ impl Candidate {
     }
 }
 
-/// The start of an epoch: a replica takes the place of a lost master, or the master that an aborted
+/// The start of an epoch: a replica takes the place of the master, or the master that an aborted
 /// epoch gave up keeps its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
@@ -259,12 +263,12 @@ pub struct Begin {
     pub group: GroupName,
     /// The epoch that begins.
     pub epoch: Epoch,
-    /// The master that is lost.
+    /// The master that is lost, or that hands its place over.
     pub from: Identity,
     /// Whom to promote.
     pub candidate: Candidate,
-    /// Why the master is held down.
-    pub evidence: Evidence,
+    /// Why it begins.
+    pub grounds: Grounds,
     /// Each replica that was passed over, and why.
     pub passed_over: Vec<(Endpoint, Ineligible)>,
     /// Bytes that the candidate lacks of the old master's stream, at most, as far as can be told.
@@ -280,6 +284,34 @@ impl Begin {
     #[must_use]
     pub fn reinstates(&self) -> bool {
         self.candidate.endpoint == self.from.endpoint
+    }
+
+    /// Who asked for it, where its master lives and hands its place over.
+    #[must_use]
+    pub fn asked(&self) -> Option<&Asked> {
+        match &self.grounds {
+            Grounds::Asked(asked) if !self.reinstates() => Some(asked),
+            Grounds::Asked(_) | Grounds::Lost(_) => None,
+        }
+    }
+}
+
+/// Why an epoch begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grounds {
+    /// The master is objectively down: a failover.
+    Lost(Evidence),
+    /// An administrator asked for it: a switchover.
+    Asked(Asked),
+}
+
+impl fmt::Display for Grounds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(evidence) => evidence.fmt(formatter),
+            Self::Asked(asked) => write!(formatter, "asked for by {}", asked.by),
+        }
     }
 }
 
@@ -320,6 +352,23 @@ pub enum AbortReason {
     /// It was promoted, and was lost before anybody was told of it.
     #[error("the candidate was promoted and lost at once: {0}")]
     LostAfterPromotion(String),
+    /// The master did not hand its place over.
+    #[error("the switchover came to nothing: {0}")]
+    NotSwitched(NotSwitched),
+}
+
+impl AbortReason {
+    /// Whether it tells against the candidate.
+    #[must_use]
+    pub fn is_of_candidate(&self) -> bool {
+        match self {
+            Self::CandidateChanged(_)
+            | Self::Refused(_)
+            | Self::TimedOut(_)
+            | Self::LostAfterPromotion(_) => true,
+            Self::NotSwitched(_) => false,
+        }
+    }
 }
 
 /// Something that happened in a failover, and when.
@@ -327,7 +376,7 @@ pub enum AbortReason {
 pub struct Step {
     /// What.
     pub what: StepName,
-    /// Time since the first evidence of the loss.
+    /// Time since the first evidence of the loss, or since somebody asked.
     pub after: Duration,
 }
 
@@ -351,6 +400,10 @@ pub enum StepName {
     FilesRewritten,
     /// All replicas that can be reached follow.
     ReplicasFollow,
+    /// The master of a switchover holds its clients' writes.
+    Held,
+    /// The candidate has all that the master ever acknowledged.
+    CaughtUp,
 }
 
 impl fmt::Display for StepName {
@@ -364,6 +417,8 @@ impl fmt::Display for StepName {
             Self::Committed => "done committed",
             Self::FilesRewritten => "client files rewritten",
             Self::ReplicasFollow => "replicas follow",
+            Self::Held => "writes held",
+            Self::CaughtUp => "candidate caught up",
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::entry::{AbortReason, Begin, Entry, Evidence, Identity, Step, StepName};
 use super::instance_event::{CommandFailure, LinkId};
 use super::record::{GroupRecord, Mandate, Outcome};
+use super::switchover::{self, Hold, Wanted};
 use crate::model::{Endpoint, Epoch, InstanceInfo, Loading, Role, RunId};
 
 use super::choice::Ineligible;
@@ -23,6 +24,9 @@ use super::choice::Ineligible;
 ///
 /// From `Watching` to `Beginning` there is a short way too: the master that an aborted epoch gave up
 /// is well again, and keeps its place by an epoch that names itself.
+///
+/// A switchover goes from `Watching` to `Beginning` by `Preparing` and `Holding`, and its `Checking` looks at
+/// the master too.
 ///
 /// A leader that finds an open epoch in the log starts at `Checking`; one that is deposed goes
 /// back to `Watching` from anywhere.
@@ -45,6 +49,32 @@ pub enum Failover {
         asked_at: Instant,
         /// When the choice is made with the answers that there are.
         gives_up_at: Instant,
+    },
+    /// A switchover is wanted: the replicas are asked how far they are.
+    Preparing {
+        /// What is wanted.
+        wanted: Wanted,
+        /// What happened so far.
+        timeline: Timeline,
+        /// When they were asked.
+        asked_at: Instant,
+        /// When those who did not answer are passed over, and those who lag are asked again.
+        looks_at: Instant,
+    },
+    /// The master holds its clients' writes, and its successor catches up.
+    Holding {
+        /// What is wanted.
+        wanted: Wanted,
+        /// What happened so far.
+        timeline: Timeline,
+        /// The successor.
+        candidate: Endpoint,
+        /// What the master was told.
+        hold: Hold,
+        /// When the successor was last asked how far it is.
+        asked_at: Instant,
+        /// When it is asked again; nothing while it has not answered.
+        looks_at: Option<Instant>,
     },
     /// `Begin` is proposed.
     Beginning {
@@ -89,6 +119,8 @@ pub struct Run {
     pub gives_up_at: Instant,
     /// Whether the candidate accepted its promotion: this epoch cannot have come to nothing while it lives.
     pub promoted: bool,
+    /// In a switchover: what the master was told since this leader carries it out.
+    pub hold: Option<Hold>,
 }
 
 /// The steps of a failover, timed from the first evidence.
@@ -196,11 +228,17 @@ impl Failover {
     #[must_use]
     pub fn resume(record: &GroupRecord, promote_timeout: Duration, now: Instant) -> Option<Self> {
         let mandate = record.mandate()?;
+        // Meanwhile a master that is well takes no writes.
+        let lasts = match mandate.begin().asked() {
+            Some(_) => promote_timeout.min(switchover::CATCH_UP),
+            None => promote_timeout,
+        };
         let run = Run {
             epoch: mandate.epoch(),
             timeline: Timeline::new(now),
-            gives_up_at: now + promote_timeout,
+            gives_up_at: now + lasts,
             promoted: false,
+            hold: None,
         };
         Some(Self::Checking { run, asked: None })
     }
@@ -223,6 +261,13 @@ impl Failover {
             Self::Watching { rest_until, .. } => *rest_until,
             Self::Choosing { gives_up_at, .. } => Some(*gives_up_at),
             Self::Checking { run, .. } | Self::Promoting { run, .. } => Some(run.gives_up_at),
+            Self::Preparing {
+                wanted, looks_at, ..
+            } => Some(wanted.gives_up_at.min(*looks_at)),
+            Self::Holding { hold, looks_at, .. } => {
+                let gives_up_at = hold.sent_at + switchover::CATCH_UP;
+                Some(looks_at.map_or(gives_up_at, |looks_at| looks_at.min(gives_up_at)))
+            }
             Self::Beginning { .. } | Self::Ending { .. } => None,
         }
     }
@@ -232,6 +277,8 @@ impl Failover {
         match self {
             Self::Watching { .. } => None,
             Self::Choosing { timeline, .. }
+            | Self::Preparing { timeline, .. }
+            | Self::Holding { timeline, .. }
             | Self::Beginning { timeline, .. }
             | Self::Ending { timeline, .. } => Some(timeline),
             Self::Checking { run, .. } | Self::Promoting { run, .. } => Some(&mut run.timeline),
@@ -244,6 +291,8 @@ impl Failover {
         match self {
             Self::Watching { .. } => "watching",
             Self::Choosing { .. } => "choosing",
+            Self::Preparing { .. } => "preparing",
+            Self::Holding { .. } => "holding",
             Self::Beginning { .. } => "beginning",
             Self::Checking { .. } => "checking",
             Self::Promoting { .. } => "promoting",
@@ -266,13 +315,17 @@ pub fn rest_after_aborts(record: &GroupRecord) -> Duration {
     }
 }
 
-/// The processes that the epochs since the last success could not promote.
+/// The processes that the epochs since the last success could not promote, and were to blame for it.
 pub fn aborted(record: &GroupRecord) -> impl Iterator<Item = RunId> {
     record
         .failovers()
         .iter()
         .rev()
         .take_while(|past| matches!(past.outcome, Outcome::Aborted(_)))
+        .filter(|past| match &past.outcome {
+            Outcome::Aborted(why) => why.is_of_candidate(),
+            Outcome::Open | Outcome::Done => false,
+        })
         .map(|past| past.begin.candidate.run_id)
 }
 

@@ -192,11 +192,11 @@ pub(super) fn begin(epoch: u64, from: Identity, candidate: &str, info: &Instance
             replication_id: info.history.id,
             offset: info.history.offset,
         },
-        evidence: Evidence {
+        grounds: Grounds::Lost(Evidence {
             cause: Cause::Gone,
             views: vec![(node("n1"), Cause::Gone), (node("n2"), Cause::Silent)],
             needed: 2,
-        },
+        }),
         passed_over: vec![(endpoint("c"), Ineligible::PriorityZero)],
         loss_estimate: 12,
         leader: node("n1"),

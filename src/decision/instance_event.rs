@@ -1,6 +1,6 @@
 //! What the core asks of Redis instances, and what comes back.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -49,6 +49,10 @@ pub enum ProbeCommand {
     /// `CONFIG GET` and `CONFIG SET` of the limits of writing, in one pipeline: to fence, or to put back
     /// what was there before.
     SetLimits(WriteLimits),
+    /// `CLIENT PAUSE … WRITE` for so long, and `INFO` in the same pipeline.
+    HoldWrites(Duration),
+    /// `CLIENT UNPAUSE`.
+    ReleaseWrites,
 }
 
 /// Permission to promote one instance in one epoch. Only a [`Mandate`] makes one.
@@ -141,6 +145,18 @@ pub enum ProbeReport {
         limits: WriteLimits,
         /// What they were right before.
         result: Result<WriteLimits, CommandFailure>,
+    },
+    /// Clients' writes are held, or not.
+    WritesHeld {
+        /// When the command was sent.
+        sent_at: Instant,
+        /// What the instance said of itself right behind it.
+        result: Result<InstanceInfo, CommandFailure>,
+    },
+    /// They are held no longer, or that was refused: then it ends by itself.
+    WritesReleased {
+        /// The answer.
+        result: Result<(), CommandFailure>,
     },
 }
 

@@ -35,6 +35,7 @@ mod settings_digest;
 mod settling;
 mod stream;
 mod supervisor;
+mod switchover;
 mod view;
 mod watch;
 
@@ -46,8 +47,8 @@ pub use agreement::{Circumstances, Verdict, Veto, judge};
 pub use choice::{Choice, Ineligible, LostMaster, assess, choose};
 pub use discovery::{Discovered, WaitingFor};
 pub use entry::{
-    AbortReason, Begin, Candidate, ENTRY_LENGTH_MAX, Entry, Evidence, Identity, InvalidEntry, Step,
-    StepName,
+    AbortReason, Begin, Candidate, ENTRY_LENGTH_MAX, Entry, Evidence, Grounds, Identity,
+    InvalidEntry, Step, StepName,
 };
 pub use equality::Difference;
 pub use event::{Action, Deadline, DeadlineReason, Event};
@@ -78,5 +79,6 @@ pub use rescue::{
 pub use sentinels::SentinelWatch;
 pub use settings_digest::{GroupClaim, KeyMark, SettingsDigest};
 pub use supervisor::{Supervisor, WallClock};
+pub use switchover::{Asked, GivenUp, HOLD, NotSwitched, Stage, TRIED_FOR_MAX};
 pub use view::{Claims, HeldView, Opinion, REPORT_INTERVAL, Report, VIEW_FRESH_FOR, View};
 pub use watch::{LinkIds, Pace, Sample, Watch};

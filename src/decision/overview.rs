@@ -15,6 +15,7 @@ use super::pause::PauseRecord;
 use super::record::{FailoverRecord, GroupRecord};
 use super::repair::Standing;
 use super::sentinels::SentinelWatch;
+use super::switchover::GivenUp;
 use super::watch::Watch;
 use crate::model::{
     Endpoint, Epoch, GroupName, MasterLink, NodeId, ReplicationOffset, Role, RunId,
@@ -45,6 +46,8 @@ pub struct GroupOverview {
     pub guard: Option<GuardOverview>,
     /// Past epochs, the oldest first.
     pub failovers: Vec<FailoverRecord>,
+    /// Switchovers for which no epoch began, the oldest first.
+    pub given_up: Vec<GivenUp>,
     /// Past pauses and the one that stands, the oldest first.
     pub pauses: Vec<PauseRecord>,
     /// How long the one that stands still lasts, by this node's clock.
@@ -79,6 +82,8 @@ pub enum Phase {
     Down,
     /// The leader chooses.
     Choosing,
+    /// The leader hands the master's place over, and no epoch has begun yet.
+    Switching,
     /// `Begin` is proposed.
     Beginning,
     /// An epoch is open.
@@ -97,6 +102,7 @@ impl Phase {
             Self::Suspecting => "suspecting",
             Self::Down => "down",
             Self::Choosing => "choosing",
+            Self::Switching => "switching",
             Self::Beginning => "beginning",
             Self::Promoting => "promoting",
             Self::Ending => "ending",
@@ -153,6 +159,8 @@ impl Group {
         let passed_over = match &self.failover {
             Failover::Watching { passed_over, .. } => passed_over.clone(),
             Failover::Choosing { .. }
+            | Failover::Preparing { .. }
+            | Failover::Holding { .. }
             | Failover::Beginning { .. }
             | Failover::Checking { .. }
             | Failover::Promoting { .. }
@@ -179,6 +187,9 @@ impl Group {
             failovers: record.map_or_else(Vec::new, |record| {
                 record.failovers().iter().cloned().collect()
             }),
+            given_up: record.map_or_else(Vec::new, |record| {
+                record.given_up().iter().cloned().collect()
+            }),
             pauses: record.map_or_else(Vec::new, |record| record.pauses().cloned().collect()),
             pause_left: self
                 .pause_over_at
@@ -194,6 +205,7 @@ impl Group {
         };
         match &self.failover {
             Failover::Choosing { .. } => Phase::Choosing,
+            Failover::Preparing { .. } | Failover::Holding { .. } => Phase::Switching,
             Failover::Beginning { .. } => Phase::Beginning,
             Failover::Ending { .. } => Phase::Ending,
             Failover::Checking { .. } | Failover::Promoting { .. } => Phase::Promoting,

@@ -1,5 +1,7 @@
 //! What the cluster has decided about a group: the replicated state.
 
+mod switchovers;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,7 @@ use super::entry::{AbortReason, Begin, Entry, Identity, Step};
 use super::pause::{FLAPPING_WINDOW, Pause, PauseRecord, Pauses, Resume, ResumedBy};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Operations};
+use super::switchover::GivenUp;
 use crate::model::{Endpoint, Epoch, GroupName, ReplicationId, UnixTime, WriteLimits};
 
 /// Failovers that a group remembers.
@@ -38,6 +41,8 @@ pub struct GroupRecord {
     operations: Operations,
     /// The operation by which an administrator named its first master.
     adopted: Option<OperationId>,
+    /// Switchovers for which no epoch began, the oldest first.
+    given_up: VecDeque<GivenUp>,
 }
 
 /// One epoch: how it began, and how it ended.
@@ -112,6 +117,8 @@ pub enum Change {
     Paused,
     /// It is looked after again.
     Resumed,
+    /// A switchover came to nothing.
+    GivenUp,
 }
 
 impl Records {
@@ -182,6 +189,7 @@ impl Records {
             pauses: Pauses::default(),
             operations,
             adopted,
+            given_up: VecDeque::new(),
         };
         self.groups.insert(group, record);
         Change::Master
@@ -282,7 +290,7 @@ impl GroupRecord {
             .iter()
             .filter(|past| past.outcome == Outcome::Done && is_late(past.begin.at))
             .filter(|past| past.begin.epoch > self.pauses.forgiven())
-            .filter(|past| past.begin.candidate.endpoint != past.begin.from.endpoint)
+            .filter(|past| !past.begin.reinstates() && past.begin.asked().is_none())
             .count()
     }
 
@@ -313,6 +321,7 @@ impl GroupRecord {
             Entry::Guarded { on, .. } => self.guard(on),
             Entry::Pause(pause) => self.begin_pause(pause),
             Entry::Resume(resume) => self.resume(resume),
+            Entry::GiveUp(given_up) => self.give_up(given_up),
         }
     }
 
@@ -371,6 +380,13 @@ impl GroupRecord {
             || begin.from != self.master
             || self.mandate().is_some()
             || self.pause().is_some()
+        {
+            return Change::None;
+        }
+        // A switchover is tried once, however often it is asked for.
+        if begin
+            .asked()
+            .is_some_and(|asked| !self.operations.note(asked.operation))
         {
             return Change::None;
         }

@@ -468,6 +468,7 @@ fn every_reason_survives_the_log() {
             allowed_bytes: 1,
         },
         Ineligible::Excluded,
+        Ineligible::NotFed,
     ];
     let passed_over = reasons.map(|reason| (endpoint("c"), reason)).into();
     let begin = Entry::Begin(Begin {

@@ -12,6 +12,7 @@ use super::adoption::NotAdoptable;
 use super::discovery::WaitingFor;
 use super::entry::Entry;
 use super::pause::{Pause, PausedBy, Resume, ResumedBy};
+use super::switchover::{Asked, NotSwitched};
 use crate::model::{Endpoint, GroupName, NodeId, UnixTime};
 
 /// Operations that a group remembers, so that one that is asked for again is not done again.
@@ -169,6 +170,15 @@ pub enum Wish {
         /// The instance.
         master: Endpoint,
     },
+    /// Have a replica take the place of the master, which is well.
+    Switchover {
+        /// Which; the best one when none.
+        to: Option<Endpoint>,
+        /// How long to try.
+        within: Duration,
+        /// Why.
+        reason: Option<Reason>,
+    },
 }
 
 /// One operation.
@@ -191,7 +201,7 @@ impl Request {
     pub fn entry(&self, group: &GroupName, at: UnixTime) -> Option<Entry> {
         let group = group.clone();
         match &self.wish {
-            Wish::Adopt { .. } => None,
+            Wish::Adopt { .. } | Wish::Switchover { .. } => None,
             Wish::Pause { lasts, reason } => Some(Entry::Pause(Pause {
                 group,
                 at,
@@ -210,6 +220,18 @@ impl Request {
                     operation: self.operation,
                 },
             })),
+        }
+    }
+}
+
+impl Request {
+    /// Who asks for a switchover, and why.
+    #[must_use]
+    pub fn asked(&self, reason: Option<&Reason>) -> Asked {
+        Asked {
+            by: self.by.clone(),
+            operation: self.operation,
+            reason: reason.cloned(),
         }
     }
 }
@@ -264,6 +286,14 @@ pub enum Impossible {
         group: GroupName,
         /// Why it will not do.
         why: NotAdoptable,
+    },
+    /// There is nobody to hand the place over to, or nobody to hand it over.
+    #[error("no switchover of group {group}: {why}. Nothing was changed")]
+    NotSwitchable {
+        /// The group.
+        group: GroupName,
+        /// Why.
+        why: NotSwitched,
     },
     /// What is meant for one group was asked of all.
     #[error("this can only be asked of one group: name it")]

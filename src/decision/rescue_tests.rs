@@ -94,14 +94,15 @@ impl Bench {
         }
         self.group
             .keep_rescues(record, self.leading, now, &mut actions);
-        let words = actions.iter().map(|action| match action {
-            Action::Announce(Happening::Rescuing { .. }) => "tells",
-            Action::Announce(Happening::RescueFailed { .. }) => "gives up",
-            Action::Rescue(order) => {
+        let words = actions.iter().map(|action| {
+            if let Action::Rescue(order) = action {
                 assert_eq!((order.epoch, order.run_id), (Epoch(2), run_id(1)));
-                "rescues"
+                return "rescues";
             }
-            other => panic!("{other:?}"),
+            let is_begun = matches!(action, Action::Announce(Happening::Rescuing { .. }));
+            let is_failed = matches!(action, Action::Announce(Happening::RescueFailed { .. }));
+            assert!(is_begun || is_failed, "{action:?}");
+            if is_begun { "tells" } else { "gives up" }
         });
         let words = words.collect();
         (words, self.group.awaits_rescue(&endpoint("a"), now))

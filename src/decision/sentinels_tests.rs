@@ -142,7 +142,9 @@ fn sentinels_are_counted_before_the_first_info_and_then_every_ten_seconds() {
                 | ProbeCommand::WatchProcess(_)
                 | ProbeCommand::Promote(_)
                 | ProbeCommand::AskLimits
-                | ProbeCommand::SetLimits(_) => continue,
+                | ProbeCommand::SetLimits(_)
+                | ProbeCommand::HoldWrites(_)
+                | ProbeCommand::ReleaseWrites => continue,
             };
             watch.observe(link, report, &policy(), now, &mut Vec::new());
         }

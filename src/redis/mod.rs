@@ -170,6 +170,12 @@ impl Instances {
             ProbeCommand::SetLimits(limits) => {
                 self.request(&key, Request::Ask(Question::SetLimits(limits)));
             }
+            ProbeCommand::HoldWrites(lasts) => {
+                self.request(&key, Request::Ask(Question::HoldWrites(lasts)));
+            }
+            ProbeCommand::ReleaseWrites => {
+                self.request(&key, Request::Ask(Question::ReleaseWrites));
+            }
         }
     }
 

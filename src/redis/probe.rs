@@ -20,9 +20,11 @@ use super::limits;
 use super::names::CommandNames;
 use super::process::ProcessWatch;
 use super::reading::read_info;
-use super::reply::{read_ping, read_promotion, read_subscribers};
-use crate::decision::{ConnectFailure, LinkId, ProbeEvent, ProbeReport, PromoteOrder};
-use crate::model::{Endpoint, WriteLimits};
+use super::reply::{expect_ok, read_ping, read_promotion, read_subscribers};
+use crate::decision::{
+    CommandFailure, ConnectFailure, LinkId, ProbeEvent, ProbeReport, PromoteOrder,
+};
+use crate::model::{Endpoint, InstanceInfo, WriteLimits};
 
 /// The most commands without a reply; a server that leaves more unanswered is let go.
 const UNANSWERED_MAX: usize = 1000;
@@ -47,6 +49,8 @@ pub(super) enum Question {
     Promote(PromoteOrder),
     Limits,
     SetLimits(WriteLimits),
+    HoldWrites(Duration),
+    ReleaseWrites,
 }
 
 /// A handle on the task of one connection; dropped, it ends the task and closes the connection.
@@ -306,7 +310,44 @@ async fn ask(
                 result: limits::read_set(&replies),
             })
         }
+        Question::HoldWrites(lasts) => {
+            let result = hold_writes(commands, names, lasts).await?;
+            Ok(ProbeReport::WritesHeld { sent_at, result })
+        }
+        Question::ReleaseWrites => {
+            let mut command = names.command("CLIENT");
+            command.arg("UNPAUSE");
+            let reply = commands.send_packed_command(&command).await?;
+            let result = expect_ok(&reply);
+            Ok(ProbeReport::WritesReleased { result })
+        }
     }
+}
+
+/// What the server says of itself right behind the command: from there on it takes no client's writes.
+async fn hold_writes(
+    mut commands: MultiplexedConnection,
+    names: &CommandNames,
+    lasts: Duration,
+) -> RedisResult<Result<InstanceInfo, CommandFailure>> {
+    let mut pipeline = redis::Pipeline::with_capacity(2);
+    let milliseconds = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+    pipeline
+        .cmd(names.of("CLIENT"))
+        .arg("PAUSE")
+        .arg(milliseconds)
+        .arg("WRITE");
+    pipeline.add_command(info_command(names));
+    let replies = commands.send_packed_commands(&pipeline, 0, 2).await?;
+    let [held, said] = <[Value; 2]>::try_from(replies).unwrap_or([Value::Nil, Value::Nil]);
+    if let Err(failure) = expect_ok(&held) {
+        return Ok(Err(failure));
+    }
+    if !is_syntax_error(&said) {
+        return Ok(read_info(said));
+    }
+    let said = commands.send_packed_command(&names.command("INFO")).await?;
+    Ok(read_info(said))
 }
 
 async fn ask_info(

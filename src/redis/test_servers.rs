@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::decision::{
-    Begin, Candidate, Cause, Entry, Evidence, Identity, ProbeReport, PromoteOrder, Records,
+    Begin, Candidate, Cause, Entry, Evidence, Grounds, Identity, ProbeReport, PromoteOrder, Records,
 };
 use crate::model::{Epoch, InstanceInfo, ReplicationId, ReplicationOffset, RunId, UnixTime};
 
@@ -53,11 +53,11 @@ pub(super) fn promote_order() -> PromoteOrder {
         epoch: Epoch(2),
         from: master,
         candidate,
-        evidence: Evidence {
+        grounds: Grounds::Lost(Evidence {
             cause: Cause::Exited,
             views: Vec::new(),
             needed: 0,
-        },
+        }),
         passed_over: Vec::new(),
         loss_estimate: 0,
         leader: "a".parse().unwrap(),

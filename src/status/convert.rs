@@ -10,6 +10,7 @@ use super::schema::{
 };
 use super::schema_history::{FailoverReport, HistoryReport};
 use super::schema_pause::PauseReport;
+use super::schema_switchover::GivenUpReport;
 use super::source::{FileOverview, StatusSource, VoterOverview};
 use crate::decision::{
     Difference, DownOverview, FenceOverview, GroupOverview, GuardOverview, Ineligible,
@@ -64,10 +65,15 @@ impl From<&StatusSource> for HistoryReport {
             .collect();
         pauses.sort_by_key(|pause| Reverse(pause.at));
         pauses.truncate(HISTORY_MAX);
+        let given_up = source.groups.iter().flat_map(|group| &group.given_up);
+        let mut given_up: Vec<GivenUpReport> = given_up.map(GivenUpReport::from).collect();
+        given_up.sort_by_key(|given_up| Reverse(given_up.at));
+        given_up.truncate(HISTORY_MAX);
         Self {
             schema: SCHEMA,
             failovers,
             pauses,
+            given_up,
         }
     }
 }
@@ -380,6 +386,7 @@ mod tests {
             json!({
                 "group": "features", "epoch": 2, "from": "10.0.0.1:6379", "to": "10.0.0.2:6379",
                 "at": 1_770_000_000_123_u64, "cause": "gone",
+                "asked_by": null, "reason": null, "operation": null,
                 "views": [{"node": "a", "cause": "gone"}, {"node": "b", "cause": "silent"}],
                 "needed": 2, "outcome": "done", "why": null,
                 "passed_over": [

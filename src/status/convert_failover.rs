@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::schema::PassedOver;
-use super::schema_history::{FailoverReport, OutcomeName, StepReport, ViewReport};
-use crate::decision::{FailoverRecord, Outcome, Step};
+use super::schema_history::{
+    CauseName, FailoverReport, OutcomeName, Planned, StepReport, ViewReport,
+};
+use crate::decision::{FailoverRecord, Grounds, Outcome, Step};
 
 impl From<&FailoverRecord> for FailoverReport {
     fn from(record: &FailoverRecord) -> Self {
@@ -14,21 +16,35 @@ impl From<&FailoverRecord> for FailoverReport {
             Outcome::Done => (OutcomeName::Done, None),
             Outcome::Aborted(why) => (OutcomeName::Aborted, Some(why.to_string())),
         };
-        let views = begin.evidence.views.iter();
+        let (cause, views, needed) = match &begin.grounds {
+            Grounds::Lost(evidence) => {
+                let cause = CauseName::Lost(evidence.cause);
+                (cause, evidence.views.as_slice(), evidence.needed)
+            }
+            Grounds::Asked(_) => (CauseName::Planned(Planned::Switchover), [].as_slice(), 0),
+        };
+        let asked = match &begin.grounds {
+            Grounds::Asked(asked) => Some(asked),
+            Grounds::Lost(_) => None,
+        };
         Self {
             group: begin.group.clone(),
             epoch: begin.epoch,
             from: begin.from.endpoint.clone(),
             to: begin.candidate.endpoint.clone(),
             at: begin.at,
-            cause: begin.evidence.cause,
+            cause,
+            asked_by: asked.map(|asked| asked.by.to_string()),
+            reason: asked.and_then(|asked| asked.reason.as_ref().map(ToString::to_string)),
+            operation: asked.map(|asked| asked.operation),
             views: views
+                .iter()
                 .map(|(node, cause)| ViewReport {
                     node: node.clone(),
                     cause: *cause,
                 })
                 .collect(),
-            needed: begin.evidence.needed,
+            needed,
             outcome,
             why,
             passed_over: begin.passed_over.iter().map(PassedOver::from).collect(),
@@ -54,6 +70,6 @@ fn step_reports(steps: &[Step]) -> Vec<StepReport> {
 }
 
 /// With at most three decimals, as JSON prints them.
-fn precise_milliseconds(span: Duration) -> f64 {
+pub(super) fn precise_milliseconds(span: Duration) -> f64 {
     span.as_micros() as f64 / 1000.0
 }

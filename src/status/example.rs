@@ -7,9 +7,10 @@ use super::source::{
     VoterOverview,
 };
 use crate::decision::{
-    AbortReason, Begin, Candidate, Cause, Decided, DownOverview, Evidence, FailoverRecord,
-    GroupOverview, Identity, Ineligible, InstanceOverview, OperationId, Outcome, Pause,
-    PauseRecord, PausedBy, Phase, Requester, ResumedBy, Step, StepName, WaitingFor,
+    AbortReason, Asked, Begin, Candidate, Cause, Decided, DownOverview, Evidence, FailoverRecord,
+    GivenUp, Grounds, GroupOverview, Identity, Ineligible, InstanceOverview, NotSwitched,
+    OperationId, Outcome, Pause, PauseRecord, PausedBy, Phase, Requester, ResumedBy, Step,
+    StepName, WaitingFor,
 };
 use crate::model::{
     ClusterId, Endpoint, Epoch, Incarnation, NodeId, NodeRole, ReplicationId, ReplicationOffset,
@@ -105,6 +106,7 @@ pub fn healthy() -> StatusSource {
             awaited: None,
             guard: None,
             failovers: Vec::new(),
+            given_up: Vec::new(),
             pauses: Vec::new(),
             pause_left: None,
             deferred_to: None,
@@ -137,11 +139,11 @@ fn failover() -> FailoverRecord {
                 replication_id: ReplicationId::from_bytes([2; 20]),
                 offset: ReplicationOffset(80_000),
             },
-            evidence: Evidence {
+            grounds: Grounds::Lost(Evidence {
                 cause: Cause::Gone,
                 views: vec![(node("a"), Cause::Gone), (node("b"), Cause::Silent)],
                 needed: 2,
-            },
+            }),
             passed_over: vec![(endpoint("10.0.0.4:6379"), Ineligible::PriorityZero)],
             loss_estimate: 4096,
             leader: node("b"),
@@ -192,6 +194,36 @@ pub fn aborted() -> StatusSource {
     record.loss = None;
     record.begin.passed_over = Vec::new();
     source.groups[0].failovers = vec![record];
+    source
+}
+
+/// Somebody asked for another master, and once more in vain.
+pub fn switched() -> StatusSource {
+    let mut source = healthy();
+    let asked = Asked {
+        by: Requester::new(0, Some("root".to_owned()), node("a")),
+        operation: OperationId(0xa3),
+        reason: Some("new disks".parse().unwrap()),
+    };
+    let step = |what, micros| Step {
+        what,
+        after: Duration::from_micros(micros),
+    };
+    let mut record = failover();
+    record.begin.grounds = Grounds::Asked(asked.clone());
+    record.steps = vec![
+        step(StepName::Held, 1_000),
+        step(StepName::CaughtUp, 1_500),
+        step(StepName::Begun, 2_000),
+        step(StepName::Promoted, 3_125),
+    ];
+    source.groups[0].failovers = vec![record];
+    source.groups[0].given_up = vec![GivenUp {
+        group: "features".parse().unwrap(),
+        asked,
+        at: NOW,
+        why: NotSwitched::IsMaster(endpoint("10.0.0.3:6379")),
+    }];
     source
 }
 

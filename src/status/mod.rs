@@ -25,6 +25,7 @@ mod schema_history;
 mod schema_pause;
 mod schema_reload;
 mod schema_rescue;
+mod schema_switchover;
 mod server;
 mod socket;
 mod source;
@@ -40,23 +41,26 @@ mod server_tests;
 
 pub use admin::Gatekeeper;
 pub use events::EventFeed;
-pub use operate::{AdoptOrder, PauseOrder, ResumeOrder};
+pub use operate::{AdoptOrder, PauseOrder, ResumeOrder, SwitchoverOrder};
 pub use render::{describe_pause, render};
 pub use render_rescues::describe_rescues;
 pub use schema::{
     ClientReloadReport, DifferingReport, DownReport, FileReport, GroupAnswer, GroupReport,
     InstanceReport, PassedOver, Readiness, SCHEMA, StatusReport, VoterReport,
 };
-pub use schema_history::{FailoverReport, HistoryReport, OutcomeName, StepReport, ViewReport};
+pub use schema_history::{
+    CauseName, FailoverReport, HistoryReport, OutcomeName, Planned, StepReport, ViewReport,
+};
 pub use schema_pause::{
     AdoptionReport, BystanderReport, OperatedGroup, OperationReport, PauseReport,
 };
 pub use schema_reload::ReloadReport;
 pub use schema_rescue::{RescueReport, RescuesReport};
+pub use schema_switchover::{GivenUpReport, SwitchoverOutcome, SwitchoverReport};
 pub use server::StatusServer;
 pub use socket::StatusError;
 pub use source::{
     AdoptionOverview, ClientReloadOverview, EngineOverview, EngineRole, FileOverview,
     OperatedOverview, OperationOverview, OperationState, Order, Question, ReloadStanding,
-    StatusSource, VoterOverview,
+    StatusSource, SwitchoverOverview, VoterOverview,
 };

@@ -16,13 +16,16 @@ use super::routes::Desk;
 use super::schema_pause::OperationReport;
 use super::server::REQUEST_WAIT_MAX;
 use super::source::{OperationState, Order, Question};
-use crate::decision::{OperationId, Reason, Scope, Wish};
+use crate::decision::{OperationId, Reason, Scope, TRIED_FOR_MAX, Wish};
 use crate::model::Endpoint;
 
 /// Largest body of a request in bytes.
 pub const BODY_LENGTH_MAX: usize = 4096;
 /// How long a pause may last; longer ones are better without an end.
 const PAUSE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long a switchover is tried for when nobody says how long.
+const SWITCHOVER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The body of `POST …/pause`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -111,6 +114,47 @@ pub async fn adopt_group(
         why: "name the master: {\"master\": \"HOST:PORT\"}".to_owned(),
     })?;
     let wish = Wish::Adopt { master };
+    operate(desk, admitted, order.operation, scope, wish).await
+}
+
+/// The body of `POST …/switchover`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SwitchoverOrder {
+    /// The number of the operation; drawn by the daemon when none is given.
+    pub operation: Option<OperationId>,
+    /// The replica that is to be the master; the best one when none is named.
+    pub to: Option<Endpoint>,
+    /// Milliseconds for which it is tried; ten seconds when none are given.
+    pub within_ms: Option<u64>,
+    /// Why, in one line.
+    pub reason: Option<Reason>,
+}
+
+/// `POST /v1/groups/NAME/switchover`
+pub async fn switchover_group(
+    State(desk): State<Desk>,
+    Path(name): Path<String>,
+    caller: Extension<Option<Caller>>,
+    gate: Extension<Gatekeeper>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let scope = named(&name)?;
+    let admitted = admit((caller, gate)).await?;
+    let order: SwitchoverOrder = read(body).await?;
+    let within = order
+        .within_ms
+        .map_or(SWITCHOVER_WITHIN, Duration::from_millis);
+    if within.is_zero() || within > TRIED_FOR_MAX {
+        return Err(Refusal::BadRequest {
+            why: format!("within_ms is 1 to {}", TRIED_FOR_MAX.as_millis()),
+        });
+    }
+    let wish = Wish::Switchover {
+        to: order.to,
+        within,
+        reason: order.reason,
+    };
     operate(desk, admitted, order.operation, scope, wish).await
 }
 

@@ -32,6 +32,7 @@ pub(super) fn operated(order: Order) -> Result<OperationOverview, Impossible> {
                 group: features.clone(),
                 pause: pause_of(features, order.clone()),
                 adoption: adoption_of(order.wish.clone()),
+                switchover: None,
             }],
             ..overview(order.operation, OperationState::Done)
         }),

@@ -13,7 +13,8 @@ pub enum Refusal {
     #[error(
         "no such path: there are /v1/status, /v1/groups/NAME, /v1/history, /v1/rescues, /v1/events, \
          /v1/operations/ID, /livez and /readyz; and by POST /v1/pause, /v1/resume, /v1/reload, \
-         /v1/groups/NAME/pause, /v1/groups/NAME/resume and /v1/groups/NAME/adopt"
+         /v1/groups/NAME/pause, /v1/groups/NAME/resume, /v1/groups/NAME/adopt and \
+         /v1/groups/NAME/switchover"
     )]
     UnknownPath,
     /// There is no such group.

@@ -361,6 +361,14 @@ fn write_failover(failover: &FailoverReport, now: UnixTime, page: &mut String) {
 }
 
 fn describe_cause(failover: &FailoverReport) -> String {
+    if let Some(by) = &failover.asked_by {
+        let reason = match &failover.reason {
+            Some(reason) => format!(": {reason}"),
+            None => String::new(),
+        };
+        let (cause, leader) = (failover.cause, &failover.leader);
+        return format!("{cause}, asked for by {by}{reason}; carried out by {leader}");
+    }
     let views: Vec<String> = failover
         .views
         .iter()

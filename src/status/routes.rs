@@ -103,6 +103,10 @@ pub fn router(desk: Desk) -> Router {
         .route("/v1/groups/{name}/pause", post(operate::pause_group))
         .route("/v1/groups/{name}/resume", post(operate::resume_group))
         .route("/v1/groups/{name}/adopt", post(operate::adopt_group))
+        .route(
+            "/v1/groups/{name}/switchover",
+            post(operate::switchover_group),
+        )
         .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .fallback(async || Refusal::UnknownPath)

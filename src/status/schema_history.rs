@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::PassedOver;
 use super::schema_pause::PauseReport;
-use crate::decision::{Cause, StepName};
+use super::schema_switchover::GivenUpReport;
+use crate::decision::{Cause, OperationId, StepName};
 use crate::model::{Endpoint, Epoch, GroupName, NodeId, UnixTime};
 
 /// `/v1/history`: the failovers that the groups remember, the newest first.
@@ -18,23 +19,31 @@ pub struct HistoryReport {
     pub failovers: Vec<FailoverReport>,
     /// Their pauses, the newest first.
     pub pauses: Vec<PauseReport>,
+    /// Their switchovers for which no epoch began, the newest first.
+    pub given_up: Vec<GivenUpReport>,
 }
 
-/// One failover.
+/// One failover, or switchover.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FailoverReport {
     /// The group.
     pub group: GroupName,
     /// The epoch that began.
     pub epoch: Epoch,
-    /// The master that was lost.
+    /// The master that was lost, or handed its place over.
     pub from: Endpoint,
     /// The replica that was chosen, or the same master when it is kept.
     pub to: Endpoint,
     /// When it began, by the leader's clock, in milliseconds since 1970.
     pub at: UnixTime,
-    /// The strongest cause among the views.
-    pub cause: Cause,
+    /// The strongest cause among the views, or `switchover`.
+    pub cause: CauseName,
+    /// Who asked for the switchover.
+    pub asked_by: Option<String>,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// By which operation.
+    pub operation: Option<OperationId>,
     /// Who held the master down, and why.
     pub views: Vec<ViewReport>,
     /// How many views were needed.
@@ -53,6 +62,33 @@ pub struct FailoverReport {
     pub loss_bytes: Option<u64>,
     /// The leader that decided it.
     pub leader: NodeId,
+}
+
+/// Why an epoch began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CauseName {
+    /// The master was lost.
+    Lost(Cause),
+    /// Somebody asked for it.
+    Planned(Planned),
+}
+
+/// What somebody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Planned {
+    /// Another master.
+    Switchover,
+}
+
+impl fmt::Display for CauseName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(cause) => cause.fmt(formatter),
+            Self::Planned(Planned::Switchover) => formatter.pad("switchover"),
+        }
+    }
 }
 
 /// One node's view.
@@ -91,7 +127,7 @@ impl fmt::Display for OutcomeName {
 pub struct StepReport {
     /// What.
     pub step: StepName,
-    /// Milliseconds since the first evidence of the loss, to the microsecond.
+    /// Milliseconds since the first evidence of the loss, or since somebody asked, to the microsecond.
     pub after_ms: f64,
     /// Milliseconds since the step before it, to the microsecond.
     pub took_ms: f64,

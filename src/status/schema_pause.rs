@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::schema::SCHEMA;
+use super::schema_switchover::SwitchoverReport;
 use super::source::{AdoptionOverview, OperationOverview, OperationState};
 use crate::decision::{OperationId, Pause, PauseRecord};
 use crate::model::{Endpoint, GroupName, UnixTime};
@@ -58,7 +59,7 @@ impl From<&PauseRecord> for PauseReport {
 }
 
 /// `/v1/operations/ID`, and the answer to every `POST`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OperationReport {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -71,7 +72,7 @@ pub struct OperationReport {
 }
 
 /// A group in which an operation is committed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OperatedGroup {
     /// The group.
     pub group: GroupName,
@@ -79,6 +80,8 @@ pub struct OperatedGroup {
     pub paused: Option<PauseReport>,
     /// What the operation came to, if it registered the group.
     pub adopted: Option<AdoptionReport>,
+    /// What it came to, if it asked for a switchover.
+    pub switchover: Option<SwitchoverReport>,
 }
 
 /// A group that was registered by hand.
@@ -137,6 +140,7 @@ impl From<&OperationOverview> for OperationReport {
                     group: operated.group.clone(),
                     paused: operated.pause.as_ref().map(PauseReport::from),
                     adopted: operated.adoption.as_ref().map(AdoptionReport::from),
+                    switchover: operated.switchover.as_ref().map(SwitchoverReport::from),
                 })
                 .collect(),
         }

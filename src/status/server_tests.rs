@@ -119,7 +119,8 @@ async fn what_is_not_there_is_refused_with_what_is() {
     let daemon = serve_source(example::healthy()).await;
     let paths = "no such path: there are /v1/status, /v1/groups/NAME, /v1/history, /v1/rescues, /v1/events, \
                  /v1/operations/ID, /livez and /readyz; and by POST /v1/pause, /v1/resume, /v1/reload, \
-                 /v1/groups/NAME/pause, /v1/groups/NAME/resume and /v1/groups/NAME/adopt";
+                 /v1/groups/NAME/pause, /v1/groups/NAME/resume, /v1/groups/NAME/adopt and \
+                 /v1/groups/NAME/switchover";
     let method = "not by this method: what is read is asked for by GET or HEAD, what is changed by \
                   POST";
     for (line, expected, reason) in [

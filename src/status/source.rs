@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 
 use super::schema_reload::ReloadReport;
 use super::schema_rescue::RescuesReport;
-use crate::decision::{GroupOverview, Impossible, OperationId, Pause, Scope, Wish};
+use crate::decision::{
+    FailoverRecord, GivenUp, GroupOverview, Impossible, OperationId, Pause, Scope, Wish,
+};
 use crate::model::{
     ClientName, ClusterId, Endpoint, Epoch, GroupName, Incarnation, NodeId, NodeRole, Term,
 };
@@ -70,6 +72,17 @@ pub struct OperatedOverview {
     pub pause: Option<Pause>,
     /// What the operation came to, if it registered the group.
     pub adoption: Option<AdoptionOverview>,
+    /// What the operation came to, if it asked for a switchover.
+    pub switchover: Option<SwitchoverOverview>,
+}
+
+/// What became of a switchover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SwitchoverOverview {
+    /// An epoch began for it.
+    Begun(Box<FailoverRecord>),
+    /// None did.
+    GivenUp(GivenUp),
 }
 
 /// A group that was registered by hand.

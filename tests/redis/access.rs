@@ -12,7 +12,7 @@ const ADMIN: &str = "admin-pass-81ff";
 const SECRET: &str = "daemon-pass-3c07";
 
 /// What the daemons' user may do, and no more.
-const RULES: [&str; 15] = [
+const RULES: [&str; 17] = [
     "promoterd",
     "on",
     ">daemon-pass-3c07",
@@ -25,6 +25,8 @@ const RULES: [&str; 15] = [
     "+discard",
     "+client|setname",
     "+client|kill",
+    "+client|pause",
+    "+client|unpause",
     "+config|get",
     "+config|set",
     "+pubsub|numsub",
@@ -75,6 +77,9 @@ fn a_user_with_few_rights_is_enough_and_its_password_is_shown_nowhere() {
     cluster.servers[0].start(&[]);
     assert_eq!(cluster.await_healthy(2), master);
     assert_eq!(cluster.servers[0].count("data", 100), 100);
+    let mut switchover = cluster.daemons[0].command("switchover");
+    assert!(switchover.arg("features").status().unwrap().success());
+    cluster.await_healthy(3);
     for daemon in &cluster.daemons {
         let status: serde_json::Value = daemon.get("/v1/status").unwrap();
         let check = daemon.output("check");
@@ -101,6 +106,27 @@ fn a_user_that_may_not_count_sentinels_is_told_of_once_and_none_is_assumed() {
         let text = "cannot tell whether a Sentinel watches it too";
         assert_eq!(daemon.logged().matches(text).count(), 1, "{}", daemon.name);
     }
+}
+
+#[test]
+fn a_user_that_may_not_hold_writes_is_told_so_and_the_master_stays() {
+    let mut cluster = prepare(SECRET);
+    cluster.start_servers();
+    for server in &cluster.servers {
+        server.must::<()>(&["ACL", "SETUSER", "promoterd", "-client|pause"]);
+    }
+    cluster.start_daemons();
+    cluster.await_healthy(1);
+    let mut switchover = cluster.daemons[0].command("switchover");
+    let output = switchover.arg("features").output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    assert!(
+        complaint.contains("allow +client|pause and +client|unpause to our user"),
+        "{complaint}"
+    );
+    assert_eq!(cluster.await_healthy(1), 0);
+    cluster.assert_no_failover();
 }
 
 #[test]

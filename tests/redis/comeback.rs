@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use promoterd::decision::Cause;
+use promoterd::status::CauseName;
 
 use crate::cluster::{Cluster, local};
 use crate::process::{eventually, free_port, throughout};
@@ -55,7 +56,10 @@ fn a_master_that_is_back_empty_at_once_does_not_stay_the_master() {
         assert_ne!(next, master, "round {round}");
         let cause = cluster.daemons[0].failovers().unwrap()[0].cause;
         assert!(
-            matches!(cause, Cause::Exited | Cause::Restarted | Cause::Gone),
+            matches!(
+                cause,
+                CauseName::Lost(Cause::Exited | Cause::Restarted | Cause::Gone)
+            ),
             "round {round}: {cause:?}"
         );
         let count = cluster.servers[next].count(&prefix, KEYS);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use promoterd::decision::{Cause, StepName};
 use promoterd::model::Epoch;
-use promoterd::status::OutcomeName;
+use promoterd::status::{CauseName, OutcomeName};
 
 use crate::cluster::Cluster;
 use crate::daemon::client_file;
@@ -63,7 +63,10 @@ fn a_crash_is_healed(kind: Kind) {
         panic!("{:?}", cluster.failovers());
     };
     assert_eq!((&failover.from, &failover.to), (&old, &new));
-    assert_eq!((failover.epoch, failover.cause), (Epoch(2), Cause::Exited));
+    assert_eq!(
+        (failover.epoch, failover.cause),
+        (Epoch(2), CauseName::Lost(Cause::Exited))
+    );
     assert_eq!(failover.outcome, OutcomeName::Done);
     let steps: Vec<StepName> = failover.steps.iter().map(|step| step.step).collect();
     for step in [
@@ -103,7 +106,7 @@ fn without_proof_by_the_process_a_crash_is_seen_by_refused_connections() {
     assert_eq!(cluster.await_healthy(2), writable);
     let failovers = cluster.failovers();
     assert_eq!(failovers.len(), 1);
-    assert_eq!(failovers[0].cause, Cause::Gone);
+    assert_eq!(failovers[0].cause, CauseName::Lost(Cause::Gone));
     assert!(failovers[0].views.len() >= 2, "{:?}", failovers[0].views);
     for contents in files {
         let expected = [0, writable].map(|it| client_file(&cluster.servers[it].endpoint));

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use promoterd::decision::Cause;
+use promoterd::status::CauseName;
 
 use crate::cluster::Cluster;
 use crate::process::{eventually, throughout};
@@ -71,7 +72,7 @@ fn a_master_cut_off_with_its_daemon_is_replaced_by_the_others_and_follows_after_
         }
     });
     assert_eq!(failovers.len(), 1);
-    assert_eq!(failovers[0].cause, Cause::Silent);
+    assert_eq!(failovers[0].cause, CauseName::Lost(Cause::Silent));
     assert!(failovers[0].loss_bytes >= Some(5000), "{failovers:?}");
     assert_eq!(cluster.servers[0].must::<usize>(&["EXISTS", "lost"]), 0);
     assert_eq!(cluster.servers[0].count("before", 100), 100);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use promoterd::decision::Cause;
-use promoterd::status::DownReport;
+use promoterd::status::{CauseName, DownReport};
 use rustix::process::Signal;
 
 use crate::cluster::Cluster;
@@ -32,7 +32,7 @@ fn a_master_that_hangs_is_replaced_and_demoted_when_it_wakes_up_and_its_loss_is_
         let failovers = cluster.daemons[0].failovers()?;
         let open = || format!("{failovers:?}");
         let failover = failovers.first().ok_or_else(open)?;
-        assert_eq!(failover.cause, Cause::Silent);
+        assert_eq!(failover.cause, CauseName::Lost(Cause::Silent));
         assert_eq!(failover.loss_bytes, None, "nobody can know yet");
         let first = failover.steps.first().ok_or_else(open)?;
         assert!(

@@ -40,4 +40,6 @@ mod server;
 mod settings;
 mod site;
 mod stops;
+mod switchover;
 mod witness;
+mod writing;

@@ -29,6 +29,9 @@ fn a_master_whose_commands_have_other_names_is_replaced_and_comes_back() {
     let master = cluster.await_healthy(2);
     cluster.servers[0].start(&[]);
     assert_eq!(cluster.await_healthy(2), master);
+    let mut switchover = cluster.daemons[0].command("switchover");
+    assert!(switchover.arg("features").status().unwrap().success());
+    cluster.await_healthy(3);
     for daemon in &cluster.daemons {
         let said = daemon.logged();
         assert!(!said.contains("not disconnected"), "{said}");

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use promoterd::decision::Cause;
+use promoterd::status::CauseName;
 
 use crate::cluster::Cluster;
 use crate::process::eventually;
@@ -83,7 +84,7 @@ fn a_master_lost_while_no_daemon_ran_is_replaced_by_a_replica_that_only_the_log_
     assert_eq!(cluster.servers[master].count("data", 100), 100);
     let failovers = cluster.failovers();
     assert_eq!(failovers.len(), 1);
-    assert_eq!(failovers[0].cause, Cause::Gone);
+    assert_eq!(failovers[0].cause, CauseName::Lost(Cause::Gone));
 }
 
 #[test]

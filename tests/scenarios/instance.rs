@@ -38,6 +38,12 @@ pub struct Instance {
     pub configured_limits: WriteLimits,
     pub denies_config: bool,
     pub denies_sync: bool,
+    /// Microseconds until which it holds its clients' writes, and the bytes of those that wait.
+    pub held_until: u64,
+    pub waiting: Vec<u64>,
+    pub holds_nothing: bool,
+    /// Microseconds that the stream takes to it.
+    pub stream_takes: u64,
 }
 
 impl Instance {
@@ -63,6 +69,10 @@ impl Instance {
             configured_limits: WriteLimits::default(),
             denies_config: false,
             denies_sync: false,
+            held_until: 0,
+            waiting: Vec::new(),
+            holds_nothing: false,
+            stream_takes: 0,
         }
     }
 
@@ -78,6 +88,8 @@ impl Instance {
     pub fn restart(&mut self, how: &str, life: u8, history: u8) {
         self.process = Process::Running;
         self.loads = false;
+        self.held_until = 0;
+        self.waiting.clear();
         self.life = life;
         self.limits = self.configured_limits;
         let before = (self.history, self.offset);
@@ -170,6 +182,11 @@ impl Instance {
         Role::Master {
             replicas: replicas.collect(),
         }
+    }
+
+    /// Whether it would carry out a client's write now.
+    pub fn takes_writes(&self) -> bool {
+        self.process == Process::Running && self.follows.is_none() && !self.limits.is_fence()
     }
 
     pub fn config(&self) -> Result<(), CommandFailure> {

@@ -17,6 +17,9 @@
 //! at 5 replicaof c z          somebody orders it by hand; `replicaof c none`
 //! settings n2                 n2 has other settings than the others
 //! at 5 ask n2 7 pause 500      somebody pauses the group by n2, as operation 7; `ask n2 8 resume`, `adopt b`
+//! at 5 ask n2 9 switchover c   somebody wants c to be the master; without a name, the best one
+//! at 5 client a 10             a client of a writes 10 bytes, waits while a holds writes, may be refused
+//! at 5 slow b 3                the stream takes 3 ms to b; `deny hold a`: a cannot hold writes
 //! at 5 sentinels 3            so many Sentinels watch all instances
 //! at 5 lead n2                also: freeze log, drop log, thaw log, pause n1, wake n1
 //! at 5 probes on              show what is asked of the probe connections too
@@ -110,6 +113,14 @@ scenarios! {
     a_restarted_master_is_kept_when_nobody_else_may_be
     a_new_leader_finishes_a_promotion_that_was_not_begun
     a_group_that_flaps_is_paused
+    a_switchover_loses_nothing
+    a_switchover_to_one_that_lags_is_given_up
+    a_switchover_that_cannot_hold_writes_is_given_up
+    a_switchover_is_refused_where_nobody_may_take_the_place
+    a_master_that_dies_while_it_hands_over_is_replaced
+    a_next_leader_finishes_the_switchover
+    a_planned_switchover_is_no_sign_of_flapping
+    a_pause_stops_a_switchover_that_has_not_begun
     a_node_that_slept_takes_its_own_silence_for_nothing
     a_pause_after_begin_lets_the_epoch_end_and_repairs_nothing
     a_pause_before_begin_makes_it_void

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use promoterd::decision::{
-    Action, Entry, Evidence, FollowOrder, GuardOrder, GuardTask, Happening, Identity, Ineligible,
-    Login, Opinion, ProbeCommand, ProbeOrder, View,
+    Action, Entry, Evidence, FollowOrder, Grounds, GuardOrder, GuardTask, Happening, Identity,
+    Ineligible, Login, Opinion, ProbeCommand, ProbeOrder, View,
 };
 use promoterd::model::Endpoint;
 
@@ -20,6 +20,8 @@ pub fn probe(order: &ProbeOrder) -> String {
         ProbeCommand::AskLimits => "ask limits".to_owned(),
         ProbeCommand::SetLimits(limits) if limits.is_fence() => "FENCE".to_owned(),
         ProbeCommand::SetLimits(limits) => format!("LIFT, {limits}"),
+        ProbeCommand::HoldWrites(_) => "HOLD WRITES".to_owned(),
+        ProbeCommand::ReleaseWrites => "RELEASE WRITES".to_owned(),
     };
     format!("{}#{}: {command}", order.endpoint.host(), order.link.0)
 }
@@ -60,7 +62,7 @@ pub fn entry(entry: &Entry) -> String {
             begin.candidate.endpoint.host(),
             begin.candidate.offset,
             begin.from.endpoint.host(),
-            evidence(&begin.evidence),
+            grounds(&begin.grounds),
             reasons(&begin.passed_over),
             begin.loss_estimate,
         ),
@@ -89,6 +91,10 @@ pub fn entry(entry: &Entry) -> String {
             names(&adoption.members),
             adoption.by
         ),
+        Entry::GiveUp(given_up) => format!(
+            "GiveUp operation {}: {}",
+            given_up.asked.operation.0, given_up.why
+        ),
     }
 }
 
@@ -107,6 +113,13 @@ fn identity(identity: &Identity) -> String {
 fn names<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> String {
     let names: Vec<&str> = endpoints.into_iter().map(Endpoint::host).collect();
     names.join(" ")
+}
+
+fn grounds(grounds: &Grounds) -> String {
+    match grounds {
+        Grounds::Lost(evidence) => self::evidence(evidence),
+        Grounds::Asked(asked) => format!("operation {}", asked.operation.0),
+    }
 }
 
 pub fn evidence(evidence: &Evidence) -> String {
@@ -217,6 +230,7 @@ pub fn happening(happening: &Happening) -> Option<String> {
         | Happening::Begun { .. }
         | Happening::Done { .. }
         | Happening::Aborted { .. }
+        | Happening::SwitchoverGivenUp { .. }
         | Happening::MasterIdentified { .. }
         | Happening::LossKnown { .. }
         | Happening::Settled { .. }
@@ -238,7 +252,10 @@ pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
         Action::Probe(order) => {
             let is_change = matches!(
                 order.command,
-                ProbeCommand::Promote(_) | ProbeCommand::SetLimits(_)
+                ProbeCommand::Promote(_)
+                    | ProbeCommand::SetLimits(_)
+                    | ProbeCommand::HoldWrites(_)
+                    | ProbeCommand::ReleaseWrites
             );
             (shows_probes || is_change).then(|| probe(order))
         }

@@ -54,6 +54,10 @@ enum Occurrence {
     Arrive(usize, ProbeOrder),
     ArriveFollow(usize, FollowOrder),
     Commit(Entry),
+    /// A hold may be over.
+    GoOn(String),
+    /// So much of a history reaches a replica.
+    Stream(String, u8, u64),
 }
 
 pub struct World {
@@ -72,6 +76,8 @@ pub struct World {
     rejected: BTreeSet<(String, String)>,
     log: Log,
     lives: u8,
+    /// Bytes of clients' writes that were acknowledged.
+    acknowledged: u64,
     shows_probes: bool,
     transcript: String,
 }
@@ -161,6 +167,7 @@ impl World {
             rejected: BTreeSet::new(),
             log: Log::default(),
             lives: 3,
+            acknowledged: 0,
             shows_probes: false,
             transcript: String::new(),
         };
@@ -244,6 +251,8 @@ impl World {
             Occurrence::Arrive(node, order) => self.arrive(node, order),
             Occurrence::ArriveFollow(node, order) => self.arrive_follow(node, order),
             Occurrence::Commit(entry) => self.commit(entry),
+            Occurrence::GoOn(name) => self.go_on(&name),
+            Occurrence::Stream(name, history, offset) => self.stream(&name, history, offset),
         }
     }
 
@@ -509,6 +518,25 @@ impl World {
                     result,
                 }
             }
+            ProbeCommand::HoldWrites(lasts) => {
+                let lasts = u64::try_from(lasts.as_micros()).unwrap();
+                let (now, all) = (self.now, self.instances.clone());
+                self.push(now + lasts, Occurrence::GoOn(name.to_owned()));
+                let instance = self.instance(name).unwrap();
+                let result = match instance.holds_nothing {
+                    true => Err(CommandFailure::Refused("ERR syntax error".to_owned())),
+                    false => {
+                        instance.held_until = instance.held_until.max(now + lasts);
+                        Ok(instance.info(&all))
+                    }
+                };
+                ProbeReport::WritesHeld { sent_at, result }
+            }
+            ProbeCommand::ReleaseWrites => {
+                self.instance(name).unwrap().held_until = 0;
+                self.go_on(name);
+                ProbeReport::WritesReleased { result: Ok(()) }
+            }
             ProbeCommand::Connect | ProbeCommand::Disconnect | ProbeCommand::WatchProcess(_) => {
                 return;
             }
@@ -530,6 +558,10 @@ impl World {
             Err(CommandFailure::Denied("NOPERM".to_owned()))
         } else {
             instance.follow(order.master.host(), source.as_ref());
+            if order.demotes {
+                // Its clients' connections are closed.
+                instance.waiting.clear();
+            }
             if let Some(limits) = order.restores.filter(|_| instance.limits.is_fence()) {
                 instance.limits = limits;
             }
@@ -586,9 +618,17 @@ impl World {
             ["end"] => {}
             ["probes", word] => self.shows_probes = word == "on",
             ["kill", name] => {
-                self.instance(name).unwrap().process = Process::Dead;
+                let instance = self.instance(name).unwrap();
+                instance.process = Process::Dead;
+                instance.waiting.clear();
                 self.close(name, None, true);
             }
+            ["client", name, bytes] => self.client_writes(name, bytes.parse().unwrap()),
+            ["slow", name, milliseconds] => {
+                let takes = milliseconds.parse::<f64>().unwrap() * 1000.0;
+                self.instance(name).unwrap().stream_takes = takes as u64;
+            }
+            ["deny", "hold", name] => self.instance(name).unwrap().holds_nothing = true,
             ["hang", name] => self.instance(name).unwrap().process = Process::Hung,
             ["resume", name] => {
                 self.instance(name).unwrap().process = Process::Running;
@@ -681,6 +721,60 @@ impl World {
         }
     }
 
+    /// A client writes: it waits while writes are held, and is refused where none are taken.
+    fn client_writes(&mut self, name: &str, bytes: u64) {
+        let now = self.now;
+        let instance = self.instance(name).unwrap();
+        if instance.process == Process::Dead {
+            return;
+        }
+        if now < instance.held_until {
+            instance.waiting.push(bytes);
+        } else if instance.takes_writes() {
+            instance.offset += bytes;
+            self.acknowledged += bytes;
+            self.feed(name);
+        }
+    }
+
+    /// What waited is carried out, or refused.
+    fn go_on(&mut self, name: &str) {
+        let now = self.now;
+        let instance = self.instance(name).unwrap();
+        if now < instance.held_until {
+            return;
+        }
+        for bytes in std::mem::take(&mut instance.waiting) {
+            self.client_writes(name, bytes);
+        }
+    }
+
+    fn feed(&mut self, name: &str) {
+        let source = self.instance(name).unwrap().clone();
+        let follows = |instance: &&Instance| instance.follows.as_deref() == Some(name);
+        let fed: Vec<(String, u64)> = self
+            .instances
+            .iter()
+            .filter(follows)
+            .map(|replica| (replica.name.clone(), replica.stream_takes))
+            .collect();
+        for (replica, takes) in fed {
+            let stream = Occurrence::Stream(replica, source.history, source.offset);
+            self.push(self.now + takes, stream);
+        }
+    }
+
+    fn stream(&mut self, name: &str, history: u8, offset: u64) {
+        let replica = self.instance(name).unwrap();
+        let is_fed = replica.follows.is_some()
+            && replica.history == history
+            && replica.process == Process::Running
+            && !replica.lags;
+        if is_fed {
+            replica.offset = replica.offset.max(offset);
+        }
+    }
+
     fn write(&mut self, name: &str, bytes: u64) {
         let source = self.instance(name).unwrap();
         source.offset += bytes;
@@ -717,6 +811,14 @@ impl World {
                 )
             }
             [number, "resume"] => (number, Wish::Resume),
+            [number, "switchover", ref to @ ..] => (
+                number,
+                Wish::Switchover {
+                    to: to.first().map(|name| endpoint(name)),
+                    within: Duration::from_secs(3),
+                    reason: None,
+                },
+            ),
             [number, "adopt", name] => (
                 number,
                 Wish::Adopt {
@@ -773,6 +875,10 @@ impl World {
         self.note("", &lines.join("; "));
         let instances: Vec<String> = self.instances.iter().map(Instance::describe).collect();
         self.note("", &instances.join("; "));
+        if self.acknowledged > 0 {
+            let text = format!("acknowledged {} bytes", self.acknowledged);
+            self.note("", &text);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use promoterd::model::{
 use super::clock::Clock;
 use super::disk::Disk;
 use super::host::Host;
-use super::server::{Part, Process, Server, Upstream, draw_id, draw_run_id};
+use super::server::{Hold, Part, Process, Server, Upstream, draw_id, draw_run_id};
 use super::world::{Happens, SimulatedGroup, World};
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -140,6 +140,7 @@ fn add_group(world: &mut World, group: usize) {
             limits,
             configured_limits: limits,
             acked_at: 0,
+            hold: Hold::default(),
         };
         world.servers.push(server);
         world.try_to_follow(index, 1_000);
@@ -153,6 +154,8 @@ fn add_group(world: &mut World, group: usize) {
         name,
         policy,
         servers,
+        disturbed_at: 0,
+        begun_at: 0,
     });
     world.later(10_000, Happens::ClientWrites { group });
 }

@@ -40,11 +40,13 @@ pub enum Fault {
     RestartSite,
     /// Somebody pauses a group, or resumes it.
     Pause,
+    /// Somebody wants another master.
+    Switchover,
     /// When an epoch begins: its candidate or its leader is hit.
     Sabotage,
 }
 
-const ALL: [Fault; 24] = [
+const ALL: [Fault; 25] = [
     Fault::CrashNode,
     Fault::CrashLeader,
     Fault::CrashAllNodes,
@@ -68,6 +70,7 @@ const ALL: [Fault; 24] = [
     Fault::RenameHistory,
     Fault::RestartSite,
     Fault::Pause,
+    Fault::Switchover,
     Fault::Sabotage,
 ];
 
@@ -203,6 +206,7 @@ impl World {
             }
             Fault::DenyRoleChanges => {
                 self.servers[server].denies = true;
+                self.disturb(server);
                 let span = self.span();
                 self.later(span, Happens::Undo(Undo::Allow(server)));
             }
@@ -210,6 +214,7 @@ impl World {
             Fault::RenameHistory => self.rename_history(master),
             Fault::RestartSite => self.restart_site(),
             Fault::Pause => self.pause_or_resume(node),
+            Fault::Switchover => self.switch_over(node),
             Fault::Sabotage => {}
         }
     }
@@ -244,6 +249,24 @@ impl World {
                 lasts,
                 reason: None,
             },
+        };
+        self.ask(node, group, wish);
+    }
+
+    /// Somebody wants another master, mostly any, and asks any node.
+    fn switch_over(&mut self, node: usize) {
+        let group = self.pick(self.groups.len());
+        let place = self.pick(self.groups[group].servers.len());
+        let named = self.groups[group].servers[place];
+        let to = match self.pick(3) {
+            0 => Some(self.servers[named].endpoint.clone()),
+            _ => None,
+        };
+        let within = Duration::from_micros(100_000 + self.span());
+        let wish = Wish::Switchover {
+            to,
+            within,
+            reason: None,
         };
         self.ask(node, group, wish);
     }
@@ -370,6 +393,7 @@ impl World {
 
     fn cut_until(&mut self, paths: Vec<(usize, usize)>, span: Micros) {
         self.note(|| format!("cut: {paths:?}"));
+        self.disturb_all();
         for (from, to) in &paths {
             self.pipes.cut(*from, *to);
             self.let_time_out(*from, *to);
@@ -406,6 +430,7 @@ impl World {
     }
 
     fn heal(&mut self, paths: &[(usize, usize)]) {
+        self.disturb_all();
         for (from, to) in paths {
             for (pipe, count) in self.pipes.heal(*from, *to) {
                 // What was lost is sent again when its timer says so.
@@ -419,6 +444,7 @@ impl World {
 
     /// Somebody changes roles by hand.
     fn meddle(&mut self, server: usize) {
+        self.disturb(server);
         let group = self.servers[server].group;
         let place = self.pick(self.groups[group].servers.len());
         let other = self.groups[group].servers[place];
@@ -441,6 +467,7 @@ impl World {
             .iter()
             .all(|server| server.follows() != Some(master) || server.feed().is_none());
         if is_alone && self.servers[master].is_writable() {
+            self.disturb(master);
             let id = draw_id(&mut self.random);
             let server = &mut self.servers[master];
             server.history.id = id;
@@ -452,6 +479,10 @@ impl World {
 
     /// An epoch began: the worst moment for whoever takes part.
     pub fn on_begun(&mut self, begin: &Begin) {
+        let (name, now) = (&begin.group, self.now);
+        for group in self.groups.iter_mut().filter(|group| group.name == *name) {
+            group.begun_at = now;
+        }
         if !self.plan.sabotages() {
             return;
         }
@@ -485,7 +516,10 @@ impl World {
             }
             Undo::ResumeServer(server) => self.resume_server(server),
             Undo::RestartServer(server, restart) => self.restart_server(server, restart),
-            Undo::Allow(server) => self.servers[server].denies = false,
+            Undo::Allow(server) => {
+                self.servers[server].denies = false;
+                self.disturb(server);
+            }
             Undo::ResumeGroups if self.is_anything_paused() => self.resume_groups(),
             _ if self.plan.is_over => {}
             Undo::CrashServer(server) => self.crash_for_a_while(server),

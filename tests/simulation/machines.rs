@@ -17,6 +17,7 @@ impl World {
             return;
         }
         self.note(|| format!("server {index} crashes"));
+        self.disturb(index);
         let now = self.now;
         self.servers[index].process = Process::Gone;
         self.servers[index].stalled.clear();
@@ -33,6 +34,7 @@ impl World {
     pub fn hang_server(&mut self, index: usize) {
         if self.servers[index].is_running() {
             self.note(|| format!("server {index} hangs"));
+            self.disturb(index);
             self.servers[index].process = Process::Hung;
         }
     }
@@ -43,6 +45,7 @@ impl World {
             return;
         }
         self.note(|| format!("server {index} goes on"));
+        self.disturb(index);
         self.servers[index].process = Process::Running;
         for item in std::mem::take(&mut self.servers[index].stalled) {
             self.on_item(item);
@@ -54,6 +57,7 @@ impl World {
             return;
         }
         self.note(|| format!("server {index} starts: {restart:?}"));
+        self.disturb(index);
         self.servers[index].start(restart, &mut self.random);
         if self.servers[index].reading.is_some() {
             let life = self.servers[index].life;
@@ -110,10 +114,49 @@ impl World {
         if !server.is_writable() || !self.pipes.is_open_both_ways(host, server.host) {
             return;
         }
+        if server.hold.until.is_some() {
+            self.servers[index].hold.waiting += 1;
+            self.tally.held_writes += 1;
+        } else {
+            self.write_or_refuse(index);
+        }
+    }
+
+    fn write_or_refuse(&mut self, index: usize) {
         if self.takes_writes(index) {
             self.write(index);
         } else {
             self.tally.refused_writes += 1;
+        }
+    }
+
+    pub fn on_hold_ends(&mut self, index: usize, life: u64) {
+        let server = &self.servers[index];
+        let is_it = server.life == life && server.process != Process::Gone;
+        if is_it && server.hold.until.is_some_and(|until| until <= self.now) {
+            self.release_writes(index);
+        }
+    }
+
+    /// What waited is carried out, or refused.
+    pub fn release_writes(&mut self, index: usize) {
+        self.note(|| format!("server {index} lets writes go on"));
+        let hold = std::mem::take(&mut self.servers[index].hold);
+        for _ in 0..hold.waiting {
+            self.write_or_refuse(index);
+        }
+    }
+
+    /// Something other than the daemons had a hand in the group of this server.
+    pub fn disturb(&mut self, index: usize) {
+        let group = self.servers[index].group;
+        self.groups[group].disturbed_at = self.now;
+    }
+
+    /// The same of all groups.
+    pub fn disturb_all(&mut self) {
+        for group in &mut self.groups {
+            group.disturbed_at = self.now;
         }
     }
 

@@ -7,9 +7,10 @@ use promoterd::decision::{
     CommandFailure, ConnectFailure, Event, FollowOrder, LinkId, Login, ProbeCommand, ProbeEvent,
     ProbeOrder, ProbeReport,
 };
-use promoterd::model::{Epoch, PingReply, WriteLimits};
+use promoterd::model::{Epoch, InstanceInfo, PingReply, WriteLimits};
 
-use super::pipes::{PipeId, delay};
+use super::invariants::a_calm_switchover_loses_nothing;
+use super::pipes::{Micros, PipeId, delay};
 use super::server::{Process, info};
 use super::work::Work;
 use super::world::{Happens, Item, World};
@@ -63,6 +64,11 @@ pub enum Order {
         sent_at: Instant,
         limits: WriteLimits,
     },
+    Hold {
+        sent_at: Instant,
+        lasts: Micros,
+    },
+    Release,
     Work,
 }
 
@@ -118,6 +124,12 @@ impl World {
                 let sent_at = self.instant(node);
                 self.send_order(id, Order::SetLimits { sent_at, limits });
             }
+            ProbeCommand::HoldWrites(lasts) => {
+                let sent_at = self.instant(node);
+                let lasts = Micros::try_from(lasts.as_micros()).expect("a few seconds");
+                self.send_order(id, Order::Hold { sent_at, lasts });
+            }
+            ProbeCommand::ReleaseWrites => self.send_order(id, Order::Release),
         }
     }
 
@@ -265,8 +277,27 @@ impl World {
                     result,
                 })
             }
+            Order::Hold { sent_at, lasts } => {
+                let result = self.hold_writes(index, lasts);
+                Reply::Report(ProbeReport::WritesHeld { sent_at, result })
+            }
+            Order::Release => {
+                self.release_writes(index);
+                Reply::Report(ProbeReport::WritesReleased { result: Ok(()) })
+            }
             Order::Work => Reply::Worked(self.execute_work(id, index)),
         }
+    }
+
+    fn hold_writes(&mut self, index: usize, lasts: Micros) -> Result<InstanceInfo, CommandFailure> {
+        self.may_configure(index)?;
+        self.note(|| format!("server {index} holds writes"));
+        let until = self.now + lasts;
+        let server = &mut self.servers[index];
+        server.hold.until = server.hold.until.max(Some(until));
+        let life = server.life;
+        self.at(until, Happens::HoldEnds { index, life });
+        Ok(info(&self.servers, index, self.now))
     }
 
     pub fn may_change_role(&self, index: usize) -> Result<(), CommandFailure> {
@@ -316,6 +347,12 @@ impl World {
         Ok(())
     }
 
+    fn note_handed_over(&mut self, index: usize, master: usize) {
+        if let Err(violation) = a_calm_switchover_loses_nothing::check(self, index, master) {
+            self.fail(violation);
+        }
+    }
+
     fn execute_work(&mut self, id: ConnectionId, index: usize) -> Result<(), CommandFailure> {
         let work = self.connections.get(&id).and_then(|held| held.work.clone());
         let work = work.expect("a connection of its own");
@@ -345,6 +382,7 @@ impl World {
         let master = master.ok_or_else(|| CommandFailure::Refused("no such host".to_owned()))?;
         if self.servers[index].is_master() {
             self.tally.demotions += 1;
+            self.note_handed_over(index, master);
         }
         self.note(|| {
             let epoch = order.epoch;
@@ -366,6 +404,7 @@ impl World {
 
     /// `CLIENT KILL TYPE normal`: all probe connections of all daemons are among them.
     fn kill_clients(&mut self, index: usize) {
+        self.servers[index].hold.waiting = 0;
         let life = self.servers[index].life;
         for id in self.connections_to(index, life) {
             let connection = &self.connections[&id];

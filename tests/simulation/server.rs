@@ -49,6 +49,15 @@ pub enum Upstream {
     },
 }
 
+/// `CLIENT PAUSE … WRITE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hold {
+    /// When clients' writes go on by themselves; nothing while none are held.
+    pub until: Option<Micros>,
+    /// How many wait.
+    pub waiting: u64,
+}
+
 /// What a full copy brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copy {
@@ -104,6 +113,7 @@ pub struct Server {
     pub configured_limits: WriteLimits,
     /// When its master last had an acknowledgement of it.
     pub acked_at: Micros,
+    pub hold: Hold,
 }
 
 impl Server {
@@ -227,6 +237,7 @@ impl Server {
         self.limits = self.configured_limits;
         self.knows = None;
         self.shows = None;
+        self.hold = Hold::default();
         self.emptied |= restart == Restart::Empty && self.has_keys;
         let was = self.history;
         let kept = match restart {

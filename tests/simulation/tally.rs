@@ -28,6 +28,13 @@ pub struct Tally {
     pub fences: u64,
     /// Those of masters that were cut off.
     pub isolated: u64,
+    /// Epochs that somebody asked for, those that ended with another master, and those of which it was
+    /// checked that they lost nothing; and what was given up before an epoch began.
+    pub switchovers: u64,
+    pub switched: u64,
+    pub switched_calmly: u64,
+    pub given_up: u64,
+    pub held_writes: u64,
     /// Writes that a master refused since it was fenced, or had too few replicas.
     pub refused_writes: u64,
     pub limits_logged: u64,
@@ -93,6 +100,11 @@ impl Tally {
         self.demotions += other.demotions;
         self.fences += other.fences;
         self.isolated += other.isolated;
+        self.switchovers += other.switchovers;
+        self.switched += other.switched;
+        self.switched_calmly += other.switched_calmly;
+        self.given_up += other.given_up;
+        self.held_writes += other.held_writes;
         self.refused_writes += other.refused_writes;
         self.limits_logged += other.limits_logged;
         self.torn_tails += other.torn_tails;
@@ -142,6 +154,17 @@ impl Tally {
             (self.fences, "a fence"),
             (self.isolated, "a fence of a master that was cut off"),
             (self.refused_writes, "a write that a fence refused"),
+            (self.switched, "a switchover"),
+            (
+                self.switched_calmly,
+                "a switchover that nothing else disturbed",
+            ),
+            (
+                self.switchovers - self.switched,
+                "a switchover that was aborted",
+            ),
+            (self.given_up, "a switchover that was given up"),
+            (self.held_writes, "a write that was held"),
             (
                 self.limits_logged,
                 "limits of an instance's own that were logged",
@@ -209,6 +232,10 @@ impl Tally {
         println!(
             "pauses {}, ended {}, expired {}, begins void {}, operations answered {}",
             self.pauses, self.resumes, self.expiries, self.begins_paused, self.operations
+        );
+        println!(
+            "switchovers begun {}, done {}, of these undisturbed {}; given up {}, writes held {}",
+            self.switchovers, self.switched, self.switched_calmly, self.given_up, self.held_writes
         );
         println!("waited for equal settings {}", self.unequal);
         println!(

@@ -73,6 +73,8 @@ pub enum Happens {
     Read { index: usize, life: u64 },
     /// A replica tells its master how far it is.
     Acknowledges { index: usize },
+    /// A server may let go on what it holds.
+    HoldEnds { index: usize, life: u64 },
     /// A client of a group writes.
     ClientWrites { group: usize },
     /// The next fault.
@@ -125,6 +127,10 @@ pub struct SimulatedGroup {
     pub name: GroupName,
     pub policy: GroupPolicy,
     pub servers: Vec<usize>,
+    /// When something other than the daemons last had a hand in it.
+    pub disturbed_at: Micros,
+    /// When its latest epoch began.
+    pub begun_at: Micros,
 }
 
 /// The whole.
@@ -280,6 +286,7 @@ impl World {
             Happens::StreamOverdue { index, attempt } => self.on_stream_overdue(index, attempt),
             Happens::Read { index, life } => self.on_read(index, life),
             Happens::Acknowledges { index } => self.on_acknowledges(index),
+            Happens::HoldEnds { index, life } => self.on_hold_ends(index, life),
             Happens::ClientWrites { group } => self.on_client_writes(group),
             Happens::Fault => self.on_fault(),
             Happens::Undo(undo) => self.undo(undo),

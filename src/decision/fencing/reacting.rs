@@ -89,7 +89,7 @@ impl Group {
             .then_some(FenceCause::Rogue)
     }
 
-    pub(super) fn fence(
+    pub(in crate::decision) fn fence(
         &mut self,
         instance: &Endpoint,
         cause: FenceCause,
@@ -124,7 +124,7 @@ impl Group {
         }
     }
 
-    /// Whether it was told to take no more writes, and did not take that.
+    /// Whether an instance refused its fence the last time.
     pub(in crate::decision) fn is_fence_refused(&self, instance: &Endpoint) -> bool {
         self.fences.refused.contains_key(instance)
     }

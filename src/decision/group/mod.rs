@@ -27,6 +27,7 @@ use super::request::OperationId;
 use super::rescue::Rescues;
 use super::sentinels::SentinelWatch;
 use super::settling::Settling;
+use super::switchover::Held;
 use super::view::{HeldView, View};
 use super::watch::{Orders, Watch};
 use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId, ReplicationOffset, RunId};
@@ -53,6 +54,8 @@ pub struct Group {
     pub(super) cooldown_until: Option<Instant>,
     pub(super) wrong_role_since: Option<Instant>,
     pub(super) failover: Failover,
+    /// The instance whose clients' writes this node had held.
+    pub(super) held: Option<Held>,
     pub(super) repair: Repair,
     pub(super) guard: Guard,
     pub(super) settling: Option<Settling>,
@@ -99,6 +102,8 @@ pub(super) struct Bookkeeping {
     pub(super) guard: bool,
     pub(super) pause: bool,
     pub(super) resume: bool,
+    /// The switchover that came to nothing.
+    pub(super) given_up: Option<OperationId>,
 }
 
 impl Group {
@@ -119,6 +124,7 @@ impl Group {
             cooldown_until: None,
             wrong_role_since: None,
             failover: Failover::watching(),
+            held: None,
             repair: Repair::default(),
             guard: Guard::default(),
             settling: None,
@@ -169,6 +175,8 @@ impl Group {
             | ProbeReport::LimitsReplied { .. }
             | ProbeReport::LimitsSet { .. }
             | ProbeReport::SentinelsCounted { .. }
+            | ProbeReport::WritesHeld { .. }
+            | ProbeReport::WritesReleased { .. }
             | ProbeReport::ProcessExited => None,
         };
         let limits_set = match &event.report {
@@ -181,6 +189,22 @@ impl Group {
             | ProbeReport::LimitsReplied { .. }
             | ProbeReport::PromoteReplied { .. }
             | ProbeReport::SentinelsCounted { .. }
+            | ProbeReport::WritesHeld { .. }
+            | ProbeReport::WritesReleased { .. }
+            | ProbeReport::ProcessExited => None,
+        };
+        let held = match &event.report {
+            ProbeReport::WritesHeld { sent_at, result } => Some((*sent_at, result.clone())),
+            ProbeReport::Connected { .. }
+            | ProbeReport::ConnectFailed(_)
+            | ProbeReport::Closed(_)
+            | ProbeReport::PingReplied { .. }
+            | ProbeReport::InfoReplied { .. }
+            | ProbeReport::LimitsReplied { .. }
+            | ProbeReport::LimitsSet { .. }
+            | ProbeReport::PromoteReplied { .. }
+            | ProbeReport::SentinelsCounted { .. }
+            | ProbeReport::WritesReleased { .. }
             | ProbeReport::ProcessExited => None,
         };
         let mut orders = Orders::new();
@@ -188,6 +212,9 @@ impl Group {
         self.send(&event.endpoint, orders, actions);
         if let Some((epoch, result)) = replied {
             self.on_promote_replied(event.link, epoch, result, record, now, actions);
+        }
+        if let Some((sent_at, result)) = held {
+            self.on_writes_held(event.link, sent_at, result, record, now);
         }
         if let Some((limits, result)) = limits_set {
             self.on_limits_set(&event.endpoint, limits, result, now, actions);
@@ -291,8 +318,10 @@ impl Group {
                 self.awaited = None;
                 self.see_master(Some(record));
                 self.bookkeeping = Bookkeeping::default();
-                let is_kept = |last: &FailoverRecord| last.begin.reinstates();
-                if change == Change::Done && !record.failovers().back().is_some_and(is_kept) {
+                // What keeps the master, or was planned, is no sign of trouble.
+                let is_calm =
+                    |last: &FailoverRecord| last.begin.reinstates() || last.begin.asked().is_some();
+                if change == Change::Done && !record.failovers().back().is_some_and(is_calm) {
                     self.cooldown_until = Some(now + self.policy.cooldown);
                 }
                 self.watch_members(Some(record), now);
@@ -314,6 +343,7 @@ impl Group {
                 self.bookkeeping.resume = false;
                 self.pause_over_at = None;
             }
+            Change::GivenUp => self.bookkeeping.given_up = None,
             Change::Begun | Change::Aborted | Change::None => {}
         }
     }
@@ -327,8 +357,9 @@ impl Group {
         self.views.clear();
         self.wrong_role_since = None;
         // What the candidate said before may be long past, and another node may lead since.
-        if let Failover::Checking { asked, .. } = &mut self.failover {
+        if let Failover::Checking { asked, run } = &mut self.failover {
             *asked = None;
+            run.hold = None;
         }
     }
 

@@ -1,7 +1,7 @@
 //! What people hear of as it is committed.
 
 use super::Happening;
-use crate::decision::entry::Entry;
+use crate::decision::entry::{Entry, Grounds};
 use crate::decision::record::{Change, GroupRecord};
 
 impl Happening {
@@ -32,7 +32,14 @@ impl Happening {
                 group,
                 epoch: begin.epoch,
                 candidate: begin.candidate.clone(),
-                evidence: begin.evidence.clone(),
+                evidence: match &begin.grounds {
+                    Grounds::Lost(evidence) => Some(evidence.clone()),
+                    Grounds::Asked(_) => None,
+                },
+                asked_by: match &begin.grounds {
+                    Grounds::Lost(_) => None,
+                    Grounds::Asked(asked) => Some(asked.by.to_string()),
+                },
                 passed_over: begin.passed_over.clone(),
                 loss_estimate_bytes: begin.loss_estimate,
                 reinstates: begin.reinstates(),
@@ -46,6 +53,10 @@ impl Happening {
                 group,
                 epoch,
                 master: record.master().endpoint.clone(),
+                planned: record
+                    .failovers()
+                    .back()
+                    .is_some_and(|last| last.begin.asked().is_some()),
                 steps: steps.clone(),
             }),
             (Change::Paused, Entry::Pause(pause)) => Some(Self::Paused {
@@ -73,6 +84,11 @@ impl Happening {
                 epoch: *epoch,
                 steps: steps.clone(),
             }),
+            (Change::GivenUp, Entry::GiveUp(given_up)) => Some(Self::SwitchoverGivenUp {
+                group,
+                by: given_up.asked.by.to_string(),
+                why: given_up.why.clone(),
+            }),
             // No other entry makes these changes.
             (
                 Change::Begun
@@ -81,7 +97,8 @@ impl Happening {
                 | Change::History
                 | Change::Guard
                 | Change::Paused
-                | Change::Resumed,
+                | Change::Resumed
+                | Change::GivenUp,
                 _,
             ) => None,
         }

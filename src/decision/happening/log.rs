@@ -4,6 +4,7 @@ use tracing::{debug, error, info, warn};
 
 use super::Happening;
 use super::words::Reasons;
+use crate::decision::entry::AbortReason;
 use crate::decision::request::Reason;
 
 impl Happening {
@@ -66,7 +67,21 @@ impl Happening {
                 group,
                 epoch,
                 candidate,
-                evidence,
+                evidence: None,
+                asked_by,
+                reinstates,
+                ..
+            } => {
+                let by = asked_by.as_deref().unwrap_or_default();
+                info!(%group, %epoch, reinstates, candidate = %candidate.endpoint, offset = %candidate.offset,
+                    by, "switchover began");
+            }
+            Self::Begun {
+                group,
+                epoch,
+                candidate,
+                evidence: Some(evidence),
+                asked_by: _,
                 passed_over,
                 loss_estimate_bytes,
                 reinstates,
@@ -86,9 +101,24 @@ impl Happening {
                 group,
                 epoch,
                 master,
+                planned,
                 ..
             } => {
-                info!(%group, %epoch, %master, "failover done");
+                if *planned {
+                    info!(%group, %epoch, %master, "switchover done");
+                } else {
+                    info!(%group, %epoch, %master, "failover done");
+                }
+            }
+            Self::SwitchoverGivenUp { group, by, why } => {
+                warn!(%group, by, "switchover given up, the master stays: {why}");
+            }
+            Self::Aborted {
+                group,
+                epoch,
+                why: why @ AbortReason::NotSwitched(_),
+            } => {
+                warn!(%group, %epoch, %why, "switchover aborted, the next epoch keeps the master or replaces it");
             }
             Self::Aborted { group, epoch, why } => {
                 warn!(%group, %epoch, %why, "failover aborted, the next epoch chooses anew");
@@ -198,6 +228,13 @@ impl Happening {
                 warn!(%group, %instance, "the guard is not in force: {why}");
             }
             Self::PutOff { group, awaited } => warn!(%group, awaited, "failover put off"),
+            Self::LossKnown {
+                group,
+                epoch,
+                lost_bytes: 0,
+            } => {
+                info!(%group, %epoch, "the old master is back: nothing was lost");
+            }
             Self::LossKnown {
                 group,
                 epoch,

@@ -14,6 +14,7 @@ use crate::decision::fencing::FenceCause;
 use crate::decision::health::Cause;
 use crate::decision::held_back::HeldBack;
 use crate::decision::request::Reason;
+use crate::decision::switchover::NotSwitched;
 use crate::model::{ClientName, Endpoint, Epoch, GroupName, NodeId, Term, UnixTime};
 
 /// A change of state, as one node sees it.
@@ -86,7 +87,10 @@ pub enum Happening {
         group: GroupName,
         epoch: Epoch,
         candidate: Candidate,
-        evidence: Evidence,
+        /// Why the master is held down; nothing in a switchover.
+        evidence: Option<Evidence>,
+        /// Who asked for it; nothing in a failover.
+        asked_by: Option<String>,
         passed_over: Vec<(Endpoint, Ineligible)>,
         loss_estimate_bytes: u64,
         /// Whether it keeps the master that was given up.
@@ -103,7 +107,15 @@ pub enum Happening {
         group: GroupName,
         epoch: Epoch,
         master: Endpoint,
+        /// Whether it was a switchover.
+        planned: bool,
         steps: Vec<Step>,
+    },
+    /// A switchover came to nothing before an epoch began.
+    SwitchoverGivenUp {
+        group: GroupName,
+        by: String,
+        why: NotSwitched,
     },
     /// The epoch ended without.
     Aborted {

@@ -102,6 +102,9 @@ impl fmt::Display for Happening {
                     candidate.endpoint
                 )
             }
+            Self::SwitchoverGivenUp { group, why, .. } => {
+                write!(formatter, "switchover of group {group} given up: {why}")
+            }
             Self::Promoted { epoch, master, .. } => {
                 write!(formatter, "{master} is a master (epoch {epoch})")
             }

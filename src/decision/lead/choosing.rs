@@ -3,7 +3,7 @@
 use super::REST_WITHOUT_CANDIDATE;
 use crate::decision::agreement::Verdict;
 use crate::decision::choice::{self, LostMaster};
-use crate::decision::entry::{Begin, Candidate, Entry, StepName};
+use crate::decision::entry::{Begin, Candidate, Entry, Grounds, StepName};
 use crate::decision::event::Action;
 use crate::decision::failover::{Failover, Timeline};
 use crate::decision::group::Group;
@@ -125,6 +125,7 @@ impl Group {
         let lost = LostMaster {
             identity: record.master(),
             offset: self.master_offset(record),
+            feeds: false,
         };
         let found = choice::choose(&self.watches, &lost, &self.policy, asked_at, record, now);
         let chosen = found.chosen.clone();
@@ -155,7 +156,7 @@ impl Group {
             from: record.master().clone(),
             loss_estimate: self.loss_estimate(record, &candidate, now),
             candidate,
-            evidence,
+            grounds: Grounds::Lost(evidence),
             passed_over: found.passed_over,
             leader: self.node.clone(),
             at: wall,

@@ -3,11 +3,13 @@
 mod choosing;
 mod following;
 mod guarding;
+mod handing_over;
 mod pausing;
 mod promoting;
 mod registering;
 mod reinstating;
 mod salvaging;
+mod switching;
 mod waiting;
 
 use std::time::{Duration, Instant};
@@ -83,7 +85,8 @@ impl Group {
             | Change::Limits
             | Change::Guard
             | Change::Paused
-            | Change::Resumed => {}
+            | Change::Resumed
+            | Change::GivenUp => {}
         }
     }
 
@@ -121,6 +124,10 @@ impl Group {
             }
             (_, Entry::Resume(_)) => {
                 self.bookkeeping.resume = false;
+                false
+            }
+            (_, Entry::GiveUp(_)) => {
+                self.bookkeeping.given_up = None;
                 false
             }
             (
@@ -181,11 +188,15 @@ impl Group {
         }
         self.held_back_told = false;
         while self.advance(record, wall, now, actions) {}
-        if matches!(self.failover, Failover::Watching { .. }) {
+        if matches!(
+            self.failover,
+            Failover::Watching { .. } | Failover::Preparing { .. }
+        ) {
             self.keep_books(record, now, actions);
             self.log_limits(record, actions);
             self.keep_following(record, now, actions);
         }
+        self.release_writes(record, now, actions);
         self.settle(record, now, actions);
     }
 
@@ -217,6 +228,12 @@ impl Group {
                     gives_up_at,
                 };
                 self.choose(record, choosing, wall, now, actions)
+            }
+            preparing @ Failover::Preparing { .. } => {
+                self.prepare(record, preparing, wall, now, actions)
+            }
+            holding @ Failover::Holding { .. } => {
+                self.catch_up(record, holding, wall, now, actions)
             }
             Failover::Checking { run, asked } => self.check(record, run, asked, now, actions),
             Failover::Promoting { run, link, sent_at } => {

@@ -78,8 +78,12 @@ impl Group {
                 Failover::Checking { .. } | Failover::Promoting { .. } => {
                     self.failover = Failover::watching();
                 }
+                Failover::Preparing { .. } | Failover::Holding { .. } => {
+                    self.stop_switching(record, wall, now, actions);
+                }
             }
         }
+        self.release_writes(record, now, actions);
         if record.mandate().is_none() {
             self.note_held_back(record, now, actions);
         }

@@ -26,12 +26,10 @@ impl Group {
         };
         let endpoint = mandate.begin().candidate.endpoint.clone();
         if now >= run.gives_up_at {
-            return self.abort(
-                run,
-                AbortReason::TimedOut(self.policy.promote_timeout),
-                actions,
-            );
+            let why = self.overdue(&mandate, &run);
+            return self.abort(run, why, actions);
         }
+        let handed_over = self.hand_over(record, &mandate, &mut run, now, actions);
         let Some(watch) = self.watches.get(&endpoint) else {
             let why = lost(&run, "the instance is not watched".to_owned());
             return self.abort(run, why, actions);
@@ -72,6 +70,16 @@ impl Group {
                 self.finish(record, run, master, actions)
             }
             Check::AsChosen => {
+                match handed_over {
+                    Ok(Some(reached)) if reached <= sample.info.history.offset => {}
+                    Ok(reached) => {
+                        if reached.is_some() {
+                            self.ask_info(&endpoint, now, actions);
+                        }
+                        return Failover::Checking { run, asked };
+                    }
+                    Err(why) => return self.abort(run, AbortReason::NotSwitched(why), actions),
+                }
                 let mut orders = Orders::new();
                 if watch.is_fenced() {
                     // A fence of its past would keep the new master from taking writes.
@@ -169,7 +177,7 @@ impl Group {
             if now < run.gives_up_at {
                 return Failover::Promoting { run, link, sent_at };
             }
-            let why = AbortReason::TimedOut(self.policy.promote_timeout);
+            let why = self.overdue(&mandate, &run);
             return self.abort(run, why, actions);
         }
         let health = watch.map(|watch| watch.health(&self.policy, None, now));

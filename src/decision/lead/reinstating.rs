@@ -1,7 +1,7 @@
 //! Keeping the old master: it was given up and is well again, or it is all that can be had.
 
 use crate::decision::choice::Ineligible;
-use crate::decision::entry::{Begin, Candidate, Entry, Evidence, StepName};
+use crate::decision::entry::{Begin, Candidate, Entry, Grounds, StepName};
 use crate::decision::event::Action;
 use crate::decision::failover::{Failover, Timeline};
 use crate::decision::group::Group;
@@ -44,7 +44,7 @@ impl Group {
             from: master.clone(),
             candidate: Candidate::of(&master.endpoint, info),
             // Nobody holds it down now: why it was given up.
-            evidence: Evidence::clone(&last.begin.evidence),
+            grounds: Grounds::clone(&last.begin.grounds),
             passed_over: Vec::new(),
             loss_estimate: 0,
             leader: self.node.clone(),
@@ -99,6 +99,7 @@ impl Group {
                 | Ineligible::NeverSynced
                 | Ineligible::OtherHistory { .. }
                 | Ineligible::LagTooLarge { .. }
+                | Ineligible::NotFed
                 | Ineligible::Excluded,
                 _,
             ) => false,

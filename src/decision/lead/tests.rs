@@ -126,6 +126,7 @@ fn awaiting(promoted: bool, watch: (Watch, LinkId), after: u64, sent_at: Instant
         timeline: Timeline::new(sent_at),
         gives_up_at: sent_at + milliseconds(500),
         promoted,
+        hold: None,
     };
     let mut actions = Vec::new();
     let now = sent_at + milliseconds(after);

@@ -1,11 +1,15 @@
 //! What an administrator may ask for, as far as this node can tell at once.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Supervisor;
 use crate::decision::request::{Impossible, OperationId, Scope, Wish};
+use crate::decision::switchover::NotSwitched;
 use crate::model::{Endpoint, GroupName};
+
+/// A majority that was not heard for so long cannot be counted on: reports come more often.
+const MAJORITY_UNHEARD_MAX: Duration = Duration::from_millis(1500);
 
 impl Supervisor {
     /// The groups that an administrator means.
@@ -21,7 +25,14 @@ impl Supervisor {
     ) -> Result<BTreeSet<GroupName>, Impossible> {
         match (wish, scope) {
             (Wish::Pause { .. } | Wish::Resume, scope) => self.select(scope, now),
-            (Wish::Adopt { .. }, Scope::All) => Err(Impossible::OneGroupOnly),
+            (Wish::Adopt { .. } | Wish::Switchover { .. }, Scope::All) => {
+                Err(Impossible::OneGroupOnly)
+            }
+            (Wish::Switchover { to, .. }, scope @ Scope::Group(name)) => {
+                let selected = self.select(scope, now)?;
+                self.admit_switchover(operation, name, to.as_ref(), now)?;
+                Ok(selected)
+            }
             (Wish::Adopt { master }, Scope::Group(name)) => {
                 self.admit_adoption(operation, name, master, now)
             }
@@ -71,6 +82,33 @@ impl Supervisor {
                 }),
             },
         }
+    }
+
+    /// The same: what the leader sees decides.
+    fn admit_switchover(
+        &self,
+        operation: OperationId,
+        name: &GroupName,
+        to: Option<&Endpoint>,
+        now: Instant,
+    ) -> Result<(), Impossible> {
+        let Some(record) = self.records.get(name) else {
+            return Ok(());
+        };
+        if record.has_done(operation) || self.desk.is_open(operation) {
+            return Ok(());
+        }
+        let group = self.groups.get(name).ok_or_else(|| self.unknown(name))?;
+        let unheard = now.saturating_duration_since(self.majority_heard(now));
+        let switchable = if unheard > MAJORITY_UNHEARD_MAX {
+            Err(NotSwitched::NoMajority(unheard))
+        } else {
+            group.switchable(record, to, None, now).map(|_| ())
+        };
+        switchable.map_err(|why| Impossible::NotSwitchable {
+            group: name.clone(),
+            why,
+        })
     }
 
     fn unknown(&self, name: &GroupName) -> Impossible {

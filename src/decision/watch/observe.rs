@@ -56,8 +56,10 @@ impl Watch {
                 }
                 self.sentinels = Some(count);
             }
-            // The failover that sent the order reads this one.
-            ProbeReport::PromoteReplied { .. } => {}
+            // Whatever sent the order reads this one.
+            ProbeReport::PromoteReplied { .. }
+            | ProbeReport::WritesHeld { .. }
+            | ProbeReport::WritesReleased { .. } => {}
         }
     }
 

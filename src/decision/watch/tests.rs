@@ -130,6 +130,9 @@ fn describe((link, command): &(LinkId, ProbeCommand)) -> String {
         ProbeCommand::AskLimits => "limits",
         ProbeCommand::SetLimits(_) => panic!("a watch fences nobody by itself"),
         ProbeCommand::Promote(_) => panic!("a watch promotes nobody"),
+        ProbeCommand::HoldWrites(_) | ProbeCommand::ReleaseWrites => {
+            panic!("a watch holds no writes")
+        }
     };
     format!("{} {command}", link.0)
 }

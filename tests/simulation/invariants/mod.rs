@@ -1,5 +1,6 @@
 //! What must hold after every step, one promise a file.
 
+pub mod a_calm_switchover_loses_nothing;
 pub mod an_emptied_source_feeds_nobody;
 mod bounded_work;
 mod epochs_only_grow;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use promoterd::consensus::{LogEntry, Rejoin};
-use promoterd::decision::{Adoption, Begin, Entry, GroupRecord, Outcome, Records, ResumedBy};
+use promoterd::decision::{
+    Adoption, Begin, Entry, Grounds, GroupRecord, Outcome, Records, ResumedBy,
+};
 use promoterd::model::LogIndex;
 
 use super::{Oracle, Violation, World};
@@ -111,7 +113,7 @@ fn commit(
             world.tally.begins_paused += 1;
         }
         if fits {
-            count(world, &decoded);
+            count(world, &state, &decoded);
         }
     }
     if let Some(rejoin) = Rejoin::decode(&entry.payload) {
@@ -144,14 +146,24 @@ fn note(oracle: &mut Oracle, state: &Records, entry: &Entry, fits: bool) {
     oracle.masters.insert(key, record.master().endpoint.clone());
 }
 
-fn count(world: &mut World, entry: &Entry) {
+fn count(world: &mut World, state: &Records, entry: &Entry) {
     match entry {
+        Entry::Begin(begin) if begin.asked().is_some() => world.tally.switchovers += 1,
         Entry::Begin(begin) if !begin.reinstates() => {
-            *world.tally.begun.entry(begin.evidence.cause).or_default() += 1;
+            if let Grounds::Lost(evidence) = &begin.grounds {
+                *world.tally.begun.entry(evidence.cause).or_default() += 1;
+            }
         }
         Entry::Begin(begin) if begin.from.run_id == begin.candidate.run_id => world.tally.kept += 1,
         Entry::Begin(_) => world.tally.restored += 1,
-        Entry::Done { .. } => world.tally.done += 1,
+        Entry::Done { group, .. } => {
+            world.tally.done += 1;
+            let asked = state
+                .get(group)
+                .and_then(|record| record.failovers().back()?.begin.asked());
+            world.tally.switched += u64::from(asked.is_some());
+        }
+        Entry::GiveUp(_) => world.tally.given_up += 1,
         Entry::Abort { .. } => world.tally.aborted += 1,
         Entry::Limits { .. } => world.tally.limits_logged += 1,
         // What its instances have when it is registered is what a group has.

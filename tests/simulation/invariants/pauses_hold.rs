@@ -54,7 +54,8 @@ pub fn check_entry(oracle: &mut Oracle, entry: &Entry, fits: bool) -> Result<(),
         | Entry::Settled { .. }
         | Entry::Returned { .. }
         | Entry::Limits { .. }
-        | Entry::Guarded { .. } => {}
+        | Entry::Guarded { .. }
+        | Entry::GiveUp(_) => {}
     }
     Ok(())
 }
