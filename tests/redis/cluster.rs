@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use promoterd::model::{Endpoint, Epoch};
@@ -16,7 +17,7 @@ use crate::server::{Kind, Server};
 /// The names of the daemons.
 pub const NODES: [&str; 3] = ["a", "b", "c"];
 /// Those of a larger cluster.
-const MORE_NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
+pub const MORE_NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// A cluster of three servers and three daemons; the first server is the master at first.
 pub struct Cluster {
@@ -144,12 +145,7 @@ impl Cluster {
 
     /// Draws a cluster key and returns the path of its file.
     pub fn new_key(&self, name: &str) -> String {
-        let made = Command::new(PROGRAM).arg("keygen").output().unwrap();
-        assert!(made.status.success());
-        let path = self.directory.path().join(name);
-        fs::write(&path, made.stdout).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        path.display().to_string()
+        draw_key(&self.directory.path().join(name))
     }
 
     /// The daemons that run and can be counted on.
@@ -283,6 +279,15 @@ impl Drop for Cluster {
             eprintln!("--- log of server {}\n{log}", server.endpoint);
         }
     }
+}
+
+/// Draws a cluster key into a file of this path, and returns the path.
+pub fn draw_key(path: &Path) -> String {
+    let made = Command::new(PROGRAM).arg("keygen").output().unwrap();
+    assert!(made.status.success());
+    fs::write(path, made.stdout).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+    path.display().to_string()
 }
 
 /// An endpoint on this machine.

@@ -132,7 +132,7 @@ fn a_damaged_log_is_refused_with_the_way_out_and_that_works() {
 }
 
 /// A library that makes the system calls of a daemon fail when told to.
-fn build_faults(directory: &Path) -> PathBuf {
+pub fn build_faults(directory: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/redis/faulty.c");
     let library = directory.join("faulty.so");
     run(Command::new("cc")

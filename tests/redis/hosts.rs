@@ -1,9 +1,13 @@
 //! Hosts in network namespaces of their own, by `tests/lab/netlab`.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Hosts on one network, until dropped; they also go away when the test is killed.
 pub struct Lab {
@@ -74,6 +78,13 @@ impl Host {
     /// Its address.
     pub fn address(&self) -> String {
         format!("10.77.0.{}", self.number)
+    }
+
+    /// Has the calling thread be there from now on.
+    pub fn enter(&self) {
+        let space = File::open(format!("/run/netns/{}-{}", self.lab, self.number)).unwrap();
+        let kind = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(space.as_fd(), kind).unwrap();
     }
 
     /// A program there; its process is the one that is started, since all in between only `exec`.

@@ -27,6 +27,7 @@ mod hosts;
 mod impostor;
 mod keys;
 mod minority;
+mod nemesis;
 mod observer;
 mod partition;
 mod pausing;

@@ -113,26 +113,40 @@ pub fn free_port() -> u16 {
 
 /// The right to run a cluster: there are as many as processors, since time matters.
 #[derive(Debug)]
-pub struct Turn(());
+pub struct Turn(usize);
 
 static RUNNING: Mutex<usize> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
 
 impl Turn {
     pub fn take() -> Self {
-        let most = thread::available_parallelism().map_or(2, usize::from);
+        Self::take_share(1)
+    }
+
+    /// All of them: nobody else runs one.
+    pub fn take_all() -> Self {
+        Self::take_share(most_running())
+    }
+
+    fn take_share(share: usize) -> Self {
+        let most = most_running();
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut running = ENDED
-            .wait_while(running, |running| *running >= most)
+            .wait_while(running, |running| *running + share > most)
             .unwrap_or_else(PoisonError::into_inner);
-        *running += 1;
-        Self(())
+        *running += share;
+        Self(share)
     }
+}
+
+fn most_running() -> usize {
+    thread::available_parallelism().map_or(2, usize::from)
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        ENDED.notify_one();
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        // Whoever wants all may be among them.
+        ENDED.notify_all();
     }
 }

@@ -119,6 +119,7 @@ scenarios! {
     a_switchover_is_refused_where_nobody_may_take_the_place
     a_master_that_dies_while_it_hands_over_is_replaced
     a_next_leader_finishes_the_switchover
+    a_next_leader_lets_the_old_master_take_in_what_is_new
     a_planned_switchover_is_no_sign_of_flapping
     a_pause_stops_a_switchover_that_has_not_begun
     a_node_that_slept_takes_its_own_silence_for_nothing
@@ -130,6 +131,7 @@ scenarios! {
     a_replica_that_refuses_info_is_passed_over_at_once
     a_replica_that_strays_is_repointed
     a_request_reaches_the_next_leader
+    a_restart_behind_what_a_replica_got_meanwhile_is_a_failover
     a_restart_with_all_data_is_no_failover
     a_restart_without_data_is_a_failover
     a_restarted_replica_is_brought_back_and_a_stranger_is_not

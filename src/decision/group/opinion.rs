@@ -25,6 +25,17 @@ pub(super) struct Told {
     signs: Option<(Option<Instant>, Option<Instant>)>,
 }
 
+/// How a restarted master stands to the logged history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Continuity {
+    /// It goes on with it, and no other instance is ahead of it, nor may be.
+    Whole,
+    /// So it seems, until the others are read again.
+    Unsure,
+    /// It does not, or somebody is ahead, or may be.
+    Broken,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Unknown,
@@ -73,12 +84,16 @@ impl Group {
         if let Some(sample) = watch.sample()
             && sample.asked_at >= self.identity_since
             && sample.info.run_id != master.run_id
-            && !self.is_continued(record, &sample.info, now)
         {
-            return Health::Down {
-                cause: Cause::Restarted,
-                since: sample.asked_at,
-            };
+            let since = sample.asked_at;
+            match self.continuity(record, &sample.info, now) {
+                Continuity::Whole => {}
+                Continuity::Unsure => return Health::Suspected { since },
+                Continuity::Broken => {
+                    let cause = Cause::Restarted;
+                    return Health::Down { cause, since };
+                }
+            }
         }
         let health = watch.health(&self.policy, Some(master.run_id), now);
         match (health, self.wrong_role_since) {
@@ -96,20 +111,51 @@ impl Group {
         }
     }
 
-    /// Whether a restarted master still has all that the group has: it goes on with the logged
-    /// history, and no other instance is ahead of it, nor may be.
+    /// Whether a restarted master still has all that the group has.
     pub(in crate::decision) fn is_continued(
         &self,
         record: &GroupRecord,
         info: &InstanceInfo,
         now: Instant,
     ) -> bool {
+        self.continuity(record, info, now) == Continuity::Whole
+    }
+
+    fn continuity(&self, record: &GroupRecord, info: &InstanceInfo, now: Instant) -> Continuity {
         let most = self.best_reach(record);
-        record
-            .master()
-            .reach(&info.history)
-            .is_some_and(|reach| most.is_none_or(|most| reach >= most))
-            && self.unheard(record, now).is_empty()
+        let reach = record.master().reach(&info.history);
+        let is_behind = reach.is_none_or(|reach| most.is_some_and(|most| reach < most));
+        if is_behind || !self.unheard(record, now).is_empty() {
+            Continuity::Broken
+        } else if self.are_others_read(record, now) {
+            Continuity::Whole
+        } else {
+            Continuity::Unsure
+        }
+    }
+
+    /// Whether all others that are up were read since the restarted master was there: what they said
+    /// before tells nothing of the last that they got from its former life. Whoever can be reached and
+    /// not be read is not waited for any longer than one that is silent.
+    fn are_others_read(&self, record: &GroupRecord, now: Instant) -> bool {
+        let master = &record.master().endpoint;
+        let opened_at = self.watches.get(master).and_then(Watch::opened_at);
+        let Some(opened_at) = opened_at else {
+            return true;
+        };
+        let is_read = |watch: &Watch| {
+            let is_down = match watch.health(&self.policy, None, now) {
+                Health::Down { .. } => true,
+                Health::Up | Health::Unknown | Health::Suspected { .. } => false,
+            };
+            is_down || watch.sample().is_some_and(|it| it.asked_at >= opened_at)
+        };
+        now.saturating_duration_since(opened_at) >= self.policy.down_after
+            || self
+                .watches
+                .values()
+                .filter(|watch| watch.endpoint() != master)
+                .all(is_read)
     }
 
     /// Fresh views of all voters, our own included.

@@ -8,7 +8,7 @@ use crate::decision::fencing::FenceCause;
 use crate::decision::group::Group;
 use crate::decision::instance_event::{CommandFailure, LinkId, ProbeCommand};
 use crate::decision::policy::Fencing;
-use crate::decision::record::{GroupRecord, Mandate};
+use crate::decision::record::{GroupRecord, Mandate, Outcome};
 use crate::decision::switchover::{HOLD, Held, Hold, NotSwitched};
 use crate::decision::watch::Watch;
 use crate::model::{Endpoint, InstanceInfo, ReplicationOffset, Role};
@@ -132,6 +132,20 @@ impl Group {
             return AbortReason::TimedOut(self.policy.promote_timeout);
         }
         AbortReason::NotSwitched(NotSwitched::TimedOut)
+    }
+
+    /// Whoever had the last switchover's master hold writes may be gone: as a replica it would take in
+    /// nothing of its new master until the hold ends by itself.
+    pub(super) fn remember_hold(&mut self, record: &GroupRecord, now: Instant) {
+        let last = record.failovers().back();
+        let switched =
+            last.filter(|last| last.outcome == Outcome::Done && last.begin.asked().is_some());
+        if let Some(switched) = switched {
+            self.held = Some(Held {
+                instance: switched.begin.from.endpoint.clone(),
+                until: now + HOLD,
+            });
+        }
     }
 
     /// Lets the clients' writes go on that were held, once that does no harm: the master keeps its place

@@ -46,6 +46,8 @@ impl Group {
         self.hopeless_since = None;
         if !leading {
             self.waiting = None;
+        } else if let Some(record) = record {
+            self.remember_hold(record, now);
         }
     }
 
@@ -66,6 +68,7 @@ impl Group {
         match change {
             Change::Begun => self.on_begun(record, now),
             Change::Done => {
+                self.remember_hold(record, now);
                 let ended = std::mem::replace(&mut self.failover, Failover::watching());
                 if let Failover::Ending { epoch, timeline } = ended {
                     self.settling = Some(Settling::new(epoch, timeline, now));

@@ -242,6 +242,15 @@ impl Watch {
         main.into_iter().chain(spare)
     }
 
+    /// When the connection was opened that stands.
+    #[must_use]
+    pub fn opened_at(&self) -> Option<Instant> {
+        match &self.link {
+            Link::Open(open) => Some(open.opened_at),
+            Link::Waiting { .. } | Link::Connecting { .. } => None,
+        }
+    }
+
     /// The process that was seen to exit, and when.
     #[must_use]
     pub fn exited(&self) -> Option<(RunId, Instant)> {
