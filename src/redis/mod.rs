@@ -204,7 +204,8 @@ impl Instances {
         });
     }
 
-    /// Starts to carry out `order`; its outcome comes as [`InstanceEvent::Rescued`] within the time that it allows.
+    /// Starts to carry out `order`; its outcome comes as [`InstanceEvent::Rescued`] within the time that it
+    /// allows.
     pub fn rescue(&mut self, order: RescueOrder) {
         while self.works.try_join_next().is_some() {}
         let credentials = self.credentials_of(&order.group);
