@@ -102,6 +102,8 @@ impl<'a> Header<'a> {
                 _ => panic!("no setting is called {key}"),
             }
         }
+        // The settings refuse it without fencing.
+        policy.rescue &= policy.fencing != Fencing::Off;
         policy
     }
 }
@@ -139,7 +141,7 @@ fn policy(quorum: usize, guard: bool, rescue: bool) -> GroupPolicy {
         rescue,
         rescue_limits: RescueLimits {
             size_max: 1 << 30,
-            lasts_max: Duration::from_secs(60),
+            lasts_max: Duration::from_secs(5),
         },
     }
 }

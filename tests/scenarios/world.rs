@@ -151,7 +151,7 @@ impl World {
             shows_probes: false,
             weather,
             rewrites: header.rewrites,
-            rescues: header.rescues,
+            rescues: header.policy(1).rescue,
             sabotage: header.sabotage,
             transcript: Transcript::new(is_told),
             oracle: Oracle::default(),

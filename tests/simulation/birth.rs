@@ -217,7 +217,8 @@ fn policy(
         isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
         guard: random.below(2) == 0,
-        rescue: random.below(3) == 0,
+        // The settings refuse it without fencing.
+        rescue: random.below(3) == 0 && fencing != Fencing::Off,
         rescue_limits: RescueLimits {
             size_max: 1 << 30,
             lasts_max: milliseconds(3000),
