@@ -294,10 +294,17 @@ impl Group {
             .max_by_key(|state| (state.is_over(), *state == RescueState::Saved))
     }
 
-    /// Whether the demotion of an instance waits for its data to be saved.
+    /// Whether the demotion of an instance waits for its data to be saved, or until it is known what these
+    /// are: it reads its file yet, or what was read of it came by a connection of the past.
     pub(super) fn awaits_rescue(&self, instance: &Endpoint, now: Instant) -> bool {
-        let Some((found, limits)) = self.rescues.found.get(instance).zip(self.policy.rescue())
-        else {
+        let Some(limits) = self.policy.rescue() else {
+            return false;
+        };
+        let sample = self.watches.get(instance).and_then(Watch::current_sample);
+        if sample.is_none_or(|sample| sample.info.loading != Loading::No) {
+            return true;
+        }
+        let Some(found) = self.rescues.found.get(instance) else {
             return false;
         };
         let is_over = self

@@ -270,6 +270,24 @@ fn without_anything_to_lose_and_without_the_setting_nothing_waits() {
 }
 
 #[test]
+fn what_it_still_reads_from_its_file_is_waited_for() {
+    let loading = InstanceInfo {
+        loading: Loading::Blocking,
+        ..master_info(1, 9, 0)
+    };
+    let mut bench = Bench::new(true, true, loading);
+    assert_eq!(bench.poll(0), (vec![], true));
+    assert_eq!(bench.poll(600_000), (vec![], true));
+    let now = bench.at(600_001);
+    let read = watch_beside("a", diverged(), now);
+    bench.group.watches.insert(endpoint("a"), read);
+    assert_eq!(
+        bench.fenced().poll(600_001),
+        (vec!["tells", "rescues"], true)
+    );
+}
+
+#[test]
 fn another_process_at_the_address_is_another_rescue() {
     let mut bench = Bench::new(true, true, diverged()).fenced();
     bench.poll(0);

@@ -16,8 +16,8 @@ const READ_AGAIN_WITHIN: u64 = 1_500_000;
 pub fn check(world: &World, name: &str, order: &FollowOrder) -> Result<(), Violation> {
     let instance = &world.instances[world.index(name).expect("an instance of the group")];
     let is_still = world.now.saturating_sub(instance.still_since) > READ_AGAIN_WITHIN;
-    if !world.rescues || !order.demotes || !is_still || instance.rescue_ended == Some(instance.life)
-    {
+    let is_tried = instance.rescue_ended == Some(instance.life);
+    if !world.rescues || !order.demotes || instance.follows.is_some() || !is_still || is_tried {
         return Ok(());
     }
     let (_, records) = world.log.newest();
