@@ -346,12 +346,22 @@ impl Group {
     /// The data of an instance were saved, or not.
     pub fn on_rescued(&mut self, outcome: &RescueOutcome, actions: &mut Vec<Action>) {
         let order = &outcome.order;
+        let is_saved_elsewhere = self
+            .views
+            .values()
+            .flat_map(|view| &view.rescues)
+            .filter(|claim| claim.instance == order.endpoint && claim.run_id == order.run_id)
+            .any(|claim| claim.state == RescueState::Saved);
         let own = self.rescues.own.get_mut(&order.endpoint);
         if let Some(own) = own.filter(|own| own.run_id == order.run_id) {
             own.state = match outcome.result {
                 Ok(_) => RescueState::Saved,
                 Err(_) => RescueState::Failed,
             };
+        }
+        if outcome.result.is_err() && is_saved_elsewhere {
+            // It was demoted as soon as the other copy was whole, and that ended this one.
+            return;
         }
         let (group, instance) = (self.name.clone(), order.endpoint.clone());
         actions.push(Action::Announce(match &outcome.result {

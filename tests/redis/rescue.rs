@@ -9,6 +9,7 @@ use promoterd::status::RescuesReport;
 use rustix::process::Signal;
 
 use crate::cluster::{Cluster, local};
+use crate::daemon::Daemon;
 use crate::process::{eventually, free_port};
 use crate::server::{Kind, Server};
 
@@ -128,7 +129,9 @@ fn load_and_compare(
     let directory = rescue.path.parent().unwrap().to_str().unwrap();
     let name = rescue.path.file_name().unwrap().to_str().unwrap();
     scratch.start(&["--dir", directory, "--dbfilename", name]);
-    let shown = cluster.daemons[0].output_of(&["rescue", "list"]);
+    let mut daemons = cluster.daemons.iter();
+    let has_it = |daemon: &&Daemon| rescue.path.starts_with(&daemon.state);
+    let shown = daemons.find(has_it).unwrap().output_of(&["rescue", "list"]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     let compares = shown.lines().find(|line| line.contains("--scan"));
     let port = scratch.endpoint.port().to_string();
@@ -155,7 +158,7 @@ fn a_rescue_that_is_refused_is_told_and_the_group_goes_on() {
     cluster.await_healthy(1);
     diverge(&cluster, 3);
     cluster.await_healthy(2);
-    let told = |daemon: &crate::daemon::Daemon| {
+    let told = |daemon: &Daemon| {
         let logged = daemon.logged();
         logged.contains("NOT rescued") && logged.contains("RESCUE_SIZE_MAX")
     };
