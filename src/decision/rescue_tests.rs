@@ -145,10 +145,11 @@ impl Bench {
         let mut actions = Vec::new();
         let outcome = RescueOutcome { order, result };
         self.group.on_rescued(&outcome, &mut actions);
-        match actions.pop()? {
-            Action::Announce(happening) => Some(happening),
-            other => panic!("{other:?}"),
-        }
+        let action = actions.pop()?;
+        let Action::Announce(happening) = action else {
+            panic!("{action:?}");
+        };
+        Some(happening)
     }
 }
 
