@@ -194,6 +194,9 @@ pub enum Problem {
         /// The host that both have.
         host: String,
     },
+    /// What would be saved goes on changing.
+    #[error("this needs FENCING: what takes writes while it is saved is not saved whole")]
+    RescueUnfenced,
     /// No group at all.
     #[error("a voter needs a group to watch; for example {example}")]
     NoGroup {
