@@ -21,23 +21,27 @@ const NOTICED_WITHIN: &[(Break, u64)] = &[
 
 /// The same in schedules about leases.
 const NOTICED_ABOUT_LEASES_WITHIN: &[(Break, u64)] = &[
-    (Break::LeaseNotWaitedFor, 600),
-    (Break::GrantOutlivedTooSoon, 600),
-    (Break::LeaseCountsFromAnswer, 600),
-    (Break::RestartForgetsGrants, 600),
-    (Break::ReplacedEpochLeased, 600),
-    (Break::UnconfirmedVoterGrants, 600),
-    (Break::FencerTakenForPunctual, 600),
-    (Break::WritesWithoutFencer, 600),
-    (Break::FenceBelievedUnconfirmed, 600),
-    (Break::CandidateNotFenced, 600),
-    (Break::SuspendForgotten, 600),
+    (Break::LeaseNotWaitedFor, 20),
+    (Break::GrantOutlivedTooSoon, 1_500),
+    (Break::LeaseCountsFromAnswer, 1_500),
+    (Break::RestartForgetsGrants, 100),
+];
+
+/// Rules of leases of which it is not known yet after how many schedules they are missed, or whether.
+const SOUGHT_ABOUT_LEASES: &[(Break, u64)] = &[
+    (Break::FencerTakenForPunctual, 3_000),
+    (Break::ReplacedEpochLeased, 3_000),
+    (Break::UnconfirmedVoterGrants, 3_000),
+    (Break::WritesWithoutFencer, 3_000),
+    (Break::FenceBelievedUnconfirmed, 3_000),
+    (Break::CandidateNotFenced, 3_000),
+    (Break::SuspendForgotten, 3_000),
 ];
 
 /// The same in schedules about disks.
 const NOTICED_ABOUT_DISKS_WITHIN: &[(Break, u64)] = &[
-    (Break::AnswersBeforeDisk, 600),
-    (Break::ReplacementNotJournalled, 600),
+    (Break::AnswersBeforeDisk, 50),
+    (Break::ReplacementNotJournalled, 100),
 ];
 
 #[test]
@@ -47,10 +51,13 @@ fn each_broken_rule_outside_of_the_core_is_noticed() {
 
 #[test]
 fn each_broken_rule_of_leases_is_noticed() {
-    assert_each_is_noticed(NOTICED_ABOUT_LEASES_WITHIN, |seed| {
-        broken(Theme::Leases, seed)
-            .filter(|how| how.starts_with(one_writer_under_strict_fencing::PROMISE))
-    });
+    assert_each_is_noticed(NOTICED_ABOUT_LEASES_WITHIN, breaks_strict_fencing);
+}
+
+#[test]
+#[ignore = "a search by hand: whether any of these is noticed has not been measured"]
+fn other_broken_rules_of_leases_are_sought() {
+    assert_each_is_noticed(SOUGHT_ABOUT_LEASES, breaks_strict_fencing);
 }
 
 #[test]
@@ -67,4 +74,10 @@ fn broken(theme: Theme, seed: u64) -> Option<String> {
     };
     let broken = run_part(seed, Wanted::Nothing, part).broken;
     broken.map(|violation| violation.to_string())
+}
+
+/// Nothing but two writers counts: that nothing settles any more would say less.
+fn breaks_strict_fencing(seed: u64) -> Option<String> {
+    let how = broken(Theme::Leases, seed);
+    how.filter(|how| how.starts_with(one_writer_under_strict_fencing::PROMISE))
 }
