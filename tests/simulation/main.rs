@@ -29,9 +29,12 @@ mod invariants;
 mod machines;
 mod narrowing;
 mod operators;
+mod orders;
 mod peers;
 mod pipes;
 mod probes;
+#[path = "../scenarios/queue.rs"]
+mod queue;
 mod replication;
 mod run;
 mod runs;
@@ -47,12 +50,17 @@ mod work;
 mod world;
 
 use std::env;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use faults::{Fault, Injection};
 use narrowing::Narrowing;
 use run::{run, run_part};
-use runs::run_all;
+use runs::{Goes, Results, run_all};
 use shrink::shrink;
 use tally::Tally;
 use transcript::Wanted;
@@ -63,6 +71,7 @@ const SCHEDULES: u64 = 500;
 const ENOUGH: u64 = 5_000;
 /// At most so many in a hundred may end in a state that only an operator can mend.
 const UNSETTLED_PERCENT_MAX: u64 = 1;
+const REPLAY: &str = "cargo test --test simulation every_promise -- --nocapture";
 
 fn variable(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
@@ -79,14 +88,14 @@ fn every_promise_holds_in_every_schedule_and_all_of_them_settle() {
     }
     let first = variable("PROMOTERD_SIM_FIRST").unwrap_or(0);
     let count = variable("PROMOTERD_SIM_SCHEDULES").unwrap_or(SCHEDULES);
-    let (mut tally, failed) = run_all(first, count, false);
+    let Results { tally, broken, .. } = run_all(first, count, &Goes::UntilBroken);
     tally.print();
-    if let Some(seed) = failed {
-        report(seed);
+    if let Some(seed) = broken.first() {
+        report(*seed);
     }
-    let unsettled: usize = tally.unsettled.values().map(Vec::len).sum();
+    let unsettled = tally.left_to_operators();
     // A few say nothing about a share.
-    let allowed = usize::try_from(count.max(ENOUGH) * UNSETTLED_PERCENT_MAX / 100).unwrap();
+    let allowed = count.max(ENOUGH) * UNSETTLED_PERCENT_MAX / 100;
     assert!(
         unsettled <= allowed,
         "{unsettled} of {count} did not settle, {allowed} may"
@@ -104,10 +113,23 @@ fn endless() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     // Other schedules each time.
     let first = variable("PROMOTERD_SIM_FIRST").unwrap_or(now.as_secs() << 24);
+    let count = variable("PROMOTERD_SIM_SCHEDULES").unwrap_or(u64::MAX);
+    let is_told = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The second one ends it at once.
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&is_told)).unwrap();
+        flag::register(signal, Arc::clone(&is_told)).unwrap();
+    }
     println!("schedules from {first} on");
-    let (mut tally, failed) = run_all(first, u64::MAX, true);
+    let started = Instant::now();
+    let Results { tally, broken, .. } = run_all(first, count, &Goes::On(&is_told));
+    println!("{}", tally.summary(started.elapsed()));
     tally.print();
-    report(failed.expect("it ends for nothing else"));
+    assert!(
+        broken.is_empty(),
+        "these break a promise: {broken:?}\n\
+         look at each: PROMOTERD_SIM_FIRST=SEED PROMOTERD_SIM_SCHEDULES=1 {REPLAY}"
+    );
 }
 
 #[test]
@@ -167,11 +189,10 @@ fn report(seed: u64) -> ! {
     for line in &shrunk.lines {
         println!("{line}");
     }
-    let command = "cargo test --test simulation every_promise -- --nocapture";
     panic!(
         "seed {seed} breaks a promise: {broken}\n\
-         replay: PROMOTERD_SIM_SEED={seed} {command}\n\
-         the same with {} of {} faults: PROMOTERD_SIM_SEED={seed} {}{command}",
+         replay: PROMOTERD_SIM_SEED={seed} {REPLAY}\n\
+         the same with {} of {} faults: PROMOTERD_SIM_SEED={seed} {}{REPLAY}",
         shrunk.injected.len(),
         whole.injected.len(),
         part.variables(),
