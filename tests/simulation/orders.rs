@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use promoterd::decision::{CommandFailure, FollowOrder, Login, ProbeReport};
-use promoterd::model::{Epoch, InstanceInfo, PingReply, WriteLimits};
+use promoterd::model::{Epoch, InstanceInfo, PingReply, ReplicationHistory, WriteLimits};
 
 use super::invariants::a_calm_switchover_loses_nothing;
 use super::pipes::Micros;
@@ -181,7 +181,11 @@ impl World {
         }
     }
 
-    fn execute_work(&mut self, id: ConnectionId, index: usize) -> Result<(), CommandFailure> {
+    fn execute_work(
+        &mut self,
+        id: ConnectionId,
+        index: usize,
+    ) -> Result<Option<ReplicationHistory>, CommandFailure> {
         let work = self.connections.get(&id).and_then(|held| held.work.clone());
         let work = work.expect("a connection of its own");
         if work.run_id() != self.servers[index].run_id {
@@ -189,8 +193,8 @@ impl World {
         }
         match work {
             Work::Follow(order) => self.execute_follow(id, index, &order),
-            Work::Guard(order) => self.execute_guard(index, &order),
-            Work::Rescue(_) => self.execute_rescue(index),
+            Work::Guard(order) => self.execute_guard(index, &order).map(|()| None),
+            Work::Rescue(_) => self.execute_rescue(index).map(|()| None),
         }
     }
 
@@ -199,7 +203,7 @@ impl World {
         id: ConnectionId,
         index: usize,
         order: &FollowOrder,
-    ) -> Result<(), CommandFailure> {
+    ) -> Result<Option<ReplicationHistory>, CommandFailure> {
         match order.login {
             Login::Kept => {}
             Login::Guard => self.servers[index].shows = Some(order.epoch),
@@ -219,6 +223,7 @@ impl World {
                 id.node
             )
         });
+        let had = order.demotes.then(|| self.servers[index].history);
         self.follow(index, master);
         let server = &mut self.servers[index];
         if let Some(limits) = order.restores.filter(|_| server.is_fenced()) {
@@ -227,6 +232,6 @@ impl World {
         if order.demotes {
             self.kill_clients(index);
         }
-        Ok(())
+        Ok(had)
     }
 }

@@ -5,6 +5,7 @@ use promoterd::decision::{
     CommandFailure, ConnectFailure, Event, LinkId, ProbeCommand, ProbeEvent, ProbeOrder,
     ProbeReport,
 };
+use promoterd::model::ReplicationHistory;
 
 use super::orders::Order;
 use super::pipes::{Micros, PipeId};
@@ -45,7 +46,7 @@ pub enum Reply {
     Report(ProbeReport),
     /// The connection did not come up, or ended.
     Ends(ProbeReport),
-    Worked(Result<(), CommandFailure>),
+    Worked(Result<Option<ReplicationHistory>, CommandFailure>),
 }
 
 impl World {
