@@ -59,6 +59,20 @@ const MENDED: &[(&str, &str)] = &[
          at 407 pause n1\n\
          at 616 calm\n",
     ),
+    (
+        "a candidate that was promoted and lost at the end of its time was said never to have been promoted",
+        "nodes n1\n\
+         weather 64397\n\
+         sabotage candidates\n\
+         with gone_after 100\n\
+         with promote_timeout 500\n\
+         at 627 kill a\n\
+         at 710 restart a empty\n\
+         at 747 kill b\n\
+         at 756 restart b data\n\
+         at 1237 kill c\n\
+         at 2897 calm\n",
+    ),
 ];
 
 #[test]
