@@ -6,8 +6,9 @@ use promoterd::model::{GroupName, Life, ReplicationId, ReplicationOffset, SplitM
 
 use super::faults::{Blow, Undo};
 use super::files::Said;
+use super::orders::Order;
 use super::pipes::{Micros, PipeId};
-use super::probes::{ConnectionId, Order, Reply};
+use super::probes::{ConnectionId, Reply};
 use super::world::World;
 
 /// Something that stands in the queue.

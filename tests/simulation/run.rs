@@ -77,7 +77,8 @@ fn carry_on(world: &mut World) {
                 excused_at = None;
                 let since = *settled_at.get_or_insert(world.now);
                 if world.now - since >= HOLDS_FOR {
-                    world.tally.settled_after.push(since - quiet_from);
+                    let after = (since - quiet_from) / 1000;
+                    *world.tally.settled_after.entry(after).or_default() += 1;
                     return;
                 }
                 continue;
@@ -90,7 +91,7 @@ fn carry_on(world: &mut World) {
             if world.now - since >= EXCUSED_AFTER {
                 world.note(|| format!("not settled ({why}): {excuse}"));
                 let seed = world.seed;
-                world.tally.unsettled.entry(excuse).or_default().push(seed);
+                world.tally.unsettled.insert(excuse, (1, vec![seed]));
                 return;
             }
         } else {

@@ -63,6 +63,38 @@ pub(super) enum Check {
     },
 }
 
+impl Hold {
+    /// Whether the fencer is to be asked about this process.
+    fn is_due(&self, run_id: RunId, now: Instant) -> bool {
+        match &self.check {
+            _ if self.run_id != run_id => true,
+            Check::Passed { again_at } | Check::Failed { again_at, .. } => now >= *again_at,
+            Check::Asked => false,
+        }
+    }
+}
+
+/// An instance beside this node, by what it last said.
+#[derive(Debug)]
+pub(super) struct Beside {
+    pub(super) instance: Endpoint,
+    pub(super) run_id: RunId,
+    /// It is the process that is the master of the committed epoch.
+    pub(super) is_it: bool,
+    part: Part,
+}
+
+/// What it may do.
+#[derive(Debug)]
+enum Part {
+    /// Take writes, under a lease.
+    Master,
+    /// Take none.
+    Other,
+    /// Whatever it does: it only answers at the address of one of ours.
+    Stranger,
+}
+
 impl Leasing {
     /// Knows of no lease.
     #[must_use]
@@ -154,52 +186,60 @@ impl Group {
             return;
         };
         self.check_fencer(now, actions);
-        let beside: Vec<(Endpoint, InstanceInfo)> = self
-            .watches
-            .values()
-            .filter(|watch| watch.is_beside())
-            .filter_map(|watch| {
-                let sample = watch.current_sample()?;
-                Some((watch.endpoint().clone(), sample.info.clone()))
-            })
-            .collect();
+        let beside = self.beside(record);
         let Some(rule) = record.lease() else {
             self.go_without(record, &beside, actions);
             return;
         };
-        for (instance, info) in &beside {
-            if is_master(record, instance, info) && self.says_master(instance) {
-                if confirmed {
-                    self.ask_lease(record, rule, peers, now, actions);
+        for it in &beside {
+            match it.part {
+                Part::Master => {
+                    if confirmed {
+                        self.ask_lease(record, rule, peers, now, actions);
+                    }
+                    self.obey(record, rule, it, now, actions);
                 }
-                self.obey(record, rule, instance, info, now, actions);
-            } else if self.is_ours(record, instance, info) {
-                self.keep_fenced(record, instance, now, actions);
+                Part::Other => self.keep_fenced(record, &it.instance, now, actions),
+                Part::Stranger => {}
             }
         }
         self.end_hung(record, now, actions);
     }
 
+    /// The instances beside this node that answer it.
+    fn beside(&self, record: &GroupRecord) -> Vec<Beside> {
+        let watches = self.watches.values().filter(|watch| watch.is_beside());
+        let beside = watches.filter_map(|watch| {
+            let (instance, info) = (watch.endpoint(), &watch.current_sample()?.info);
+            let is_it = is_master(record, instance, info);
+            Some(Beside {
+                instance: instance.clone(),
+                run_id: info.run_id,
+                is_it,
+                part: if is_it && watch.says_master() {
+                    Part::Master
+                } else if self.is_ours(record, instance, info) {
+                    Part::Other
+                } else {
+                    Part::Stranger
+                },
+            })
+        });
+        beside.collect()
+    }
+
     /// Asks the fencer about each process beside this node, once, and again while it is not satisfied.
     fn check_fencer(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let seen = self.watches.values().filter(|watch| watch.is_beside());
-        let seen: Vec<(Endpoint, RunId, u32)> = seen
+        let due: Vec<(Endpoint, RunId, u32)> = seen
             .filter_map(|watch| {
                 let info = &watch.current_sample()?.info;
-                Some((watch.endpoint().clone(), info.run_id, info.process_id))
+                let hold = self.leasing.holds.get(watch.endpoint());
+                let is_due = hold.is_none_or(|hold| hold.is_due(info.run_id, now));
+                is_due.then(|| (watch.endpoint().clone(), info.run_id, info.process_id))
             })
             .collect();
-        for (instance, run_id, process_id) in seen {
-            let is_due = match self.leasing.holds.get(&instance) {
-                Some(hold) if hold.run_id == run_id => match &hold.check {
-                    Check::Passed { again_at } | Check::Failed { again_at, .. } => now >= *again_at,
-                    Check::Asked => false,
-                },
-                Some(_) | None => true,
-            };
-            if !is_due {
-                continue;
-            }
+        for (instance, run_id, process_id) in due {
             let hold = self.leasing.holds.entry(instance.clone()).or_insert(Hold {
                 run_id,
                 process_id,
