@@ -73,6 +73,36 @@ const MENDED: &[(&str, &str)] = &[
          at 1237 kill c\n\
          at 2897 calm\n",
     ),
+    (
+        "a candidate whose copy of an emptied master ended between its check and its promotion became the master",
+        "nodes n1 n2 n3\n\
+         weather 2159\n\
+         beside n1 a\n\
+         beside n2 b\n\
+         beside n3 c\n\
+         guarded\n\
+         rewrites\n\
+         rescues\n\
+         sabotage anybody\n\
+         with gone_after 100\n\
+         with promote_timeout 500\n\
+         with cooldown 3000\n\
+         with replica_veto_max 1000\n\
+         with failovers_max 0\n\
+         at 0 priority c 0\n\
+         at 276 kill b\n\
+         at 287 reject n2 a\n\
+         at 376 heal n2 a\n\
+         at 537 reject n3 c\n\
+         at 768 crash n1\n\
+         at 871 heal n3 c\n\
+         at 1096 kill a\n\
+         at 1185 start n1\n\
+         at 1214 kill a\n\
+         at 1855 restart b old\n\
+         at 2017 restart a empty\n\
+         at 2400 calm\n",
+    ),
 ];
 
 #[test]
