@@ -249,7 +249,7 @@ pub enum Problem {
     },
     /// A file whose name speaks of a format that cannot be edited yet.
     #[error(
-        "the file name says {extension}, and this version edits env, json and toml files: say {insist} if it is one \
+        "the file name says {extension}, which is none of the formats that are edited: say {insist} if it is one \
          all the same, or make the file from a TEMPLATE"
     )]
     OtherFormat {
@@ -274,6 +274,16 @@ pub enum Problem {
     /// A template for a file that is edited.
     #[error("FORMAT says that the file is edited: leave this out, or say FORMAT=template")]
     NotWithFormat,
+    /// A path that leads nowhere in its format.
+    #[error("\"{item}\" is no path in this format: write {shape}; for example {example}")]
+    Misplaced {
+        /// The path.
+        item: String,
+        /// How paths look there.
+        shape: &'static str,
+        /// A path.
+        example: String,
+    },
     /// Two changes of one value.
     #[error("client \"{other}\" changes \"{edit}\" in {path} too: one of them must go")]
     SameEdit {

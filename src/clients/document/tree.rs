@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::path::position;
 use super::verify::{Discrepancy, is_renamed};
 use super::{Edit, KeyPath};
 
@@ -33,12 +34,6 @@ impl Tree {
         }
         Some(std::mem::replace(tree, Self::Taken))
     }
-}
-
-/// The position in a list that a part of a path names.
-pub(super) fn position(segment: &str) -> Option<usize> {
-    let position: usize = segment.parse().ok()?;
-    (position.to_string() == segment).then_some(position)
 }
 
 /// Demands that two documents say the same but for the values of the keys, and that these name the

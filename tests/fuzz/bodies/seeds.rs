@@ -227,7 +227,7 @@ fn settings() -> Vec<Vec<u8>> {
 }
 
 fn documents() -> Vec<Vec<u8>> {
-    let shapes: [(u8, u8, &str); 16] = [
+    let shapes: [(u8, u8, &str); 25] = [
         (0x40, 0, "K=a:1\n"),
         (
             0x40,
@@ -255,7 +255,7 @@ fn documents() -> Vec<Vec<u8>> {
         ),
         (0x31, 6, "{\"port\": 6379}"),
         (
-            0x49,
+            0xC1,
             0x32,
             "{\"redis\": {\"url\": \"redis://h:1\"}, \"port\": 1}",
         ),
@@ -272,6 +272,27 @@ fn documents() -> Vec<Vec<u8>> {
         (0x42, 2, "redis = { url = \"h:1\", n = 1979-05-27 }\n"),
         (0x42, 7, "a.b.c.d = \"h:1\"\n\"k\" = [1, [\"x\"]]\n"),
         (0x32, 6, "port = 6379\n"),
+        (0x50, 0, "K=h:1,ssl=true,password=$P\n"),
+        (
+            0x43,
+            2,
+            "{ // x\n\"redis\": {\"url\": \"h:1,a=b\", /* , */ }, }\n",
+        ),
+        (0x43, 4, "{\"servers\": [{\"host\": \"h\", },],}//"),
+        (
+            0x44,
+            2,
+            "[redis] ; x\r\nurl = \"redis://u:%(p)s@h:1/0\" # y\r\n",
+        ),
+        (0x44, 0, "\u{FEFF}K: h:1\n[S]\nK=1\n  2\n"),
+        (0x44, 5, "[a.b]\n\tc = h\n\td='x\n"),
+        (0x45, 2, "# x\nredis.url = redis\\://:\\u0070@h\\:1/0 \n"),
+        (
+            0x45,
+            3,
+            "redis.primary.host h\n#---\n!---\nredis.primary.host:h\n",
+        ),
+        (0x45, 0, "J=x\\\n  K=1\nK=${P:x}\n"),
     ];
     let seed =
         |(first, second, text): &(u8, u8, &str)| [&[*first, *second], text.as_bytes()].concat();
