@@ -16,10 +16,8 @@ use crate::model::{ClientName, GroupName};
 /// Most clients on one host.
 const CLIENTS_MAX: usize = 256;
 
-/// Extensions of formats that are known and not edited.
-const OTHER_FORMATS: [&str; 9] = [
-    "json5", "yaml", "yml", "cfg", "xml", "j2", "tmpl", "template", "tpl",
-];
+/// Extensions of formats that are known and not edited, or not told by that alone.
+const OTHER_FORMATS: [&str; 7] = ["json5", "cfg", "xml", "j2", "tmpl", "template", "tpl"];
 
 /// Who changes what of which file; all of it where no path is named.
 type Owners = BTreeMap<PathBuf, Vec<(ClientName, Option<KeyPath>)>>;
@@ -137,7 +135,8 @@ fn read_group(
 }
 
 /// The words that `FORMAT` may be.
-const WORDS: &str = "env, json, jsonc, toml, ini, properties and template";
+const WORDS: &str =
+    "env, json, toml, jsonc, ini, properties, yaml, haproxy, twemproxy, hosts and template";
 
 /// What `FORMAT` may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,7 +190,12 @@ fn tell_format(reader: &mut Reader, label: &str, file: Option<&Path>) -> Option<
         reader.refuse(&keys::FILE, label, problem);
         return None;
     }
-    let format = Format::of_extension(&extension).unwrap_or(Format::Env);
+    let is_hosts = file == Some(Path::new("/etc/hosts"));
+    let format = match Format::of_extension(&extension) {
+        Some(format) => format,
+        None if is_hosts => Format::Hosts,
+        None => Format::Env,
+    };
     reader.settle(key, label, format.name());
     Some(format)
 }

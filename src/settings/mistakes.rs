@@ -249,8 +249,8 @@ pub enum Problem {
     },
     /// A file whose name speaks of a format that cannot be edited yet.
     #[error(
-        "the file name says {extension}, which is none of the formats that are edited: say {insist} if it is one \
-         all the same, or make the file from a TEMPLATE"
+        "the file name says {extension}, from which no format can be told: name it, as in {insist}, or make the file \
+         from a TEMPLATE"
     )]
     OtherFormat {
         /// The extension.

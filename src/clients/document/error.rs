@@ -77,6 +77,38 @@ pub enum EditError {
         /// The next one.
         second: usize,
     },
+    /// An alias or a merge key of YAML.
+    #[error(
+        "line {line} takes {key} from another place of the file: set EDIT to {instead}, which changes all that is \
+         taken from there"
+    )]
+    Elsewhere {
+        /// As in the settings.
+        key: String,
+        /// Of the alias, counted from 1.
+        line: usize,
+        /// The path of the place.
+        instead: String,
+    },
+    /// Two names of one line.
+    #[error("line {line} has both {key} and {other}: leave one out of EDIT")]
+    SameLine {
+        /// Counted from 1.
+        line: usize,
+        /// As in the settings.
+        key: String,
+        /// As in the settings.
+        other: String,
+    },
+    /// A template decides which lines are there.
+    #[error(
+        "line {line} holds a statement of a template ('<%', '{{%'), by which lines come and go: nothing can be edited \
+         in it"
+    )]
+    Statement {
+        /// Counted from 1.
+        line: usize,
+    },
     /// The path leads to something that names no host.
     #[error("line {line} has {found} at {key}, where a text or a port belongs: correct EDIT")]
     NotAValue {

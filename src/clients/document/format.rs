@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::verify::Discrepancy;
 use super::{Edit, EditError, KeyPath, Slot, Splice};
-use super::{env, ini, json, jsonc, properties, toml};
+use super::{env, haproxy, hosts, ini, json, jsonc, properties, toml, twemproxy, yaml};
 
 /// How a document is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,17 +23,29 @@ pub enum Format {
     Ini,
     /// Java's `.properties`, also with several documents as Spring has them.
     Properties,
+    /// YAML 1.1 and 1.2, also with several documents.
+    Yaml,
+    /// A configuration of HAProxy: its `server` lines.
+    Haproxy,
+    /// The pools of twemproxy (nutcracker).
+    Twemproxy,
+    /// Addresses and their names, as in `/etc/hosts`.
+    Hosts,
 }
 
 impl Format {
     /// Every format, for tests and messages.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Env,
         Self::Json,
         Self::Toml,
         Self::Jsonc,
         Self::Ini,
         Self::Properties,
+        Self::Yaml,
+        Self::Haproxy,
+        Self::Twemproxy,
+        Self::Hosts,
     ];
 
     /// Its name, as in the settings.
@@ -46,6 +58,10 @@ impl Format {
             Self::Jsonc => "jsonc",
             Self::Ini => "ini",
             Self::Properties => "properties",
+            Self::Yaml => "yaml",
+            Self::Haproxy => "haproxy",
+            Self::Twemproxy => "twemproxy",
+            Self::Hosts => "hosts",
         }
     }
 
@@ -59,6 +75,7 @@ impl Format {
             "toml" => Some(Self::Toml),
             "ini" => Some(Self::Ini),
             "properties" => Some(Self::Properties),
+            "yaml" | "yml" => Some(Self::Yaml),
             _ => None,
         }
     }
@@ -66,15 +83,30 @@ impl Format {
     /// What a path has to look like, and an example; none where it does.
     #[must_use]
     pub fn misplaced(self, path: &KeyPath) -> Option<(&'static str, &'static str)> {
-        let count = path.within().len();
+        let count = path.segments().len();
         match self {
             Self::Ini if count > 2 => Some((
                 "SECTION.KEY, with double quotes around a part with a dot in it",
                 "Session.\"session.save_path\"",
             )),
-            Self::Env | Self::Json | Self::Jsonc | Self::Toml | Self::Ini | Self::Properties => {
-                None
-            }
+            Self::Haproxy if count != 2 => Some((
+                "SECTION.SERVER, with double quotes around a part with a dot in it",
+                "redis_write.master",
+            )),
+            Self::Twemproxy if count != 2 => Some((
+                "POOL.NAME, with double quotes around a part with a dot in it",
+                "alpha.master",
+            )),
+            Self::Env
+            | Self::Json
+            | Self::Jsonc
+            | Self::Toml
+            | Self::Ini
+            | Self::Properties
+            | Self::Yaml
+            | Self::Haproxy
+            | Self::Twemproxy
+            | Self::Hosts => None,
         }
     }
 
@@ -91,6 +123,10 @@ impl Format {
             Self::Toml => toml::locate(text, keys),
             Self::Ini => ini::locate(text, keys),
             Self::Properties => properties::locate(text, keys),
+            Self::Yaml => yaml::locate(text, keys),
+            Self::Haproxy => haproxy::locate(text, keys),
+            Self::Twemproxy => twemproxy::locate(text, keys),
+            Self::Hosts => hosts::locate(text, keys),
         }
     }
 
@@ -109,6 +145,10 @@ impl Format {
             Self::Toml => toml::check(old, new, splices, edit),
             Self::Ini => ini::check(old, new, splices, edit),
             Self::Properties => properties::check(old, new, splices, edit),
+            Self::Yaml => yaml::check(old, new, splices, edit),
+            Self::Haproxy => haproxy::check(old, new, splices, edit),
+            Self::Twemproxy => twemproxy::check(old, new, splices, edit),
+            Self::Hosts => hosts::check(old, new, splices, edit),
         }
     }
 }

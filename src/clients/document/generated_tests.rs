@@ -29,14 +29,17 @@ fn joined(lines: &[String], end: &str, is_closed: bool) -> String {
     if is_closed { text + end } else { text }
 }
 
-/// Edits `old`, in which `{}` stands for the value, and demands that nothing else changes.
+/// Stands for the value in the shape of a document; none of the generated parts holds it.
+const SPOT: &str = "§§";
+
+/// Edits a document of such a shape, and demands that nothing else changes.
 fn assert_only_the_value_changes(
     format: Format,
     path: &str,
     shape: &str,
     (old, new): (&str, &str),
 ) -> Result<(), TestCaseError> {
-    let (old, new) = (shape.replacen("{}", old, 1), shape.replacen("{}", new, 1));
+    let (old, new) = (shape.replace(SPOT, old), shape.replace(SPOT, new));
     let bytes = edited(format, old.as_bytes(), path, "b:2");
     let bytes = bytes.map_err(|error| TestCaseError::fail(format!("{error:?} in {old:?}")))?;
     prop_assert_eq!(String::from_utf8(bytes).unwrap(), new);
@@ -74,7 +77,7 @@ proptest! {
             ("K=", ""), ("K = ", " "), ("K: ", " ; x"), ("K =\"", "\" # x"), ("K='", "'"),
         ][..]),
     ) {
-        let target = vec![format!("{assign}{{}}{behind}")];
+        let target = vec![format!("{assign}{SPOT}{behind}")];
         let sections = [vec!["[T]".to_owned()], before, vec!["[S] ; x".to_owned()], within, target, after];
         let text = joined(&sections.concat(), end, is_closed);
         let mark = if has_mark { "\u{FEFF}" } else { "" };
@@ -87,7 +90,7 @@ proptest! {
         end in line_end(), is_closed in any::<bool>(),
         assign in prop::sample::select(&["K=", "K = ", "\tK: ", "K ", "\\u004b = ", "\\K:"][..]),
     ) {
-        let lines = [before, vec![format!("{assign}{{}}")], after].concat();
+        let lines = [before, vec![format!("{assign}{SPOT}")], after].concat();
         let text = joined(&lines, end, is_closed);
         assert_only_the_value_changes(Format::Properties, "K", &text, value)?;
     }
@@ -97,7 +100,7 @@ proptest! {
         before in json_value(), after in json_value(), value in value(),
         comment in "//[ -~é]{0,8}|/\\*[ -.0-~]{0,8}\\*/",
     ) {
-        let document = serde_json::json!({"before": before, "K": {"url": "{}"}, "z": after});
+        let document = serde_json::json!({"before": before, "K": {"url": SPOT}, "z": after});
         let text = serde_json::to_string_pretty(&document).unwrap();
         // No text holds an end of a line; a bracket behind one closes what has an item.
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -108,9 +111,68 @@ proptest! {
             lines[index - 1] = format!("{} {comment}", lines[index - 1]);
         }
         let text = lines.join("\n");
-        prop_assume!(text.matches("{}").next().is_some());
-        let shape = text.replace("{}", "{ }").replacen("\"url\": \"{ }\"", "\"url\": \"{}\"", 1);
-        prop_assume!(shape.matches("{}").count() == 1);
-        assert_only_the_value_changes(Format::Jsonc, "K.url", &shape, value)?;
+        assert_only_the_value_changes(Format::Jsonc, "K.url", &text, value)?;
     }
+
+    #[test]
+    fn json_is_yaml_and_just_the_value_changes(
+        before in json_value(), after in json_value(), value in value(), is_pretty in any::<bool>(),
+    ) {
+        let document = serde_json::json!({"before": before, "K": {"url": SPOT}, "z": after});
+        let text = match is_pretty {
+            true => serde_json::to_string_pretty(&document).unwrap(),
+            false => document.to_string(),
+        };
+        // A text may look like a template, or hold what only one of the parsers accepts.
+        prop_assume!(!text.contains("{%") && !text.contains("<%") && !text.contains("{{"));
+        let is_common = |letter: char| matches!(letter, '\n' | ' '..='~' | '\u{a0}'..='\u{2fff}');
+        prop_assume!(text.chars().all(is_common));
+        assert_only_the_value_changes(Format::Yaml, "K.url", &text, value)?;
+    }
+
+    #[test]
+    fn in_any_yaml_document_just_the_value_changes(
+        before in yaml_entries("b"), within in yaml_entries("w"), after in yaml_entries("a"),
+        value in value(), end in line_end(), is_closed in any::<bool>(), has_mark in any::<bool>(),
+        (assign, behind) in prop::sample::select(&[
+            ("K: ", ""), ("K:   ", " # x"), ("K: \"", "\""), ("'K': '", "' # y"), ("\"K\" : &k ", ""),
+        ][..]),
+        opening in prop::sample::select(&["S:", "S: # x", "---\nS:", "x: 1\n---\nS: &s"][..]),
+    ) {
+        let indent = |lines: Vec<String>| lines.into_iter().map(|line| format!("  {line}"));
+        let mut lines: Vec<String> = opening.lines().map(str::to_owned).collect();
+        lines.extend(indent(within));
+        lines.push(format!("  {assign}{SPOT}{behind}"));
+        lines.extend(indent(before));
+        lines.extend(after);
+        let mark = if has_mark { "\u{FEFF}" } else { "" };
+        let text = format!("{mark}{}", joined(&lines, end, is_closed));
+        assert_only_the_value_changes(Format::Yaml, "S.K", &text, value)?;
+    }
+}
+
+/// Entries of a mapping, with keys that begin so.
+fn yaml_entries(name: &'static str) -> impl Strategy<Value = Vec<String>> {
+    const VALUES: &[&str] = &[
+        "1",
+        "~",
+        "'it''s'",
+        "\"a\\n\"",
+        "[1, x, {y: z}]",
+        "{ }",
+        "\n      - x\n      - y: z",
+        "|\n      K: a:1\n\n      x",
+        ">-\n      # no comment\n      x",
+        "# x",
+        "!t x",
+        "redis://x:1",
+        "\n      K: a:1",
+        "é",
+        "a #b",
+    ];
+    let entries = prop::collection::vec(prop::sample::select(VALUES), 0..5);
+    entries.prop_map(move |values| {
+        let entry = |(index, value): (usize, &str)| format!("{name}{index}: {value}");
+        values.into_iter().enumerate().map(entry).collect()
+    })
 }

@@ -15,6 +15,8 @@ mod connection;
 mod env;
 mod error;
 mod format;
+mod haproxy;
+mod hosts;
 mod ini;
 mod json;
 mod jsonc;
@@ -26,7 +28,9 @@ mod properties;
 mod references;
 mod toml;
 mod tree;
+mod twemproxy;
 mod verify;
+mod yaml;
 
 #[cfg(test)]
 mod corpus_tests;
@@ -37,7 +41,11 @@ mod line_tests;
 #[cfg(test)]
 mod path_tests;
 #[cfg(test)]
+mod server_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod yaml_tests;
 
 use address::Rewriting;
 pub use error::EditError;

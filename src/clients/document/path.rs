@@ -108,6 +108,20 @@ pub(super) fn position(segment: &str) -> Option<usize> {
     (position.to_string() == segment).then_some(position)
 }
 
+/// Such keys as a path.
+pub(super) fn written<'s>(segments: impl Iterator<Item = &'s String>) -> String {
+    let is_odd =
+        |letter: char| letter.is_whitespace() || letter.is_control() || ".,\"".contains(letter);
+    let part = |segment: &String| {
+        if !segment.is_empty() && !segment.contains(is_odd) {
+            return segment.clone();
+        }
+        let escaped = segment.replace('\\', "\\\\").replace('"', "\\\"");
+        format!("\"{escaped}\"")
+    };
+    segments.map(part).collect::<Vec<_>>().join(".")
+}
+
 /// Divides several paths at the commas that are not in quotes.
 #[must_use]
 pub fn split_paths(text: &str) -> Vec<&str> {
@@ -168,6 +182,8 @@ mod tests {
             let path: KeyPath = text.parse().unwrap();
             assert_eq!(path.segments(), segments, "{text}");
             assert_eq!(path.to_string(), text);
+            let again: KeyPath = written(path.segments().iter()).parse().unwrap();
+            assert_eq!(again.segments(), segments, "{text}");
         }
     }
 

@@ -95,4 +95,27 @@ pub enum ValueProblem {
     /// The backslash of the line before joins this one to it.
     #[error("the line before ends with a backslash, which joins them for some readers: remove it")]
     Continued,
+    /// A tag of YAML.
+    #[error("the value has a tag that makes something else of it: write it without")]
+    Tagged,
+    /// A server of twemproxy that is told apart by its address.
+    #[error(
+        "the server has no name, so that its address decides which keys it gets: write its present host:port behind \
+         it, as its name, and have EDIT name that"
+    )]
+    Nameless,
+    /// No `host:port:weight name`.
+    #[error("the server is not written as host:port:weight name: write it so")]
+    Server,
+    /// A server of HAProxy on the port that its client asked for.
+    #[error("the address has no port: write host:port")]
+    NoPort,
+    /// Between `.if` and `.endif`.
+    #[error("the line counts only under a condition (.if): take it out of that")]
+    Conditional,
+    /// A host name where only an address can stand.
+    #[error(
+        "the master is known by a host name, and only an address can stand here: give its group's INSTANCES as addresses"
+    )]
+    NoAddress,
 }

@@ -305,6 +305,10 @@ fn the_file_name_tells_the_format_and_format_insists() {
         ("/etc/php/php.ini", None, Format::Ini),
         ("/etc/airflow/airflow.cfg", Some("ini"), Format::Ini),
         ("/etc/shop/application.properties", None, Format::Properties),
+        ("/etc/shop/application.yaml", None, Format::Yaml),
+        ("/srv/shop/config/cable.YML", None, Format::Yaml),
+        ("/etc/hosts", None, Format::Hosts),
+        ("/srv/chroot/etc/hosts", Some("hosts"), Format::Hosts),
     ] {
         let mut ground = Ground::good();
         ground.set("CLIENTS__API__FILE", file);

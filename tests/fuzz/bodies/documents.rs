@@ -65,7 +65,14 @@ pub fn document(bytes: &[u8]) {
     match format {
         Format::Json => same_json(old, new, &keys),
         Format::Toml => same_toml(old, new, &keys),
-        Format::Env | Format::Jsonc | Format::Ini | Format::Properties => {}
+        Format::Env
+        | Format::Jsonc
+        | Format::Ini
+        | Format::Properties
+        | Format::Yaml
+        | Format::Haproxy
+        | Format::Twemproxy
+        | Format::Hosts => {}
     }
     let again = document::edit(format, new, edit).expect("what was written can be edited");
     assert!(!again.is_changed(), "an edit is not the end of it");
