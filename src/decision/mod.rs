@@ -32,6 +32,7 @@ mod record;
 mod remains;
 mod repair;
 mod request;
+mod rescue;
 mod sentinels;
 mod settings_digest;
 mod settling;
@@ -80,6 +81,10 @@ pub use repair::Standing;
 pub use request::{
     Impossible, InvalidOperationId, InvalidReason, OperationId, Reason, Request, Requester, Scope,
     Wish,
+};
+pub use rescue::{
+    Divergence, RescueClaim, RescueLimits, RescueOrder, RescueOutcome, RescueState, Rescued,
+    divergence,
 };
 pub use sentinels::SentinelWatch;
 pub use settings_digest::{GroupClaim, KeyMark, SettingsDigest};
