@@ -44,14 +44,13 @@ impl Tree {
 
     /// The value that a path leads to.
     pub(super) fn get(&self, path: &[String]) -> Option<&Self> {
-        let inner = match self {
-            Self::Marked(_, tree) => return tree.get(path),
-            inner => inner,
-        };
+        if let Self::Marked(_, tree) = self {
+            return tree.get(path);
+        }
         let Some((segment, rest)) = path.split_first() else {
-            return Some(inner);
+            return Some(self);
         };
-        match inner {
+        match self {
             Self::Map(map) => map.get(segment)?.get(rest),
             Self::List(list) => list.get(position(segment)?)?.get(rest),
             Self::Text(_) | Self::Other(_) | Self::Marked(..) | Self::Taken => None,

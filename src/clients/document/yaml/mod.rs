@@ -190,9 +190,9 @@ impl<'f> Place<'f> {
 
     /// What to say of a value that stands where the anchor is.
     fn elsewhere(&self, anchor: usize, rest: &[String], by: &Node, key: &KeyPath) -> EditError {
-        let roots = self.file.documents.iter().enumerate();
-        let way = roots.filter_map(|(index, root)| Some((index, root.way_to(anchor)?)));
-        let instead = way.last().map(|(index, way)| {
+        let mut roots = self.file.documents.iter().enumerate();
+        let way = roots.find_map(|(index, root)| Some((index, root.way_to(anchor)?)));
+        let instead = way.map(|(index, way)| {
             let document = key.document().map(|_| format!("---{index}."));
             document.unwrap_or_default() + &written(way.iter().chain(rest))
         });

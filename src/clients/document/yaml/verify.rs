@@ -101,24 +101,25 @@ impl Reader<'_> {
             EventData::SequenceStart { anchor, tag, .. } => {
                 let mut items = Vec::new();
                 loop {
-                    match self.next()? {
-                        EventData::SequenceEnd => break,
-                        first => items.push(self.tree(first, depth + 1)?),
+                    let first = self.next()?;
+                    if first == EventData::SequenceEnd {
+                        break;
                     }
+                    items.push(self.tree(first, depth + 1)?);
                 }
                 Ok(marked(anchor, tag, Tree::List(items)))
             }
             EventData::MappingStart { anchor, tag, .. } => {
                 let mut entries = std::collections::BTreeMap::new();
                 loop {
-                    let key = match self.next()? {
-                        EventData::MappingEnd => break,
-                        first => name(self.tree(first, depth + 1)?),
-                    };
+                    let first = self.next()?;
+                    if first == EventData::MappingEnd {
+                        break;
+                    }
+                    let mut key = name(self.tree(first, depth + 1)?);
                     let first = self.next()?;
                     let value = self.tree(first, depth + 1)?;
                     // What is there twice is kept, under a name that no path has.
-                    let mut key = key;
                     while entries.contains_key(&key) {
                         key.push('\0');
                     }
