@@ -34,26 +34,6 @@ const SECTIONS: [&[u8]; 20] = [
     b"traces",
     b"userlist",
 ];
-18] = [
-    b"acme",
-    b"backend",
-    b"cache",
-    b"crt-store",
-    b"defaults",
-    b"dynamic-update",
-    b"fcgi-app",
-    b"frontend",
-    b"global",
-    b"http-errors",
-    b"listen",
-    b"log-forward",
-    b"log-profile",
-    b"mailers",
-    b"peers",
-    b"program",
-    b"resolvers",
-    b"userlist",
-];
 
 /// Finds the address of every server in `keys`, in the order of the text.
 ///
@@ -103,8 +83,7 @@ fn servers(text: &[u8]) -> Vec<Server> {
                 whole: start..start + line.len(),
                 is_conditional: conditions > 0,
             }),
-            (Some(first), _) if SECTIONS.contains(&first) =>
-            {
+            (Some(first), _) if SECTIONS.contains(&first) => {
                 let is_backend = matches!(first, b"backend" | b"listen");
                 section = word(1).filter(|_| is_backend).map(<[u8]>::to_vec);
             }
