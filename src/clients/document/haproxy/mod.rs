@@ -11,7 +11,7 @@ mod verify;
 
 pub(super) use verify::check;
 
-/// What begins a section, in all versions up to 3.4.
+/// What begins a section: a `server` line counts only in two of them.
 const SECTIONS: [&[u8]; 20] = [
     b"acme",
     b"backend",
