@@ -73,6 +73,12 @@ fn only_the_value_changes_in_every_shape_of_document() {
         ),
         (
             Format::Properties,
+            "---1.k, ---2.k",
+            "# x\n#---\nk=a:1\n!---\nk=a:1\n #---\n#---\nk=a:1\n",
+            "# x\n#---\nk=a:1\n!---\nk=b:2\n #---\n#---\nk=b:2\n",
+        ),
+        (
+            Format::Properties,
             "k",
             "j=x\\\n  k=a:1\\\n#k=a:1\nk=redis://:${P:x:y}@a:1\n",
             "j=x\\\n  k=a:1\\\n#k=a:1\nk=redis://:${P:x:y}@b:2\n",

@@ -284,6 +284,13 @@ fn the_second_reading_sees_every_unwanted_change() {
         (
             Format::Haproxy,
             "w.s",
+            "backend w\nserver s ipv4@a:1",
+            "backend w\nserver s ipv6@b:2",
+            at("w.s"),
+        ),
+        (
+            Format::Haproxy,
+            "w.s",
             "backend w\nserver s a:1",
             "backend w\nserver t b:2",
             Discrepancy::Elsewhere,

@@ -73,8 +73,7 @@ pub(super) fn check(
 /// Whether name and weight are the same, and the rest is the master.
 fn is_moved(old: &str, new: &str, master: &Endpoint) -> bool {
     let expected = format!("{}:{}:", master.host(), master.port());
-    let behind = |text: &str| text.rsplit(':').next().map(str::to_owned);
-    behind(old) == behind(new) && new.strip_prefix(&expected).map(str::to_owned) == behind(old)
+    new.strip_prefix(&expected) == old.rsplit(':').next()
 }
 
 fn slot<'k>(place: &Place<'_>, key: &'k KeyPath) -> Result<Slot<'k>, EditError> {
