@@ -159,6 +159,24 @@ const MENDED: &[(&str, &str)] = &[
          at 874 heed c\n\
          at 894 calm\n",
     ),
+    (
+        "a promotion was aborted whose answer came on a connection that was given up",
+        "nodes n1 n2 n3 n4 n5\n\
+         weather 62399\n\
+         beside n2 b\n\
+         guarded\n\
+         sabotage candidates\n\
+         with gone_after 100\n\
+         with promote_timeout 500\n\
+         with cooldown 0\n\
+         with replica_veto_max 1000\n\
+         with failovers_max 0\n\
+         with instances a\n\
+         with gone_loss_max 1000\n\
+         at 72 restart a empty\n\
+         at 1116 replicaof a none\n\
+         at 1136 calm\n",
+    ),
 ];
 
 #[test]
