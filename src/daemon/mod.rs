@@ -16,6 +16,8 @@ mod inbox;
 mod journal;
 mod log;
 mod node;
+mod observer;
+mod observers;
 mod operations;
 mod overview;
 mod reload;
@@ -33,6 +35,7 @@ use tracing::{info, warn};
 
 pub use log::Log;
 pub use node::{Node, NodeAction, NodeError, NodeEvent, Origin};
+pub use observer::ObserverDaemon;
 pub use reload::Surroundings;
 pub use start::StartError;
 

@@ -1,0 +1,432 @@
+//! The observer's side: a task that follows one voter after the other, and tells what is new.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::select;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::knowledge::{Knowledge, OtherCluster};
+use super::pursuit::Pursuit;
+use super::tunnel::{Tunnel, TunnelEvent};
+use super::visit::KEEP_ALIVE_AFTER;
+use super::word::{
+    Answer, News, OBSERVERS_VERSION, ObserverRefusal, Opening, Position, PublicGroup,
+};
+use crate::model::{ClusterId, Endpoint, GroupName, NodeId, with_causes};
+use crate::peer::dial::{Resolver, check_reach, connect_eagerly};
+use crate::peer::key::ClusterKey;
+use crate::peer::session::SessionError;
+
+/// For the names of a voter to be resolved.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(1);
+/// For a connection to one address.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// An attempt to connect that was not answered for so long gets another one beside it.
+const ANOTHER_ATTEMPT_AFTER: Duration = Duration::from_millis(250);
+/// For the answer of a voter to which hundreds of others may come in the same moment.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
+/// Silence of a voter after which it is left: two signs of life were lost.
+const SILENT_AFTER: Duration = Duration::from_secs(12);
+/// Silence of ours after which we show a sign of life.
+const OWN_KEEP_ALIVE_AFTER: Duration = Duration::from_secs(15);
+/// For a voter to take what we say.
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// How much is read at once, in bytes.
+const READ_LENGTH: usize = 4_096;
+
+const _: () = assert!(SILENT_AFTER.as_secs() > 2 * KEEP_ALIVE_AFTER.as_secs());
+
+/// What a follower needs to know.
+#[derive(Debug, Clone)]
+pub struct FollowSettings {
+    /// This observer.
+    pub node: NodeId,
+    /// The observers' ports of the voters; at least one.
+    pub voters: BTreeMap<NodeId, Endpoint>,
+    /// The observers' key. Without one, loopback only.
+    pub key: Option<ClusterKey>,
+    /// Tells in which order they are called.
+    pub seed: u64,
+}
+
+/// What a follower tells. Of each voter: `Attached`, any number of `Told`, `Lost`; or `Lost` at once.
+#[derive(Debug)]
+pub enum FollowEvent {
+    /// A voter is there and tells from now on.
+    Attached {
+        /// The voter.
+        voter: NodeId,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// It told something.
+    Told {
+        /// Whether it knows a leader, and one confirmed its state.
+        is_confirmed: bool,
+        /// Its cluster, and so ours.
+        cluster: Option<ClusterId>,
+        /// The groups of which it told something new.
+        taken: BTreeMap<GroupName, Arc<PublicGroup>>,
+    },
+    /// It is not followed, or no longer.
+    Lost {
+        /// The voter.
+        voter: NodeId,
+        /// Why.
+        reason: LostReason,
+        /// When anything came from it last; none when nothing did.
+        heard_at: Option<std::time::Instant>,
+    },
+}
+
+/// Why a voter is not followed, or no longer.
+#[derive(Debug, Error)]
+pub enum LostReason {
+    /// There is no connection to it.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It did not answer.
+    #[error(
+        "it did not answer within {HANDSHAKE_WITHIN:?}: is its observers' port there, and not overloaded?"
+    )]
+    NoAnswer,
+    /// It hung up before it had answered.
+    #[error(
+        "it closed the connection without an answer: is PROMOTERD_PEER_KEY_FILE what `promoterd keygen --observer` \
+         prints on a voter, and does PROMOTERD_PEERS name the observers' port?"
+    )]
+    Unwelcome,
+    /// It closed the connection: it stopped, or crashed.
+    #[error("it closed the connection")]
+    Closed,
+    /// The system reports an error.
+    #[error("the connection broke")]
+    Broken(#[source] io::Error),
+    /// What it says is not understood.
+    #[error("what it says is not understood: run the same release of promoterd on all hosts")]
+    Session(#[from] SessionError),
+    /// It tells us nothing.
+    #[error("it refuses this observer")]
+    Refused(#[source] ObserverRefusal),
+    /// Somebody else is there.
+    #[error("{found} answers there: correct PROMOTERD_PEERS")]
+    WrongVoter {
+        /// Who.
+        found: NodeId,
+    },
+    /// It said nothing for too long.
+    #[error("it said nothing for {SILENT_AFTER:?}")]
+    Silent,
+    /// It takes nothing.
+    #[error("it does not read what it is told")]
+    Slow,
+    /// It knows no leader, and another one may.
+    #[error("it has had no leader for {0:?}: another one is asked")]
+    Leaderless(Duration),
+    /// What it tells is not about our cluster.
+    #[error("nothing that it tells is taken")]
+    OtherCluster(#[from] OtherCluster),
+}
+
+/// The handle of the task, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Follower {
+    positions: watch::Sender<Position>,
+    task: JoinHandle<()>,
+}
+
+impl Follower {
+    /// Starts to follow, from what is known already. What happens goes to `events`; while that is full,
+    /// nothing more is read.
+    #[must_use]
+    pub fn start(
+        settings: FollowSettings,
+        knowledge: Knowledge,
+        events: mpsc::Sender<FollowEvent>,
+    ) -> Self {
+        let (positions, placed) = watch::channel(Position::default());
+        let resolvers = settings.voters.iter();
+        let resolvers = resolvers.map(|(name, at)| (name.clone(), Resolver::new(at.clone())));
+        let follow = Follow {
+            pursuit: Pursuit::new(settings.voters.keys().cloned(), settings.seed),
+            resolvers: resolvers.collect(),
+            key: settings.key,
+            node: settings.node,
+            knowledge,
+            positions: placed,
+            events,
+        };
+        let task = tokio::spawn(follow.go_on());
+        Self { positions, task }
+    }
+
+    /// Tells voters what the files of this host name.
+    pub fn place(&self, position: Position) {
+        self.positions.send_if_modified(|known| {
+            let is_new = *known != position;
+            *known = position;
+            is_new
+        });
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The loop that owns the events is gone.
+struct Gone;
+
+/// Why one voter is left.
+enum Left {
+    Lost(LostReason),
+    Gone,
+}
+
+impl From<LostReason> for Left {
+    fn from(reason: LostReason) -> Self {
+        Self::Lost(reason)
+    }
+}
+
+impl From<SessionError> for Left {
+    fn from(error: SessionError) -> Self {
+        Self::Lost(error.into())
+    }
+}
+
+impl From<OtherCluster> for Left {
+    fn from(error: OtherCluster) -> Self {
+        Self::Lost(error.into())
+    }
+}
+
+struct Follow {
+    node: NodeId,
+    key: Option<ClusterKey>,
+    pursuit: Pursuit,
+    resolvers: BTreeMap<NodeId, Resolver>,
+    knowledge: Knowledge,
+    positions: watch::Receiver<Position>,
+    events: mpsc::Sender<FollowEvent>,
+}
+
+impl Follow {
+    async fn go_on(mut self) {
+        loop {
+            let voter = self.pursuit.voter().clone();
+            let mut heard_at = None;
+            let reason = match self.follow(&voter, &mut heard_at).await {
+                Ok(never) => match never {},
+                Err(Left::Gone) => return,
+                Err(Left::Lost(reason)) => reason,
+            };
+            let delay = match &reason {
+                LostReason::Leaderless(_) => self.pursuit.doubted(),
+                LostReason::Unreachable(_)
+                | LostReason::NoAnswer
+                | LostReason::Unwelcome
+                | LostReason::Closed
+                | LostReason::Broken(_)
+                | LostReason::Session(_)
+                | LostReason::Refused(_)
+                | LostReason::WrongVoter { .. }
+                | LostReason::Silent
+                | LostReason::Slow
+                | LostReason::OtherCluster(_) => self.pursuit.failed(),
+            };
+            let heard_at = heard_at.map(Instant::into_std);
+            let lost = FollowEvent::Lost {
+                voter,
+                reason,
+                heard_at,
+            };
+            if self.say(lost).await.is_err() {
+                return;
+            }
+            sleep(delay).await;
+        }
+    }
+
+    async fn say(&self, event: FollowEvent) -> Result<(), Gone> {
+        self.events.send(event).await.map_err(|_| Gone)
+    }
+
+    async fn follow(
+        &mut self,
+        voter: &NodeId,
+        heard_at: &mut Option<Instant>,
+    ) -> Result<Infallible, Left> {
+        let (mut stream, address) = self.connect(voter).await?;
+        let meeting = self.meet(voter, &mut stream);
+        let (mut tunnel, early) = timeout(HANDSHAKE_WITHIN, meeting)
+            .await
+            .unwrap_or(Err(LostReason::NoAnswer))?;
+        let attached = FollowEvent::Attached {
+            voter: voter.clone(),
+            address,
+        };
+        self.say(attached).await.map_err(|Gone| Left::Gone)?;
+        let (mut heard, mut wrote) = (Instant::now(), Instant::now());
+        *heard_at = Some(heard);
+        let mut doubtful_since = Some(heard);
+        self.listen_to(early, &mut doubtful_since).await?;
+        let mut buffer = [0; READ_LENGTH];
+        let mut positions = self.positions.clone();
+        loop {
+            if flush(&mut stream, &mut tunnel).await? {
+                wrote = Instant::now();
+            }
+            let patience = self.pursuit.patience();
+            let doubt = async {
+                match doubtful_since {
+                    Some(since) => sleep_until(since + patience).await,
+                    None => std::future::pending().await,
+                }
+            };
+            select! {
+                length = stream.read(&mut buffer) => {
+                    let length = length.map_err(LostReason::Broken)?;
+                    if length == 0 {
+                        return Err(LostReason::Closed.into());
+                    }
+                    let mut events = Vec::new();
+                    tunnel.receive(&buffer[..length], &mut events)?;
+                    heard = Instant::now();
+                    *heard_at = Some(heard);
+                    self.listen_to(events, &mut doubtful_since).await?;
+                }
+                changed = positions.changed() => {
+                    changed.map_err(|_| Left::Gone)?;
+                    let position = positions.borrow_and_update().encode();
+                    tunnel.send(&position)?;
+                }
+                () = sleep_until(wrote + OWN_KEEP_ALIVE_AFTER) => tunnel.keep_alive(),
+                () = sleep_until(heard + SILENT_AFTER) => return Err(LostReason::Silent.into()),
+                () = doubt => return Err(LostReason::Leaderless(patience).into()),
+            }
+        }
+    }
+
+    async fn connect(&mut self, voter: &NodeId) -> Result<(TcpStream, SocketAddr), LostReason> {
+        let unreachable =
+            |error: &dyn std::error::Error| LostReason::Unreachable(with_causes(error));
+        let resolver = self.resolvers.get_mut(voter);
+        let resolver = resolver.expect("each voter of the pursuit has its address");
+        let addresses = resolver.resolve(RESOLVE_WITHIN).await;
+        let addresses = addresses.map_err(|error| unreachable(&error))?;
+        let mut last = LostReason::Unreachable("its name has no address".to_owned());
+        for address in addresses {
+            check_reach(self.key.as_ref(), address).map_err(|error| unreachable(&error))?;
+            let attempt = connect_eagerly(address, ANOTHER_ATTEMPT_AFTER);
+            let connected = timeout(CONNECT_WITHIN, attempt).await;
+            let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            match connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+                Ok(stream) => return Ok((stream, address)),
+                Err(error) => {
+                    last = LostReason::Unreachable(format!("cannot connect to {address}: {error}"));
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// The handshake. Also what came right behind it.
+    async fn meet(
+        &mut self,
+        voter: &NodeId,
+        stream: &mut TcpStream,
+    ) -> Result<(Tunnel, Vec<TunnelEvent>), LostReason> {
+        let opening = Opening {
+            version: OBSERVERS_VERSION,
+            node: self.node.clone(),
+        };
+        let key = self.key.clone();
+        let key = key.unwrap_or_else(|| ClusterKey::well_known().for_observers());
+        let mut tunnel = Tunnel::observer(&key, &opening.encode())?;
+        let mut events = Vec::new();
+        let mut buffer = [0; READ_LENGTH];
+        flush(stream, &mut tunnel).await?;
+        while events.is_empty() {
+            let length = stream.read(&mut buffer).await;
+            match length.map_err(LostReason::Broken)? {
+                0 => return Err(LostReason::Unwelcome),
+                length => tunnel.receive(&buffer[..length], &mut events)?,
+            }
+        }
+        let rest = events.split_off(1);
+        let answer = match events.pop() {
+            Some(TunnelEvent::Answer(answer)) => Answer::decode(&answer),
+            Some(_) | None => None,
+        };
+        match answer {
+            Some(Answer::Welcome { voter: found }) if found != *voter => {
+                Err(LostReason::WrongVoter { found })
+            }
+            Some(Answer::Welcome { .. }) => {
+                let position = self.positions.borrow_and_update().encode();
+                tunnel.send(&position)?;
+                flush(stream, &mut tunnel).await?;
+                Ok((tunnel, rest))
+            }
+            Some(Answer::Refused(refusal)) => Err(LostReason::Refused(refusal)),
+            None => Err(SessionError::Malformed.into()),
+        }
+    }
+
+    async fn listen_to(
+        &mut self,
+        events: Vec<TunnelEvent>,
+        doubtful_since: &mut Option<Instant>,
+    ) -> Result<(), Left> {
+        for event in events {
+            let payload = match event {
+                TunnelEvent::KeepAlive => continue,
+                TunnelEvent::Payload(payload) => payload,
+                TunnelEvent::Opening(_) | TunnelEvent::Answer(_) => {
+                    return Err(SessionError::Malformed.into());
+                }
+            };
+            let news = News::decode(&payload).ok_or(SessionError::Malformed)?;
+            let is_confirmed = news.is_confirmed;
+            let taken = self.knowledge.take_in(news)?;
+            if is_confirmed {
+                self.pursuit.confirmed();
+                *doubtful_since = None;
+            } else {
+                doubtful_since.get_or_insert(Instant::now());
+            }
+            let told = FollowEvent::Told {
+                is_confirmed,
+                cluster: self.knowledge.cluster(),
+                taken,
+            };
+            self.say(told).await.map_err(|Gone| Left::Gone)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes what there is; whether there was anything.
+async fn flush(stream: &mut TcpStream, tunnel: &mut Tunnel) -> Result<bool, LostReason> {
+    let outgoing = tunnel.take_outgoing();
+    if outgoing.is_empty() {
+        return Ok(false);
+    }
+    match timeout(DRAIN_WITHIN, stream.write_all(&outgoing)).await {
+        Ok(written) => written.map(|()| true).map_err(LostReason::Broken),
+        Err(_) => Err(LostReason::Slow),
+    }
+}
