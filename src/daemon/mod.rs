@@ -35,7 +35,7 @@ use tracing::{info, warn};
 
 pub use log::Log;
 pub use node::{Node, NodeAction, NodeError, NodeEvent, Origin};
-pub use observer::ObserverDaemon;
+pub use observer::{ObserverDaemon, SavedError};
 pub use reload::Surroundings;
 pub use start::StartError;
 

@@ -192,6 +192,10 @@ pub fn describe_pause(pause: &PauseReport) -> String {
 }
 
 fn write_instances(group: &GroupReport, page: &mut String) {
+    // An observer watches none.
+    if group.master_instance.is_none() && group.replicas.is_empty() {
+        return;
+    }
     let mut table = Table::new([
         ("INSTANCE", Lean::Left),
         ("ROLE", Lean::Left),
@@ -245,7 +249,7 @@ fn describe_note(instance: &InstanceReport, is_logged: bool) -> String {
     notes.join("; ")
 }
 
-pub(super) fn write_files(group: &GroupReport, page: &mut String) {
+fn write_files(group: &GroupReport, page: &mut String) {
     if group.files.is_empty() {
         return;
     }

@@ -290,8 +290,9 @@ impl Follow {
                 wrote = Instant::now();
             }
             let patience = self.pursuit.patience();
-            let doubt = async {
-                match doubtful_since {
+            let since = doubtful_since;
+            let doubt = async move {
+                match since {
                     Some(since) => sleep_until(since + patience).await,
                     None => std::future::pending().await,
                 }

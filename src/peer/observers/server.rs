@@ -81,8 +81,8 @@ pub struct Observers {
     guests: Arc<Guests>,
     address: SocketAddr,
     /// Dropped to stop the thread.
-    _stop: oneshot::Sender<()>,
-    _thread: JoinHandle<()>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// What the tasks of this side share.
@@ -151,8 +151,8 @@ impl Observers {
             views,
             guests,
             address,
-            _stop: stop,
-            _thread: thread.map_err(ObserversError::Thread)?,
+            stop: Some(stop),
+            thread: Some(thread.map_err(ObserversError::Thread)?),
         })
     }
 
@@ -173,6 +173,20 @@ impl Observers {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+impl Drop for Observers {
+    /// The port is free behind it: a daemon that starts again needs it.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
+            debug!("the thread of the observers' port had ended by itself");
+        }
     }
 }
 
