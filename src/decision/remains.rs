@@ -44,11 +44,16 @@ impl Group {
         }
     }
 
+    /// Whether this node began to watch so short a time ago that others may be about to.
+    pub(super) fn is_patient(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.watching_since) < WAITED_FOR
+    }
+
     /// The instances that have not said what they have since this node began to watch: after a restart
     /// of everything any of them may have the most. One that never answers is waited for no longer than
     /// one that is down; one that loads, until it has loaded.
     pub(super) fn unheard(&self, record: &GroupRecord, now: Instant) -> Vec<Endpoint> {
-        let is_patient = now.saturating_duration_since(self.watching_since) < WAITED_FOR;
+        let is_patient = self.is_patient(now);
         let is_unheard = |member: &Endpoint| {
             let watch = self.watches.get(member);
             match watch.and_then(|watch| watch.sample()) {

@@ -262,13 +262,7 @@ impl Instance {
             process_id: self.process_id(),
             version: "redis 7.0.15".to_owned(),
             role: self.role(all, is_timed),
-            history: ReplicationHistory {
-                id: id(self.history),
-                offset: ReplicationOffset(self.offset),
-                continues: self
-                    .continues
-                    .map(|(earlier, parted_at)| (id(earlier), ReplicationOffset(parted_at))),
-            },
+            history: self.history(),
             loading: match self.loads {
                 true => Loading::Blocking,
                 false => Loading::No,
@@ -276,6 +270,16 @@ impl Instance {
             priority: self.priority,
             has_keys: self.has_keys,
             connected_replicas: 0,
+        }
+    }
+
+    pub fn history(&self) -> ReplicationHistory {
+        ReplicationHistory {
+            id: id(self.history),
+            offset: ReplicationOffset(self.offset),
+            continues: self
+                .continues
+                .map(|(earlier, parted_at)| (id(earlier), ReplicationOffset(parted_at))),
         }
     }
 

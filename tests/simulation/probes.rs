@@ -7,7 +7,7 @@ use promoterd::decision::{
     CommandFailure, ConnectFailure, Event, FollowOrder, LinkId, Login, ProbeCommand, ProbeEvent,
     ProbeOrder, ProbeReport,
 };
-use promoterd::model::{Epoch, InstanceInfo, PingReply, WriteLimits};
+use promoterd::model::{Epoch, InstanceInfo, PingReply, ReplicationHistory, WriteLimits};
 
 use super::invariants::a_calm_switchover_loses_nothing;
 use super::pipes::{Micros, PipeId};
@@ -78,7 +78,7 @@ pub enum Reply {
     Report(ProbeReport),
     /// The connection did not come up, or ended.
     Ends(ProbeReport),
-    Worked(Result<(), CommandFailure>),
+    Worked(Result<Option<ReplicationHistory>, CommandFailure>),
 }
 
 impl World {
@@ -359,7 +359,11 @@ impl World {
         }
     }
 
-    fn execute_work(&mut self, id: ConnectionId, index: usize) -> Result<(), CommandFailure> {
+    fn execute_work(
+        &mut self,
+        id: ConnectionId,
+        index: usize,
+    ) -> Result<Option<ReplicationHistory>, CommandFailure> {
         let work = self.connections.get(&id).and_then(|held| held.work.clone());
         let work = work.expect("a connection of its own");
         if work.run_id() != self.servers[index].run_id {
@@ -367,8 +371,8 @@ impl World {
         }
         match work {
             Work::Follow(order) => self.execute_follow(id, index, &order),
-            Work::Guard(order) => self.execute_guard(index, &order),
-            Work::Rescue(_) => self.execute_rescue(index),
+            Work::Guard(order) => self.execute_guard(index, &order).map(|()| None),
+            Work::Rescue(_) => self.execute_rescue(index).map(|()| None),
         }
     }
 
@@ -377,7 +381,7 @@ impl World {
         id: ConnectionId,
         index: usize,
         order: &FollowOrder,
-    ) -> Result<(), CommandFailure> {
+    ) -> Result<Option<ReplicationHistory>, CommandFailure> {
         match order.login {
             Login::Kept => {}
             Login::Guard => self.servers[index].shows = Some(order.epoch),
@@ -397,6 +401,7 @@ impl World {
                 id.node
             )
         });
+        let had = order.demotes.then(|| self.servers[index].history);
         self.follow(index, master);
         let server = &mut self.servers[index];
         if let Some(limits) = order.restores.filter(|_| server.is_fenced()) {
@@ -405,7 +410,7 @@ impl World {
         if order.demotes {
             self.kill_clients(index);
         }
-        Ok(())
+        Ok(had)
     }
 
     /// `CLIENT KILL TYPE normal`: all probe connections of all daemons are among them.

@@ -278,7 +278,7 @@ impl Group {
         let is_news = self.repair.on_outcome(outcome);
         let order = &outcome.order;
         let happening = match &outcome.result {
-            Ok(()) => Happening::Followed {
+            Ok(_) => Happening::Followed {
                 group: self.name.clone(),
                 instance: order.endpoint.clone(),
                 master: order.master.clone(),

@@ -10,7 +10,7 @@ use crate::decision::happening::Happening;
 use crate::decision::health::Health;
 use crate::decision::policy::GroupPolicy;
 use crate::decision::record::GroupRecord;
-use crate::decision::repair::{self, Standing};
+use crate::decision::repair::{self, Repair, Standing};
 use crate::decision::watch::{Orders, Watch};
 use crate::model::{Endpoint, Role};
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,7 +99,7 @@ impl Group {
         let mut repair = std::mem::take(&mut self.repair);
         let mut standings = self.standings(record, now);
         standings.retain(|_, (standing, watch)| !self.is_outdated(*standing, watch));
-        let returned = self.find_loss(record, &standings);
+        let returned = find_loss(record, &standings, &repair);
         standings.retain(|endpoint, _| !self.awaits_rescue(endpoint, now));
         let parallel = self.parallel_syncs(record);
         let mut orders = repair.poll(&self.name, record, parallel, &standings, login, now);
@@ -151,27 +151,6 @@ impl Group {
         }
     }
 
-    /// The old master of the last failover, if it is back with what the new one never got.
-    pub(super) fn find_loss(
-        &self,
-        record: &GroupRecord,
-        standings: &BTreeMap<Endpoint, (Standing, &Watch)>,
-    ) -> Option<Entry> {
-        let last = record
-            .failovers()
-            .iter()
-            .rev()
-            .find(|past| past.outcome == Outcome::Done)
-            .filter(|past| past.loss.is_none() && past.begin.epoch == record.epoch())?;
-        let (_, watch) = standings.get(&last.begin.from.endpoint)?;
-        let lost_bytes = repair::loss(record.master(), &last.begin.from, &watch.sample()?.info)?;
-        Some(Entry::Returned {
-            group: self.name.clone(),
-            epoch: last.begin.epoch,
-            lost_bytes,
-        })
-    }
-
     pub(super) fn settle(&mut self, record: &GroupRecord, now: Instant, actions: &mut Vec<Action>) {
         let Some(mut settling) = self.settling.take() else {
             return;
@@ -190,4 +169,37 @@ impl Group {
             None => self.settling = Some(settling),
         }
     }
+}
+
+/// The old master of the last failover, if it is back with what the new one never got. While it is a
+/// master it may take more writes: what it has counts when it is demoted.
+fn find_loss(
+    record: &GroupRecord,
+    standings: &BTreeMap<Endpoint, (Standing, &Watch)>,
+    repair: &Repair,
+) -> Option<Entry> {
+    let last = record
+        .failovers()
+        .iter()
+        .rev()
+        .find(|past| past.outcome == Outcome::Done)
+        .filter(|past| past.loss.is_none() && past.begin.epoch == record.epoch())?;
+    let from = &last.begin.from;
+    let (run_id, had) = match repair.had(&from.endpoint, record.epoch()) {
+        Some(demoted) => demoted,
+        None => {
+            let (standing, watch) = standings.get(&from.endpoint)?;
+            let info = &watch
+                .sample()
+                .filter(|_| *standing != Standing::Rogue)?
+                .info;
+            (info.run_id, info.history)
+        }
+    };
+    let lost_bytes = repair::loss(record.master(), from, run_id, &had)?;
+    Some(Entry::Returned {
+        group: last.begin.group.clone(),
+        epoch: last.begin.epoch,
+        lost_bytes,
+    })
 }
