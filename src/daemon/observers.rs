@@ -39,7 +39,10 @@ impl Observers {
                 is_paused: is_paused(group, node),
                 index: node.engine_status().applied,
             };
-            self.state.groups.insert(group.clone(), Arc::new(told));
+            let known = self.state.groups.get(group);
+            if !known.is_some_and(|known| told.says_the_same_as(known)) {
+                self.state.groups.insert(group.clone(), Arc::new(told));
+            }
         }
     }
 

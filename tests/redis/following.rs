@@ -1,11 +1,12 @@
 //! Hosts of clients without Redis: an observer follows the voters, and hundreds of them cost one little.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use promoterd::model::{Endpoint, Epoch, UnixTime};
+use promoterd::model::{Endpoint, Epoch, NodeId, UnixTime};
 use promoterd::peer::{FollowEvent, FollowSettings, Follower, Knowledge};
 use promoterd::status::{EngineRole, StatusReport};
 use tokio::runtime::Builder;
@@ -197,7 +198,8 @@ enum Seen {
 /// So many observers in this process, all of one voter; each says when it is told of `epoch`.
 fn follow(count: usize, voter: (&str, &Endpoint), epoch: Epoch) -> mpsc::Receiver<Seen> {
     let (sender, seen) = mpsc::channel();
-    let voters = [(voter.0.parse().unwrap(), voter.1.clone())];
+    let name: NodeId = voter.0.parse().unwrap();
+    let voters = BTreeMap::from([(name, voter.1.clone())]);
     thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -205,7 +207,7 @@ fn follow(count: usize, voter: (&str, &Endpoint), epoch: Epoch) -> mpsc::Receive
             for number in 0..count {
                 let settings = FollowSettings {
                     node: format!("observer-{number}").parse().unwrap(),
-                    voters: voters.clone().into(),
+                    voters: voters.clone(),
                     key: None,
                     seed: number as u64,
                 };

@@ -64,11 +64,13 @@ impl Knowledge {
         let mut taken = news.groups;
         taken.retain(|name, group| {
             let known = self.groups.get(name);
-            known.is_none_or(|known| is_newer(group, known))
-        });
-        for (name, group) in &taken {
+            if known.is_some_and(|known| !is_newer(group, known)) {
+                return false;
+            }
+            let is_said_again = known.is_some_and(|known| group.says_the_same_as(known));
             self.groups.insert(name.clone(), Arc::clone(group));
-        }
+            !is_said_again
+        });
         Ok(taken)
     }
 }
@@ -99,6 +101,7 @@ mod tests {
         for (told, is_taken) in [
             (group(2, "b:1", 40), false),
             (group(3, "c:1", 30), false),
+            (group(3, "c:1", 29), false),
             (with_replicas(&["x:1"], 29), false),
             (with_replicas(&["x:1"], 31), true),
             (group(3, "x:1", 31), false),
@@ -115,6 +118,24 @@ mod tests {
                 *knowledge.groups().values().next().unwrap().as_ref(),
                 *expected
             );
+        }
+    }
+
+    #[test]
+    fn what_is_said_again_later_is_no_news_and_still_later_than_what_was_said_between() {
+        let mut knowledge = Knowledge::default();
+        let paused = |index| PublicGroup {
+            is_paused: true,
+            ..group(3, "c:1", index)
+        };
+        for (told, is_news) in [
+            (group(3, "c:1", 5), true),
+            (group(3, "c:1", 90), false),
+            (paused(50), false),
+            (paused(91), true),
+        ] {
+            let taken = knowledge.take_in(all(&state(&[("f", told)]))).unwrap();
+            assert_eq!(taken.len(), usize::from(is_news));
         }
     }
 

@@ -158,6 +158,27 @@ impl Answer {
     }
 }
 
+impl PublicGroup {
+    /// Whether both say the same, whenever they did.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let Self {
+            epoch,
+            master,
+            replicas,
+            is_paused,
+            index: _,
+        } = self;
+        let other = (
+            &other.epoch,
+            &other.master,
+            &other.replicas,
+            &other.is_paused,
+        );
+        (epoch, master, replicas, is_paused) == other
+    }
+}
+
 impl News {
     /// What `now` has that `told` had not; none when that is nothing.
     #[must_use]
