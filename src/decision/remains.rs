@@ -22,14 +22,14 @@ impl Group {
         info: &InstanceInfo,
         now: Instant,
     ) -> bool {
-        let others: Vec<Endpoint> = record
+        let others: Vec<&Endpoint> = record
             .members()
             .iter()
             .map(|member| self.real(member))
-            .filter(|member| *member != record.master().endpoint)
+            .filter(|member| **member != record.master().endpoint)
             .collect();
         let copies = self.copies_of(record, info.history.id, now);
-        let is_copy = |other: &Endpoint| copies.contains(other);
+        let is_copy = |other: &&Endpoint| copies.contains(other);
         let none_is_awaited = others
             .iter()
             .all(|it| is_copy(it) || self.is_long_down(it, now));
@@ -64,6 +64,7 @@ impl Group {
         let members = record.members().iter().map(|member| self.real(member));
         members
             .filter(|member| is_unheard(member) && !self.is_long_down(member, now))
+            .cloned()
             .collect()
     }
 

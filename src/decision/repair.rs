@@ -71,17 +71,18 @@ pub enum Standing {
     Stranger,
 }
 
-/// Judges an instance by what it says.
+/// Judges an instance by what it says; `aliases` are other names of instances.
 #[must_use]
 pub fn standing(
     endpoint: &Endpoint,
     info: &InstanceInfo,
     record: &GroupRecord,
     policy: &GroupPolicy,
-    real: impl Fn(&Endpoint) -> Endpoint,
+    aliases: &BTreeMap<Endpoint, Endpoint>,
 ) -> Standing {
+    let real = |endpoint| aliases.get(endpoint).unwrap_or(endpoint);
     match &info.role {
-        Role::Replica { master, link } if real(master) == record.master().endpoint => match link {
+        Role::Replica { master, link } if *real(master) == record.master().endpoint => match link {
             MasterLink::Up => Standing::Follows,
             MasterLink::Syncing | MasterLink::Down { .. } => Standing::Joins,
         },
@@ -89,7 +90,7 @@ pub fn standing(
             let upstream = real(master);
             let is_cut_off = matches!(link, MasterLink::Down { .. });
             let is_ours = policy.instances.contains(endpoint)
-                || record.members().contains(&upstream)
+                || record.members().contains(upstream)
                 || (is_cut_off && record.knows_history(&info.history.id));
             if is_ours {
                 Standing::Astray

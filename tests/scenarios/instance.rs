@@ -66,6 +66,8 @@ pub struct Instance {
     /// The epoch whose replicas' user it knows, and the one whose password it shows its master.
     pub knows: Option<Epoch>,
     pub shows: Option<Epoch>,
+    /// When, in microseconds, it last took a full copy of another's data.
+    pub copied_at: Option<u64>,
     /// It restarted without the data that it had, and has had none from anybody since.
     pub emptied: bool,
     reading: Option<Reading>,
@@ -109,6 +111,7 @@ impl Instance {
             backlog_from: 0,
             knows: None,
             shows: None,
+            copied_at: None,
             emptied: false,
             reading: None,
             configured: follows.map(str::to_owned),

@@ -55,8 +55,9 @@ pub struct Sent<Order> {
 pub enum Occurrence {
     Line(String),
     Deliver(usize, u64, Event),
-    /// What another node told, and how many entries were committed if it leads.
-    Told(usize, Event, Option<usize>),
+    /// What another node told this life of a node, and how many entries were committed if it leads: links
+    /// end with the processes at their ends, and what is on its way over them.
+    Told(usize, u64, Event, Option<usize>),
     Arrive(Sent<ProbeOrder>),
     ArriveFollow(Sent<FollowOrder>),
     ArriveGuard(Sent<GuardOrder>),
@@ -269,7 +270,11 @@ impl World {
                     self.handle(node, event);
                 }
             }
-            Occurrence::Told(node, event, committed) => self.hear(node, event, committed),
+            Occurrence::Told(node, life, event, committed) => {
+                if self.nodes[node].life == life {
+                    self.hear(node, event, committed);
+                }
+            }
             Occurrence::Arrive(sent) => self.arrive(sent),
             Occurrence::ArriveFollow(sent) => self.arrive_follow(sent),
             Occurrence::ArriveGuard(sent) => self.arrive_guard(sent),
@@ -307,42 +312,29 @@ impl World {
         }
     }
 
+    fn sent<Order>(&self, node: usize, order: Order) -> Sent<Order> {
+        Sent {
+            node,
+            life: self.nodes[node].life,
+            at: self.now,
+            order,
+        }
+    }
+
     fn carry_out(&mut self, node: usize, action: Action) {
         self.show_action(node, &action);
-        let life = self.nodes[node].life;
         match action {
             Action::Probe(order) => self.send_probe(node, order),
             Action::Follow(order) => {
-                let at = self.now;
-                let sent = Sent {
-                    node,
-                    life,
-                    at,
-                    order,
-                };
-                let after = self.work_delay();
+                let (after, sent) = (self.work_delay(), self.sent(node, order));
                 self.later(after, Occurrence::ArriveFollow(sent));
             }
             Action::Guard(order) => {
-                let at = self.now;
-                let sent = Sent {
-                    node,
-                    life,
-                    at,
-                    order,
-                };
-                let after = self.work_delay();
+                let (after, sent) = (self.work_delay(), self.sent(node, order));
                 self.later(after, Occurrence::ArriveGuard(sent));
             }
             Action::Rescue(order) => {
-                let at = self.now;
-                let sent = Sent {
-                    node,
-                    life,
-                    at,
-                    order,
-                };
-                let after = RESCUE + self.work_delay();
+                let (after, sent) = (RESCUE + self.work_delay(), self.sent(node, order));
                 self.later(after, Occurrence::ArriveRescue(sent));
             }
             Action::Hold(order) => self.hold(node, order),
@@ -399,7 +391,8 @@ impl World {
                     life: Life(life),
                     report: report.clone(),
                 };
-                self.later(after, Occurrence::Told(other, event, committed));
+                let to = self.nodes[other].life;
+                self.later(after, Occurrence::Told(other, to, event, committed));
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::decision::policy::GroupPolicy;
 use crate::decision::record::GroupRecord;
 use crate::decision::repair::{self, Repair, Standing};
 use crate::decision::watch::{Orders, Watch};
-use crate::model::{Endpoint, Role};
+use crate::model::{Endpoint, InstanceInfo, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -60,18 +60,36 @@ impl Group {
                 master: identity,
             }));
         }
-        let mut members: BTreeSet<Endpoint> = self.policy.instances.clone();
-        if !is_broken(Break::MembersForgotten) {
-            members.extend(record.members().iter().cloned());
-        }
-        members.extend(discovery::announced(&sample.info).cloned());
-        let members: BTreeSet<Endpoint> = members.iter().map(|member| self.real(member)).collect();
-        let fits = members.len() <= GroupPolicy::MEMBERS_MAX;
-        if !self.bookkeeping.members && same_life && fits && members != *record.members() {
+        if !self.bookkeeping.members
+            && same_life
+            && let Some(members) = self.members_to_log(record, &sample.info)
+        {
             self.bookkeeping.members = true;
             let group = self.name.clone();
             actions.push(Action::Propose(Entry::Members { group, members }));
         }
+    }
+
+    /// The members, by what the master says, where they are others than the logged ones.
+    fn members_to_log(
+        &self,
+        record: &GroupRecord,
+        master: &InstanceInfo,
+    ) -> Option<BTreeSet<Endpoint>> {
+        let is_broken = is_broken(Break::MembersForgotten);
+        let listed = || self.policy.instances.iter();
+        let named = || listed().chain(discovery::announced(master));
+        let logged = record.members();
+        // The usual case, at every event: nothing is copied to find it out.
+        let is_logged = |member| logged.contains(member);
+        if self.aliases.is_empty() && !is_broken && named().all(is_logged) {
+            return None;
+        }
+        let kept = logged.iter().filter(|_| !is_broken);
+        let members = named().chain(kept).map(|member| self.real(member));
+        let members: BTreeSet<Endpoint> = members.cloned().collect();
+        let fits = members.len() <= GroupPolicy::MEMBERS_MAX;
+        (fits && members != *logged).then_some(members)
     }
 
     /// Has every instance follow the master, once it is known to be one.
@@ -136,10 +154,9 @@ impl Group {
         actions: &mut Vec<Action>,
     ) {
         let outdated: Vec<Endpoint> = self
-            .standings(record, now)
-            .into_iter()
+            .each_standing(record, now)
             .filter(|(_, (standing, watch))| self.is_outdated(*standing, watch))
-            .map(|(endpoint, _)| endpoint)
+            .map(|(endpoint, _)| endpoint.clone())
             .collect();
         let since = self.identity_since.max(self.leading_since);
         for endpoint in outdated {
