@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::node::{Node, NodeAction};
-use crate::model::GroupName;
+use crate::model::{GroupName, LogIndex};
 use crate::peer::{Observers as Port, PublicGroup, PublicState};
 use crate::status::ObserverOverview;
 
@@ -13,6 +13,9 @@ use crate::status::ObserverOverview;
 pub(super) struct Observers {
     port: Port,
     state: PublicState,
+    /// How far the log was applied when the pauses were read.
+    paused_at: LogIndex,
+    is_new: bool,
 }
 
 impl Observers {
@@ -20,6 +23,8 @@ impl Observers {
         Self {
             port,
             state: PublicState::default(),
+            paused_at: LogIndex(0),
+            is_new: false,
         }
     }
 
@@ -42,24 +47,38 @@ impl Observers {
             let known = self.state.groups.get(group);
             if !known.is_some_and(|known| told.says_the_same_as(known)) {
                 self.state.groups.insert(group.clone(), Arc::new(told));
+                self.is_new = true;
             }
         }
     }
 
-    /// Shows all that was noted, and how this node stands.
+    /// Shows all that was noted, and how this node stands. It comes behind every event, so it looks at no
+    /// group unless something was committed.
     pub(super) fn show(&mut self, node: &Node) {
         let engine = node.engine_status();
+        let head = (self.state.cluster, self.state.is_confirmed);
         self.state.cluster = node.cluster();
         self.state.is_confirmed = engine.leader.is_some() && node.supervisor().is_confirmed();
+        self.is_new |= head != (self.state.cluster, self.state.is_confirmed);
+        if self.paused_at != engine.applied {
+            self.paused_at = engine.applied;
+            self.read_pauses(node, engine.applied);
+        }
+        if std::mem::take(&mut self.is_new) {
+            self.port.show(&self.state);
+        }
+    }
+
+    fn read_pauses(&mut self, node: &Node, applied: LogIndex) {
         for (name, group) in &mut self.state.groups {
             let is_paused = is_paused(name, node);
             if group.is_paused != is_paused {
                 let group = Arc::make_mut(group);
                 group.is_paused = is_paused;
-                group.index = engine.applied;
+                group.index = applied;
+                self.is_new = true;
             }
         }
-        self.port.show(&self.state);
     }
 
     pub(super) fn overview(&self, now: Instant) -> Vec<ObserverOverview> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use promoterd::model::{Endpoint, Epoch, NodeId, UnixTime};
 use promoterd::peer::{FollowEvent, FollowSettings, Follower, Knowledge};
@@ -121,6 +121,7 @@ fn an_observer_names_the_new_master_whatever_voter_is_lost_and_keeps_it_when_all
     for daemon in &mut cluster.daemons {
         daemon.stop();
     }
+    let alone_since = Instant::now();
     eventually("it says that it is stale", || {
         let shown = observer.output("status");
         let page = String::from_utf8_lossy(&shown.stdout).into_owned();
@@ -137,25 +138,30 @@ fn an_observer_names_the_new_master_whatever_voter_is_lost_and_keeps_it_when_all
         "{said}"
     );
 
-    // It knows as much when it starts again, whatever was put into the file meanwhile.
+    // It knows as much when it starts again, and since when nobody has confirmed it. What somebody puts into
+    // the file meanwhile stays, for nobody says that it is wrong.
+    let other = &cluster.servers[0].endpoint;
     for ends_well in [true, false] {
         if ends_well {
             observer.stop();
         } else {
             observer.kill();
         }
-        fs::write(&observer.file, client_file(&cluster.servers[0].endpoint)).unwrap();
+        fs::write(&observer.file, client_file(other)).unwrap();
+        let least = alone_since.elapsed();
         observer.start();
         let report = observer.await_status("it has its state", |report| {
             let group = report.groups.first();
-            group.is_some_and(|group| group.files[0].epoch == Some(Epoch(3)))
+            group.is_some_and(|group| group.master.as_ref() == Some(&master))
         });
-        let stale = report.following.and_then(|following| following.stale_ms);
-        assert!(stale.is_some(), "nobody confirms it");
-        observer.file_names(&master).unwrap();
+        let following = report.following.expect("an observer");
+        let stale = Duration::from_millis(following.stale_ms.expect("nobody confirms it"));
+        assert!(stale >= least, "{stale:?} and not {least:?}");
+        observer.file_names(other).unwrap();
     }
     cluster.start_daemons();
     await_fresh(&observer, 3);
+    observer.file_names(&master).unwrap();
     observer.stop();
 }
 

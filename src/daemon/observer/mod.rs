@@ -25,14 +25,15 @@ use tokio::time::sleep_until;
 use tracing::{debug, error, info, warn};
 
 use super::files::Files;
+use super::reload::{InForce, Reread};
 use super::service::Service;
 use super::stream::{Stream, wall_clock};
 use super::{DaemonError, StartError, Surroundings};
 use crate::clients::{Outcome, Publication, Worker};
 use crate::decision::{Event, Impossible};
-use crate::model::{GroupName, UnixTime, with_causes};
-use crate::peer::{FollowEvent, Follower, LostReason, News, Position, PublicGroup};
-use crate::settings::{Mistakes, Settings};
+use crate::model::{GroupName, NodeId, UnixTime, with_causes};
+use crate::peer::{FollowEvent, Follower, LostReason, Position, PublicGroup};
+use crate::settings::Settings;
 use crate::status::{OperationOverview, OperationState, Question, ReloadReport, RescuesReport};
 use following::{Following, Notice};
 pub use saved::SavedError;
@@ -45,9 +46,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// An observer that has started.
 pub struct ObserverDaemon {
-    settings: Settings,
-    /// Those that were read last.
-    latest: Box<Settings>,
+    in_force: InForce,
     surroundings: Arc<Surroundings>,
     started_at: Instant,
     directory: StateDirectory,
@@ -55,6 +54,8 @@ pub struct ObserverDaemon {
     saving: Saving,
     following: Following,
     follower: Follower,
+    /// Whether a voter with a leader has answered this process, and the files were brought in line with that.
+    is_confirmed: bool,
     position: Position,
     worker: Worker,
     files: Files,
@@ -77,17 +78,10 @@ struct Inbox {
 /// How the state on disk stands.
 struct Saving {
     ended: UnboundedSender<Result<(), SavedError>>,
-    rereads: UnboundedSender<Reread>,
     is_running: bool,
     is_wanted: bool,
     due: Instant,
     error: Option<String>,
-}
-
-/// Settings that were read again, and who waits to hear of it.
-struct Reread {
-    read: Result<Box<Settings>, Mistakes>,
-    answer: Option<oneshot::Sender<ReloadReport>>,
 }
 
 /// Something that happened.
@@ -123,11 +117,7 @@ impl ObserverDaemon {
     /// # Errors
     /// [`DaemonError`] when it cannot go on.
     pub async fn run(mut self) -> Result<(), DaemonError> {
-        // What is known may be newer than the files; until it is confirmed, changes by others stay.
         self.worker.lead(false);
-        for (name, group) in self.saved.knowledge.groups().clone() {
-            self.publish(&name, &group);
-        }
         self.service.ready_as(self.describe());
         loop {
             match self.next().await {
@@ -195,28 +185,20 @@ impl ObserverDaemon {
             }
             FollowEvent::Told {
                 is_confirmed,
-                cluster,
                 taken,
+                knowledge,
             } => {
                 // The files first: their clients wait for them.
-                for (name, group) in &taken {
-                    self.publish(name, group);
-                }
-                let notice = self.following.told(is_confirmed, now);
+                let is_first = is_confirmed && !std::mem::replace(&mut self.is_confirmed, true);
+                let told = if is_first { knowledge.groups() } else { &taken };
+                told.iter()
+                    .for_each(|(name, group)| publish(&self.worker, name, group));
                 self.worker.lead(is_confirmed);
-                if is_confirmed {
-                    self.saved.confirmed_at = Some(wall_clock().time);
-                }
-                let is_worth_keeping =
-                    !taken.is_empty() || self.saved.knowledge.cluster() != cluster;
-                let news = News {
-                    cluster,
-                    is_confirmed,
-                    groups: taken,
-                };
-                // The follower took it in before, and tells of one cluster only.
-                drop(self.saved.knowledge.take_in(news));
-                if is_worth_keeping {
+                let notice = self.following.told(is_confirmed, now);
+                let is_news =
+                    !taken.is_empty() || self.saved.knowledge.cluster() != knowledge.cluster();
+                self.saved.knowledge = knowledge;
+                if is_news {
                     self.keep();
                 }
                 if let Some(notice) = notice {
@@ -245,15 +227,6 @@ impl ObserverDaemon {
                 }
             }
         }
-    }
-
-    fn publish(&self, name: &GroupName, group: &PublicGroup) {
-        self.worker.publish(Publication {
-            group: name.clone(),
-            epoch: group.epoch,
-            master: group.master.clone(),
-            replicas: group.replicas.clone(),
-        });
     }
 
     fn take_in_file(&mut self, outcome: Outcome) {
@@ -329,50 +302,25 @@ impl ObserverDaemon {
 
     fn refusal(&self) -> Impossible {
         let followed = self.following.voter().map(|(voter, _)| voter);
-        let voter = followed.or_else(|| self.settings.voters.keys().next());
+        let voter = followed.or_else(|| self.in_force.started().voters.keys().next());
         let voter = voter.map_or_else(String::new, ToString::to_string);
         Impossible::OnlyObserves { voter }
     }
 
-    /// A disk may be slow, and the loop does not wait for it.
     fn begin_reload(&mut self, answer: Option<oneshot::Sender<ReloadReport>>) {
         self.service.reloading();
-        let read_settings = self.surroundings.read_settings;
-        let rereads = self.saving.rereads.clone();
-        tokio::task::spawn_blocking(move || {
-            let read = read_settings().map(Box::new);
-            drop(rereads.send(Reread { read, answer }));
-        });
+        self.in_force.read_again(&self.surroundings, answer);
     }
 
+    /// Only the log follows at once.
     fn finish_reload(&mut self, reread: Reread) {
-        let report = match reread.read {
-            Ok(settings) => {
-                let changes = self.settings.changes(&self.latest, &settings);
-                self.surroundings.log.set_filter(&settings.log);
-                self.latest = settings;
-                ReloadReport {
-                    applied: changes.live.into_iter().collect(),
-                    needs_restart: changes.from_start.into_iter().collect(),
-                    mistakes: Vec::new(),
-                }
-            }
-            Err(mistakes) => {
-                error!("settings not reloaded, those in force stay: {mistakes}");
-                ReloadReport {
-                    mistakes: mistakes.iter().map(ToString::to_string).collect(),
-                    ..ReloadReport::default()
-                }
-            }
+        let (opened, asker) = self.in_force.open(reread);
+        let report = match opened {
+            Ok(settings) => self.in_force.take_on(settings, &self.surroundings.log),
+            Err(report) => report,
         };
-        if !report.needs_restart.is_empty() {
-            let variables = report.needs_restart.join(", ");
-            warn!(%variables, "these settings count from the next start of promoterd: restart it");
-        }
         self.service.ready_as(self.describe());
-        if let Some(answer) = reread.answer {
-            drop(answer.send(report));
-        }
+        asker.tell(report);
     }
 
     async fn stop(mut self) {
@@ -403,7 +351,16 @@ impl ObserverDaemon {
     }
 }
 
-fn log_lost(voter: &crate::model::NodeId, reason: &LostReason, why: &str) {
+fn publish(worker: &Worker, name: &GroupName, group: &PublicGroup) {
+    worker.publish(Publication {
+        group: name.clone(),
+        epoch: group.epoch,
+        master: group.master.clone(),
+        replicas: group.replicas.clone(),
+    });
+}
+
+fn log_lost(voter: &NodeId, reason: &LostReason, why: &str) {
     match reason {
         LostReason::OtherCluster(_) => {
             error!(%voter, "voter of another cluster, nothing that it tells is taken: {why}");

@@ -13,7 +13,7 @@ impl ObserverDaemon {
     /// Everything that it knows at `now`.
     pub(super) fn source(&self, now: Instant) -> StatusSource {
         StatusSource {
-            node: self.settings.node.clone(),
+            node: self.in_force.started().node.clone(),
             engine: EngineOverview {
                 role: EngineRole::Observer,
                 leader: None,
@@ -41,7 +41,12 @@ impl ObserverDaemon {
             replicas: group.replicas.clone(),
             is_paused: group.is_paused,
         });
-        let named = self.settings.clients.values().map(|target| &target.group);
+        let named = self
+            .in_force
+            .started()
+            .clients
+            .values()
+            .map(|target| &target.group);
         let unknown: BTreeSet<_> = named.filter(|name| !known.contains_key(*name)).collect();
         let voter = self.following.voter();
         FollowingOverview {
@@ -57,7 +62,7 @@ impl ObserverDaemon {
 
     fn voters(&self, now: Instant) -> Vec<VoterOverview> {
         let followed = self.following.voter();
-        let voters = self.settings.voters.iter();
+        let voters = self.in_force.started().voters.iter();
         let overview = voters.map(|(name, address)| {
             let link = followed.filter(|(voter, _)| voter == name);
             VoterOverview {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
+use rustix::net::sockopt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::select;
@@ -15,14 +14,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::follow_event::{ANSWER_WITHIN, FollowEvent, LostReason, SILENT_AFTER};
 use super::knowledge::{Knowledge, OtherCluster};
 use super::pursuit::Pursuit;
 use super::tunnel::{Tunnel, TunnelEvent};
 use super::visit::KEEP_ALIVE_AFTER;
-use super::word::{
-    Answer, News, OBSERVERS_VERSION, ObserverRefusal, Opening, Position, PublicGroup,
-};
-use crate::model::{ClusterId, Endpoint, GroupName, NodeId, with_causes};
+use super::word::{Answer, News, OBSERVERS_VERSION, Opening, Position};
+use crate::model::{Endpoint, NodeId, with_causes};
 use crate::peer::dial::{Resolver, check_reach, connect_eagerly};
 use crate::peer::key::ClusterKey;
 use crate::peer::session::SessionError;
@@ -33,10 +31,10 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(1);
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// An attempt to connect that was not answered for so long gets another one beside it.
 const ANOTHER_ATTEMPT_AFTER: Duration = Duration::from_millis(250);
-/// For the answer of a voter to which hundreds of others may come in the same moment.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
-/// Silence of a voter after which it is left: two signs of life were lost.
-const SILENT_AFTER: Duration = Duration::from_secs(12);
+/// How often a host that shows no sign of life is asked for one; the kernel counts in seconds.
+const HOST_ASKED_EVERY: Duration = Duration::from_secs(1);
+/// So many questions without an answer mean that it is gone.
+const HOST_ASKED_TIMES: u32 = 2;
 /// Silence of ours after which we show a sign of life.
 const OWN_KEEP_ALIVE_AFTER: Duration = Duration::from_secs(15);
 /// For a voter to take what we say.
@@ -57,85 +55,6 @@ pub struct FollowSettings {
     pub key: Option<ClusterKey>,
     /// Tells in which order they are called.
     pub seed: u64,
-}
-
-/// What a follower tells. Of each voter: `Attached`, any number of `Told`, `Lost`; or `Lost` at once.
-#[derive(Debug)]
-pub enum FollowEvent {
-    /// A voter is there and tells from now on.
-    Attached {
-        /// The voter.
-        voter: NodeId,
-        /// Where.
-        address: SocketAddr,
-    },
-    /// It told something.
-    Told {
-        /// Whether it knows a leader, and one confirmed its state.
-        is_confirmed: bool,
-        /// Its cluster, and so ours.
-        cluster: Option<ClusterId>,
-        /// The groups of which it told something new.
-        taken: BTreeMap<GroupName, Arc<PublicGroup>>,
-    },
-    /// It is not followed, or no longer.
-    Lost {
-        /// The voter.
-        voter: NodeId,
-        /// Why.
-        reason: LostReason,
-        /// When anything came from it last; none when nothing did.
-        heard_at: Option<std::time::Instant>,
-    },
-}
-
-/// Why a voter is not followed, or no longer.
-#[derive(Debug, Error)]
-pub enum LostReason {
-    /// There is no connection to it.
-    #[error("{0}")]
-    Unreachable(String),
-    /// It did not answer.
-    #[error(
-        "it did not answer within {HANDSHAKE_WITHIN:?}: is its observers' port there, and not overloaded?"
-    )]
-    NoAnswer,
-    /// It hung up before it had answered.
-    #[error(
-        "it closed the connection without an answer: is PROMOTERD_PEER_KEY_FILE what `promoterd keygen --observer` \
-         prints on a voter, and does PROMOTERD_PEERS name the observers' port?"
-    )]
-    Unwelcome,
-    /// It closed the connection: it stopped, or crashed.
-    #[error("it closed the connection")]
-    Closed,
-    /// The system reports an error.
-    #[error("the connection broke")]
-    Broken(#[source] io::Error),
-    /// What it says is not understood.
-    #[error("what it says is not understood: run the same release of promoterd on all hosts")]
-    Session(#[from] SessionError),
-    /// It tells us nothing.
-    #[error("it refuses this observer")]
-    Refused(#[source] ObserverRefusal),
-    /// Somebody else is there.
-    #[error("{found} answers there: correct PROMOTERD_PEERS")]
-    WrongVoter {
-        /// Who.
-        found: NodeId,
-    },
-    /// It said nothing for too long.
-    #[error("it said nothing for {SILENT_AFTER:?}")]
-    Silent,
-    /// It takes nothing.
-    #[error("it does not read what it is told")]
-    Slow,
-    /// It knows no leader, and another one may.
-    #[error("it has had no leader for {0:?}: another one is asked")]
-    Leaderless(Duration),
-    /// What it tells is not about our cluster.
-    #[error("nothing that it tells is taken")]
-    OtherCluster(#[from] OtherCluster),
 }
 
 /// The handle of the task, which ends when this is dropped.
@@ -271,7 +190,7 @@ impl Follow {
     ) -> Result<Infallible, Left> {
         let (mut stream, address) = self.connect(voter).await?;
         let meeting = self.meet(voter, &mut stream);
-        let (mut tunnel, early) = timeout(HANDSHAKE_WITHIN, meeting)
+        let (mut tunnel, early) = timeout(ANSWER_WITHIN, meeting)
             .await
             .unwrap_or(Err(LostReason::NoAnswer))?;
         let attached = FollowEvent::Attached {
@@ -334,7 +253,7 @@ impl Follow {
             let attempt = connect_eagerly(address, ANOTHER_ATTEMPT_AFTER);
             let connected = timeout(CONNECT_WITHIN, attempt).await;
             let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            match connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
+            match connected.and_then(|stream| set_up(&stream).map(|()| stream)) {
                 Ok(stream) => return Ok((stream, address)),
                 Err(error) => {
                     last = LostReason::Unreachable(format!("cannot connect to {address}: {error}"));
@@ -411,13 +330,24 @@ impl Follow {
             }
             let told = FollowEvent::Told {
                 is_confirmed,
-                cluster: self.knowledge.cluster(),
                 taken,
+                knowledge: self.knowledge.clone(),
             };
             self.say(told).await.map_err(|Gone| Left::Gone)?;
         }
         Ok(())
     }
+}
+
+/// The kernels of both hosts ask each other whether they are there: so a voter whose host is lost is left
+/// soon, and no process has to wake up for that.
+fn set_up(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_tcp_keepidle(stream, HOST_ASKED_EVERY)?;
+    sockopt::set_tcp_keepintvl(stream, HOST_ASKED_EVERY)?;
+    sockopt::set_tcp_keepcnt(stream, HOST_ASKED_TIMES)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    Ok(())
 }
 
 /// Writes what there is; whether there was anything.

@@ -9,6 +9,7 @@
 //! The loop of a voter only swaps a pointer. Nothing that an observer says reaches it: its position is for
 //! the status alone.
 
+mod follow_event;
 mod follower;
 mod guests;
 mod knowledge;
@@ -20,7 +21,8 @@ mod tunnel;
 mod visit;
 mod word;
 
-pub use follower::{FollowEvent, FollowSettings, Follower, LostReason};
+pub use follow_event::{FollowEvent, LostReason};
+pub use follower::{FollowSettings, Follower};
 pub use guests::Guest;
 pub use knowledge::{Knowledge, OtherCluster};
 pub use server::{Observers, ObserversError, ObserversSettings};

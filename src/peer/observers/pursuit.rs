@@ -12,7 +12,7 @@ const ROUND_DELAY_MIN: Duration = Duration::from_millis(100);
 const ROUND_DELAY_MAX: Duration = Duration::from_secs(2);
 /// How long a voter that knows no leader is followed before another one is asked; it doubles with each that
 /// does not either.
-const DOUBT_MIN: Duration = Duration::from_secs(3);
+const DOUBT_MIN: Duration = Duration::from_secs(1);
 const DOUBT_MAX: Duration = Duration::from_secs(30);
 
 /// The voters in one observer's order, and how they did lately.
@@ -150,7 +150,7 @@ mod tests {
             pursuit.doubted();
             assert_ne!(*pursuit.voter(), before);
         }
-        assert_eq!(left, [3, 6, 12, 24, 30, 30]);
+        assert_eq!(left, [1, 2, 4, 8, 16, 30]);
         pursuit.confirmed();
         assert_eq!(pursuit.patience(), DOUBT_MIN);
     }

@@ -158,9 +158,7 @@ impl Observers {
 
     /// Tells all observers what is different now. Never waits.
     pub fn show(&self, state: &PublicState) {
-        if **self.views.borrow() != *state {
-            self.views.send_replace(Arc::new(state.clone()));
-        }
+        self.views.send_replace(Arc::new(state.clone()));
     }
 
     /// Those that are connected.

@@ -68,39 +68,47 @@ fn observer(node: &str, voters: &[(&str, &Observers)], key: ClusterKey) -> Obser
 type Taken = BTreeMap<String, PublicGroup>;
 
 impl Observer {
-    async fn next(&mut self) -> FollowEvent {
+    /// The next event, and how it looks.
+    async fn next(&mut self) -> (FollowEvent, String) {
         let event = timeout(PATIENCE, self.events.recv()).await;
-        event.expect("something happens").unwrap()
+        let event = event.expect("something happens").unwrap();
+        let shown = format!("{event:?}");
+        (event, shown)
     }
 
     /// Whether the next news are confirmed, and what of them is new.
     async fn told(&mut self) -> (bool, Taken) {
-        match self.next().await {
-            FollowEvent::Told {
-                is_confirmed,
-                taken,
-                ..
-            } => {
-                let taken = taken.into_iter();
-                let taken = taken.map(|(name, group)| (name.to_string(), (*group).clone()));
-                (is_confirmed, taken.collect())
-            }
-            other => panic!("{other:?}"),
+        let (event, shown) = self.next().await;
+        let FollowEvent::Told {
+            is_confirmed,
+            taken,
+            knowledge,
+        } = event
+        else {
+            panic!("{shown}");
+        };
+        for (name, group) in &taken {
+            assert_eq!(knowledge.groups()[name], *group);
         }
+        let taken = taken.into_iter();
+        let taken = taken.map(|(name, group)| (name.to_string(), (*group).clone()));
+        (is_confirmed, taken.collect())
     }
 
     async fn attached(&mut self) -> NodeId {
-        match self.next().await {
-            FollowEvent::Attached { voter, .. } => voter,
-            other => panic!("{other:?}"),
-        }
+        let (event, shown) = self.next().await;
+        let FollowEvent::Attached { voter, .. } = event else {
+            panic!("{shown}");
+        };
+        voter
     }
 
     async fn lost(&mut self) -> LostReason {
-        match self.next().await {
-            FollowEvent::Lost { reason, .. } => reason,
-            other => panic!("{other:?}"),
-        }
+        let (event, shown) = self.next().await;
+        let FollowEvent::Lost { reason, .. } = event else {
+            panic!("{shown}");
+        };
+        reason
     }
 }
 
@@ -147,7 +155,9 @@ async fn an_observer_is_told_all_at_first_then_what_changes_and_is_shown_with_it
     let position = Position {
         files: [("g".parse().unwrap(), Epoch(2))].into(),
     };
-    observer.follower.place(position.clone());
+    let mut said = position.clone();
+    said.files.insert("unheard-of".parse().unwrap(), Epoch(7));
+    observer.follower.place(said);
     let is_placed = || {
         voter
             .guests()
@@ -226,11 +236,12 @@ async fn an_observer_without_the_key_or_one_too_many_or_with_a_voters_name_is_to
     let mut elsewhere = observer("z", &[("b", &voter)], good);
     drop(first);
     loop {
-        match elsewhere.lost().await {
-            LostReason::WrongVoter { found } => break assert_eq!(found, name("a")),
-            // The first one may not have left yet.
-            reason => assert!(matches!(reason, LostReason::Refused(_)), "{reason:?}"),
+        let reason = elsewhere.lost().await;
+        if let LostReason::WrongVoter { found } = reason {
+            break assert_eq!(found, name("a"));
         }
+        // The first one may not have left yet.
+        assert!(matches!(reason, LostReason::Refused(_)), "{reason:?}");
     }
 }
 

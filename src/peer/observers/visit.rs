@@ -19,7 +19,7 @@ use super::word::{
     Answer, News, OBSERVERS_VERSION, ObserverRefusal, Opening, Position, PublicState,
     UnreadableOpening,
 };
-use crate::model::{NodeId, with_causes};
+use crate::model::{GroupName, NodeId, with_causes};
 use crate::peer::ledger::{DropReason, Dropped};
 use crate::peer::session::SessionError;
 
@@ -168,7 +168,7 @@ impl Visit {
             node,
             seat,
         };
-        visit.take_in(events)?;
+        visit.take_in(events, &reception.views.borrow())?;
         Ok(visit)
     }
 
@@ -208,7 +208,7 @@ impl Visit {
                     self.tunnel.receive(&buffer[..length], &mut events)?;
                     if !events.is_empty() {
                         heard = Instant::now();
-                        self.take_in(events)?;
+                        self.take_in(events, &views.borrow())?;
                     }
                 }
                 () = sleep_until(wrote + KEEP_ALIVE_AFTER) => self.tunnel.keep_alive(),
@@ -217,13 +217,17 @@ impl Visit {
         }
     }
 
-    fn take_in(&self, events: Vec<TunnelEvent>) -> Result<(), VisitError> {
+    /// Of what is said only that of known groups is kept: so it takes no more room than they do.
+    fn take_in(&self, events: Vec<TunnelEvent>, state: &PublicState) -> Result<(), VisitError> {
         for event in events {
             match event {
                 TunnelEvent::KeepAlive => {}
                 TunnelEvent::Payload(payload) => {
                     let position = Position::decode(&payload);
-                    self.seat.note(position.ok_or(SessionError::Malformed)?);
+                    let mut position = position.ok_or(SessionError::Malformed)?;
+                    let is_known = |name: &GroupName| state.groups.contains_key(name);
+                    position.files.retain(|name, _| is_known(name));
+                    self.seat.note(position);
                 }
                 TunnelEvent::Opening(_) | TunnelEvent::Answer(_) => {
                     return Err(SessionError::Malformed.into());

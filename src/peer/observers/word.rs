@@ -194,7 +194,7 @@ impl News {
             .collect();
         let head = |state: &PublicState| (state.cluster, state.is_confirmed);
         let is_same = told.is_some_and(|told| head(told) == head(now)) && groups.is_empty();
-        (!is_same).then(|| Self {
+        (!is_same).then_some(Self {
             cluster: now.cluster,
             is_confirmed: now.is_confirmed,
             groups,

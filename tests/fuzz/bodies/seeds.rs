@@ -5,7 +5,7 @@ use promoterd::consensus::{
 };
 use promoterd::model::{ClusterId, Epoch, Life, LogIndex, Term};
 use promoterd::peer::{
-    Answer, News, OBSERVERS_VERSION, ObserverRefusal, Opening, PeerMessage, Position, PublicGroup,
+    self, Answer, News, OBSERVERS_VERSION, ObserverRefusal, Opening, PeerMessage, PublicGroup,
 };
 use promoterd::status::StatusReport;
 
@@ -73,7 +73,7 @@ fn observers() -> Vec<Vec<u8>> {
         version: OBSERVERS_VERSION,
         node: name("api-7"),
     };
-    let position = Position {
+    let position = peer::Position {
         files: [("f".parse().expect("a name"), Epoch(2))].into(),
     };
     let news = |cluster, epoch, master: &str| {
