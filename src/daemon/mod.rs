@@ -20,6 +20,7 @@ mod observer;
 mod observers;
 mod operations;
 mod overview;
+mod public_view;
 mod reload;
 mod rescues;
 mod service;
@@ -35,7 +36,8 @@ use tracing::{info, warn};
 
 pub use log::Log;
 pub use node::{Node, NodeAction, NodeError, NodeEvent, Origin};
-pub use observer::{ObserverDaemon, SavedError};
+pub use observer::{Briefed, ObserverDaemon, SavedError};
+pub use public_view::PublicView;
 pub use reload::Surroundings;
 pub use start::StartError;
 

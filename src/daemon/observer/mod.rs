@@ -6,6 +6,7 @@
 //!     status, signals ───▶└────▶ log, event stream, its position to the voter
 //! ```
 
+mod briefed;
 mod following;
 mod overview;
 mod saved;
@@ -29,12 +30,13 @@ use super::reload::{InForce, Reread};
 use super::service::Service;
 use super::stream::{Stream, wall_clock};
 use super::{DaemonError, StartError, Surroundings};
-use crate::clients::{Outcome, Publication, Worker};
+use crate::clients::{Outcome, Worker};
 use crate::decision::{Event, Impossible};
-use crate::model::{GroupName, NodeId, UnixTime, with_causes};
-use crate::peer::{FollowEvent, Follower, LostReason, Position, PublicGroup};
+use crate::model::{NodeId, UnixTime, with_causes};
+use crate::peer::{FollowEvent, Follower, LostReason, Position};
 use crate::settings::Settings;
 use crate::status::{OperationOverview, OperationState, Question, ReloadReport, RescuesReport};
+pub use briefed::Briefed;
 use following::{Following, Notice};
 pub use saved::SavedError;
 use saved::{Saved, StateDirectory, save};
@@ -50,12 +52,12 @@ pub struct ObserverDaemon {
     surroundings: Arc<Surroundings>,
     started_at: Instant,
     directory: StateDirectory,
-    saved: Saved,
+    briefed: Briefed,
+    /// When a voter with a leader last confirmed what is known, by this host's clock, as of the last save.
+    confirmed_at: Option<UnixTime>,
     saving: Saving,
     following: Following,
     follower: Follower,
-    /// Whether a voter with a leader has answered this process, and the files were brought in line with that.
-    is_confirmed: bool,
     position: Position,
     worker: Worker,
     files: Files,
@@ -188,16 +190,14 @@ impl ObserverDaemon {
                 taken,
                 knowledge,
             } => {
+                let known = self.briefed.knowledge().cluster();
+                let is_news = !taken.is_empty() || known != knowledge.cluster();
                 // The files first: their clients wait for them.
-                let is_first = is_confirmed && !std::mem::replace(&mut self.is_confirmed, true);
-                let told = if is_first { knowledge.groups() } else { &taken };
-                told.iter()
-                    .for_each(|(name, group)| publish(&self.worker, name, group));
+                for publication in self.briefed.take_in(is_confirmed, &taken, knowledge) {
+                    self.worker.publish(publication);
+                }
                 self.worker.lead(is_confirmed);
                 let notice = self.following.told(is_confirmed, now);
-                let is_news =
-                    !taken.is_empty() || self.saved.knowledge.cluster() != knowledge.cluster();
-                self.saved.knowledge = knowledge;
                 if is_news {
                     self.keep();
                 }
@@ -218,8 +218,7 @@ impl ObserverDaemon {
                     let ago =
                         heard_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
                     let ago = u64::try_from(ago.as_millis()).unwrap_or_default();
-                    self.saved.confirmed_at =
-                        Some(UnixTime(wall_clock().time.0.saturating_sub(ago)));
+                    self.confirmed_at = Some(UnixTime(wall_clock().time.0.saturating_sub(ago)));
                     self.keep();
                 }
                 if is_new {
@@ -240,7 +239,7 @@ impl ObserverDaemon {
     fn tell(&self, notice: &Notice) {
         match notice {
             Notice::Stale { stale } => {
-                let is_informed = self.saved.knowledge.cluster().is_some();
+                let is_informed = self.briefed.knowledge().cluster().is_some();
                 warn!(
                     ?stale,
                     is_informed,
@@ -252,6 +251,13 @@ impl ObserverDaemon {
         }
     }
 
+    fn saved(&self) -> Saved {
+        Saved {
+            knowledge: self.briefed.knowledge().clone(),
+            confirmed_at: self.confirmed_at,
+        }
+    }
+
     /// Has the state saved, behind the one that is being saved.
     fn keep(&mut self) {
         self.saving.due = Instant::now() + SAVE_INTERVAL;
@@ -260,9 +266,9 @@ impl ObserverDaemon {
             return;
         }
         if self.following.is_fresh() {
-            self.saved.confirmed_at = Some(wall_clock().time);
+            self.confirmed_at = Some(wall_clock().time);
         }
-        let (directory, saved) = (self.directory.path().to_owned(), self.saved.clone());
+        let (directory, saved) = (self.directory.path().to_owned(), self.saved());
         let ended = self.saving.ended.clone();
         tokio::task::spawn_blocking(move || {
             // The loop is gone only while the daemon stops.
@@ -324,13 +330,14 @@ impl ObserverDaemon {
     }
 
     async fn stop(mut self) {
+        if self.following.is_fresh() {
+            self.confirmed_at = Some(wall_clock().time);
+        }
+        let saved = self.saved();
         self.server.abort();
         // It ends only by being aborted, and takes its socket along.
         drop(self.server.await);
         drop(self.follower);
-        if self.following.is_fresh() {
-            self.saved.confirmed_at = Some(wall_clock().time);
-        }
         let worker = self.worker;
         let stopped = tokio::task::spawn_blocking(move || worker.stop(FILES_MAX)).await;
         if let Ok(Err(still_writing)) = stopped {
@@ -340,7 +347,7 @@ impl ObserverDaemon {
         while self.saving.is_running {
             self.saving.is_running = self.inbox.saves.recv().await.is_none();
         }
-        let (directory, saved) = (self.directory, self.saved);
+        let directory = self.directory;
         let kept = tokio::task::spawn_blocking(move || save(directory.path(), &saved)).await;
         if let Ok(Err(error)) = kept {
             let error = with_causes(&error);
@@ -349,15 +356,6 @@ impl ObserverDaemon {
             );
         }
     }
-}
-
-fn publish(worker: &Worker, name: &GroupName, group: &PublicGroup) {
-    worker.publish(Publication {
-        group: name.clone(),
-        epoch: group.epoch,
-        master: group.master.clone(),
-        replicas: group.replicas.clone(),
-    });
 }
 
 fn log_lost(voter: &NodeId, reason: &LostReason, why: &str) {

@@ -19,7 +19,7 @@ impl ObserverDaemon {
                 leader: None,
                 term: Term(0),
             },
-            cluster: self.saved.knowledge.cluster(),
+            cluster: self.briefed.knowledge().cluster(),
             incarnation: Incarnation::default(),
             waiting: None,
             voters: self.voters(now),
@@ -33,7 +33,7 @@ impl ObserverDaemon {
     }
 
     fn following_overview(&self, now: Instant) -> FollowingOverview {
-        let known = self.saved.knowledge.groups();
+        let known = self.briefed.knowledge().groups();
         let groups = known.iter().map(|(name, group)| FollowedOverview {
             name: name.clone(),
             epoch: group.epoch,
@@ -53,7 +53,7 @@ impl ObserverDaemon {
             voter: voter.map(|(voter, _)| voter.clone()),
             since: voter.map(|(_, since)| now.saturating_duration_since(*since)),
             stale: self.following.stale(now),
-            is_informed: self.saved.knowledge.cluster().is_some(),
+            is_informed: self.briefed.knowledge().cluster().is_some(),
             unsaved: self.saving.error.clone(),
             unknown: unknown.into_iter().cloned().collect(),
             groups: groups.collect(),
@@ -85,7 +85,7 @@ impl ObserverDaemon {
             Some((voter, _)) => format!("observer of {voter}, which knows no leader"),
             None => "observer, and no voter answers".to_owned(),
         };
-        let groups = self.saved.knowledge.groups().iter();
+        let groups = self.briefed.knowledge().groups().iter();
         let groups =
             groups.map(|(name, group)| format!("{name} epoch {} at {}", group.epoch, group.master));
         std::iter::once(part)
