@@ -40,6 +40,12 @@ impl PublicView {
         }
     }
 
+    /// What observers are shown.
+    #[must_use]
+    pub fn state(&self) -> &PublicState {
+        &self.state
+    }
+
     /// How the node stands after its turn; none when observers know as much. It comes behind every event, so
     /// it looks at no group unless something was committed.
     pub fn look(&mut self, node: &Node) -> Option<&PublicState> {

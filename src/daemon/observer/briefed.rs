@@ -166,10 +166,19 @@ mod tests {
             let epochs = published.iter().map(|publication| publication.epoch.0);
             epochs.collect::<Vec<_>>()
         };
-        assert_eq!(told(false, 3), []);
-        assert_eq!(told(true, 3), [3]);
-        assert_eq!(told(true, 3), []);
-        assert_eq!(told(false, 4), [4]);
-        assert_eq!(told(true, 4), []);
+        for (is_confirmed, epoch, expected) in [
+            (false, 3, None),
+            (true, 3, Some(3)),
+            (true, 3, None),
+            (false, 4, Some(4)),
+            (true, 4, None),
+        ] {
+            let published = told(is_confirmed, epoch);
+            assert_eq!(
+                published,
+                Vec::from_iter(expected),
+                "{is_confirmed} {epoch}"
+            );
+        }
     }
 }
