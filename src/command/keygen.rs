@@ -19,7 +19,8 @@ const LENGTH_MAX: u64 = 4096;
 pub struct Arguments {
     /// Print the observers' key that follows from the cluster key in this file.
     ///
-    /// It goes to the hosts of role `observer`. The cluster key cannot be told from it, and it lets nobody vote.
+    /// It goes to the hosts of role `observer`. The cluster key cannot be told from it, and it lets nobody
+    /// vote.
     #[arg(long, value_name = "CLUSTER_KEY_FILE")]
     observer: Option<PathBuf>,
 }

@@ -51,8 +51,8 @@ pub struct Settings {
     pub node: NodeId,
     /// What we are to the others.
     pub role: NodeRole,
-    /// All voters with the addresses of their peer ports, ourselves included; to an observer, which is none of
-    /// them, with the addresses at which they tell observers.
+    /// All voters with the addresses of their peer ports, ourselves included; to an observer, which is none
+    /// of them, with the addresses at which they tell observers.
     pub voters: BTreeMap<NodeId, Endpoint>,
     /// Whether the operator wants a cluster of one.
     pub alone: bool,

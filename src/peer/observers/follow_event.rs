@@ -16,7 +16,7 @@ use crate::peer::session::SessionError;
 /// For the answer of a voter to which hundreds of others may come in the same moment.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// Silence of a voter after which it is left: two signs of life were lost.
-pub(super) const SILENT_AFTER: Duration = Duration::from_secs(12);
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// What a follower tells. Of each voter: `Attached`, any number of `Told`, `Lost`; or `Lost` at once.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ use crate::peer::session::SessionError;
 /// For the handshake and the first position. Hundreds may come at once, and are served one after the other.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(2);
 /// Silence of ours after which we show a sign of life.
-pub(super) const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(5);
+pub(super) const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(2);
 /// Silence of an observer after which it is dropped.
 const SILENT_AFTER: Duration = Duration::from_secs(45);
 /// For an observer to take what it is told.
