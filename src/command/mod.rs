@@ -81,7 +81,9 @@ pub enum Command {
     #[command(subcommand)]
     Rescue(rescue::Rescue),
     /// Print a new cluster key, to be put in the file that PROMOTERD_PEER_KEY_FILE names on every node.
-    Keygen,
+    ///
+    /// Exit codes: 0 printed; 1 not.
+    Keygen(keygen::Arguments),
     /// Start a master, two replicas, three daemons and a client here, kill the master, and show what happens.
     ///
     /// Exit codes: 0 the whole failover was seen; 1 it was not.
@@ -103,7 +105,7 @@ impl Command {
             Self::Reload(arguments) => reload::run(&arguments),
             Self::Render(arguments) => render::run(&arguments),
             Self::Rescue(rescue) => rescue::run(&rescue),
-            Self::Keygen => keygen::run(),
+            Self::Keygen(arguments) => keygen::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
         };
         ExitCode::from(code)

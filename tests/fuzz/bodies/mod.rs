@@ -4,6 +4,7 @@
 pub mod disk;
 pub mod documents;
 pub mod node;
+pub mod observers;
 pub mod peers;
 pub mod redis;
 pub mod seeds;
@@ -14,9 +15,10 @@ pub mod status;
 pub type Body = fn(&[u8]);
 
 /// Every target, by the name of its file in `fuzz_targets`.
-pub const TARGETS: [(&str, Body); 11] = [
+pub const TARGETS: [(&str, Body); 12] = [
     ("peer_session", peers::session),
     ("peer_message", node::messages),
+    ("observers_port", observers::port),
     ("log", disk::log),
     ("journal", disk::journal),
     ("redis_reply", redis::reply),
