@@ -24,7 +24,7 @@ use std::fmt;
 use promoterd::decision::{
     Action, Begin, Entry, Event, FollowOrder, Happening, OperationId, Outcome, ProbeReport, View,
 };
-use promoterd::model::{Endpoint, Epoch, RunId};
+use promoterd::model::{Endpoint, Epoch, ReplicationId, RunId};
 
 use crate::instance::{Instance, endpoint};
 use crate::world::{World, group};
@@ -245,14 +245,11 @@ fn note_master(world: &mut World) {
         .oracle
         .masters
         .insert(record.epoch(), master.endpoint.clone());
-    let Some(index) = world.index(master.endpoint.host()) else {
-        return;
-    };
-    let is_it = world.instances[index].run_id() == master.run_id;
-    if is_it && record.mandate().is_none() {
-        let history = world.instances[index].history;
+    if record.mandate().is_none() {
+        let group_has = master.replication_id;
         for instance in &mut world.instances {
-            instance.emptied &= instance.history != history;
+            let has = ReplicationId::from_bytes([instance.history; 20]);
+            instance.emptied &= has != group_has;
         }
     }
 }
