@@ -122,7 +122,10 @@ impl World {
                 self.lives += 1;
                 self.become_master(name, self.lives);
             }
-            ["replicaof", name, master] => self.follow(name, master),
+            ["replicaof", name, master] => {
+                self.follow(name, master);
+                self.instance(name).unwrap().is_misled = true;
+            }
             _ => panic!("what is {words:?}?"),
         }
     }

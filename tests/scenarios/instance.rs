@@ -70,6 +70,8 @@ pub struct Instance {
     pub copied_at: Option<u64>,
     /// It restarted without the data that it had, and has had none from anybody since.
     pub emptied: bool,
+    /// Whom it follows is not what a node told it.
+    pub is_misled: bool,
     reading: Option<Reading>,
     /// Whom its own configuration file has it follow.
     pub configured: Option<String>,
@@ -113,6 +115,7 @@ impl Instance {
             shows: None,
             copied_at: None,
             emptied: false,
+            is_misled: false,
             reading: None,
             configured: follows.map(str::to_owned),
             held_until: 0,

@@ -293,6 +293,7 @@ impl World {
         let had = order.demotes.then(|| instance.history());
         self.follow(name, order.master.host());
         let instance = self.instance(name).unwrap();
+        instance.is_misled = false;
         if order.demotes {
             // Its clients' connections are closed.
             instance.waiting.clear();

@@ -1,4 +1,5 @@
-//! S6: with the guard, an instance that lost its data never becomes the source that others copy from.
+//! S6: with the guard, an instance that lost its data never becomes the source that others copy from; but
+//! for one whom somebody made a replica of another by hand, which no guard keeps from throwing away its data.
 
 use super::Violation;
 use crate::instance::Instance;
@@ -11,7 +12,7 @@ pub fn check(world: &World, replica: usize, source: &Instance) -> Result<(), Vio
     let replica = &world.instances[replica];
     let loses_data = source.emptied && replica.has_keys && !replica.emptied;
     let is_accepted = world.oracle.losses_accepted.contains(&source.run_id());
-    if !loses_data || is_accepted || replica.shows.is_none() {
+    if !loses_data || is_accepted || replica.shows.is_none() || source.is_misled {
         return Ok(());
     }
     let (name, epoch) = (&replica.name, replica.shows);
