@@ -177,6 +177,39 @@ const MENDED: &[(&str, &str)] = &[
          at 1116 replicaof a none\n\
          at 1136 calm\n",
     ),
+    (
+        "a file was taken for the group's that an emptied master had written since",
+        "nodes n1 n2 n3\n\
+         weather 153703\n\
+         beside n1 a\n\
+         beside n2 b\n\
+         beside n3 c\n\
+         cold\n\
+         settings n2\n\
+         guarded\n\
+         rewrites\n\
+         rescues\n\
+         sabotage candidates\n\
+         with gone_after 100\n\
+         with promote_timeout 500\n\
+         with cooldown 3000\n\
+         with replica_veto_max 1000\n\
+         with failovers_max 0\n\
+         with exited off\n\
+         with instances a\n\
+         with gone_loss_max 1000\n\
+         at 167 ask n3 1 pause 2467\n\
+         at 520 kill a\n\
+         at 735 restart a data\n\
+         at 1206 restart a empty\n\
+         at 1590 kill a\n\
+         at 1984 restart a data\n\
+         at 2391 kill b\n\
+         at 2607 deny info b\n\
+         at 4077 restart b old\n\
+         at 4095 heed b\n\
+         at 4115 calm\n",
+    ),
 ];
 
 #[test]

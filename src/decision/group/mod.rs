@@ -85,6 +85,8 @@ pub struct Group {
     pub(super) watching_since: Instant,
     /// How far the process was seen that is, or was, the logged master.
     pub(super) master_seen: Option<(RunId, ReplicationOffset)>,
+    /// The process that is, or was, the logged master, and the first that was seen in its place since.
+    pub(super) master_next: Option<(RunId, RunId)>,
     pub(super) files_epoch: Option<Epoch>,
     /// When the time of the pause that stands is over.
     pub(super) pause_over_at: Option<Instant>,
@@ -157,6 +159,7 @@ impl Group {
             awaited: None,
             watching_since: now,
             master_seen: None,
+            master_next: None,
             files_epoch: None,
             pause_over_at: None,
             sentinels_told: (None, false),

@@ -248,14 +248,27 @@ impl Group {
         (run_id == record.master().run_id).then_some(offset)
     }
 
-    /// Remembers how far the logged master was seen: another process may answer there next.
+    /// Whether this is the first process that was seen in the place of the logged master's.
+    pub(in crate::decision) fn is_next_process(&self, record: &GroupRecord, run_id: RunId) -> bool {
+        self.master_next == Some((record.master().run_id, run_id))
+    }
+
+    /// Remembers how far the logged master was seen, and which process was there next.
     pub(super) fn see_master(&mut self, record: Option<&GroupRecord>) {
         let Some(master) = record.map(GroupRecord::master) else {
             return;
         };
         let sample = self.watches.get(&master.endpoint).and_then(Watch::sample);
-        if let Some(sample) = sample.filter(|sample| sample.info.run_id == master.run_id) {
-            self.master_seen = Some((master.run_id, sample.info.history.offset));
+        let Some(info) = sample.map(|sample| &sample.info) else {
+            return;
+        };
+        if info.run_id == master.run_id {
+            self.master_seen = Some((master.run_id, info.history.offset));
+        } else if self
+            .master_next
+            .is_none_or(|(after, _)| after != master.run_id)
+        {
+            self.master_next = Some((master.run_id, info.run_id));
         }
     }
 

@@ -176,7 +176,8 @@ impl Group {
     }
 
     /// An append-only file brings keys and no history to compare; what an RDB file brings can be. Who was
-    /// not seen to read a file has what clients wrote since it came back empty, for all we know.
+    /// not seen to read a file has what clients wrote since it came back empty, for all we know; and so has
+    /// one that read its file after another process was seen in the master's place.
     fn has_more(
         &self,
         record: &GroupRecord,
@@ -185,7 +186,13 @@ impl Group {
     ) -> bool {
         match record.master().reach(&info.history) {
             Some(own) => reach.is_none_or(|reach| own >= reach),
-            None => info.has_keys && self.has_loaded(record, info),
+            None => {
+                let is_of_nobody = info.history.continues.is_none();
+                info.has_keys
+                    && is_of_nobody
+                    && self.has_loaded(record, info)
+                    && self.is_next_process(record, info.run_id)
+            }
         }
     }
 
