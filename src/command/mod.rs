@@ -7,6 +7,7 @@ mod fencer;
 mod keygen;
 mod operate;
 mod reload;
+mod render;
 mod rescue;
 mod run;
 mod status;
@@ -70,6 +71,12 @@ pub enum Command {
     /// Takes on what a running daemon can, and names what needs a restart. Exit codes: 0 done; 1 refused;
     /// 2 the daemon cannot be reached; 78 the settings have mistakes, each is named, and nothing changed.
     Reload(reload::Arguments),
+    /// Show what the clients' files of this host would say, or how they would change, and change nothing.
+    ///
+    /// For the master that the daemon of this host knows, or for a supposed one. Exit codes: 0 nothing would
+    /// change; 1 something would; 2 the daemon cannot be reached; 3 a file cannot be made; 78 the settings
+    /// have mistakes, each is named.
+    Render(render::Arguments),
     /// The data that were saved from old masters before they were demoted, where `RESCUE=on`.
     #[command(subcommand)]
     Rescue(rescue::Rescue),
@@ -96,6 +103,7 @@ impl Command {
             Self::Adopt(arguments) => operate::adopt(&arguments),
             Self::Switchover(arguments) => operate::switchover(&arguments),
             Self::Reload(arguments) => reload::run(&arguments),
+            Self::Render(arguments) => render::run(&arguments),
             Self::Rescue(rescue) => rescue::run(&rescue),
             Self::Keygen(arguments) => keygen::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
