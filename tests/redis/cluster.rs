@@ -39,16 +39,24 @@ impl Cluster {
 
     /// The same with one server and one daemon on each of three hosts, which share a key.
     pub fn prepare_on_hosts() -> Self {
-        Self::with_key(&NODES)
+        Self::with_key(&NODES, NODES.len())
+    }
+
+    /// The same, and one more host on which nothing is.
+    pub fn prepare_beside_a_host() -> (Self, Host) {
+        let cluster = Self::with_key(&NODES, NODES.len() + 1);
+        let lab = cluster.lab.as_ref().expect("it is on hosts");
+        let host = lab.host(NODES.len() + 1);
+        (cluster, host)
     }
 
     /// The same on five hosts.
     pub fn prepare_on_five_hosts() -> Self {
-        Self::with_key(&MORE_NODES)
+        Self::with_key(&MORE_NODES, MORE_NODES.len())
     }
 
-    fn with_key(nodes: &[&str]) -> Self {
-        let lab = Some(Lab::start(nodes.len()));
+    fn with_key(nodes: &[&str], hosts: usize) -> Self {
+        let lab = Some(Lab::start(hosts));
         let mut cluster = Self::prepare_in(lab, Kind::Redis7, nodes);
         let key = cluster.new_key("key");
         cluster.set("PEER_KEY_FILE", &key);

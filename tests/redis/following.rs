@@ -13,6 +13,7 @@ use tokio::runtime::Builder;
 
 use crate::cluster::{Cluster, local};
 use crate::daemon::{Daemon, client_file};
+use crate::hosts::Host;
 use crate::process::{PATIENCE, eventually, free_port};
 use crate::server::Kind;
 
@@ -33,9 +34,9 @@ fn cluster() -> (Cluster, Vec<Endpoint>) {
 }
 
 /// An observer of all voters, not started, whose client's file names the first server.
-fn observer(cluster: &Cluster, ports: &[Endpoint]) -> Daemon {
+pub fn observer(cluster: &Cluster, ports: &[Endpoint], host: Option<Host>) -> Daemon {
     let master = &cluster.servers[0].endpoint;
-    let mut observer = Daemon::new("x", cluster.directory.path(), master, None);
+    let mut observer = Daemon::new("x", cluster.directory.path(), master, host);
     let voters = cluster.daemons.iter().zip(ports);
     let voters: Vec<String> = voters
         .map(|(it, port)| format!("{}={port}", it.name))
@@ -48,7 +49,7 @@ fn observer(cluster: &Cluster, ports: &[Endpoint]) -> Daemon {
     observer
 }
 
-fn await_fresh(observer: &Daemon, epoch: u64) -> StatusReport {
+pub fn await_fresh(observer: &Daemon, epoch: u64) -> StatusReport {
     observer.await_status("it follows, and its file is right", |report| {
         let following = report.following.as_ref().expect("an observer");
         let group = report.groups.first();
@@ -61,7 +62,7 @@ fn await_fresh(observer: &Daemon, epoch: u64) -> StatusReport {
 }
 
 /// The position of the voter that it follows.
-fn followed(cluster: &Cluster, report: &StatusReport) -> usize {
+pub fn followed(cluster: &Cluster, report: &StatusReport) -> usize {
     let following = report.following.as_ref().expect("an observer");
     let voter = following.voter.as_ref().expect("it follows one");
     let mut daemons = cluster.daemons.iter();
@@ -72,7 +73,7 @@ fn followed(cluster: &Cluster, report: &StatusReport) -> usize {
 #[test]
 fn an_observer_names_the_new_master_whatever_voter_is_lost_and_keeps_it_when_all_are() {
     let (mut cluster, ports) = cluster();
-    let mut observer = observer(&cluster, &ports);
+    let mut observer = observer(&cluster, &ports, None);
     observer.start();
     let report = await_fresh(&observer, 1);
     assert_eq!(report.role, EngineRole::Observer);
@@ -177,7 +178,7 @@ fn the_observers_key_is_made_from_the_cluster_key_and_only_it_lets_an_observer_i
     cluster.start_servers();
     cluster.start_daemons();
     cluster.await_healthy(1);
-    let mut observer = observer(&cluster, &ports);
+    let mut observer = observer(&cluster, &ports, None);
     observer.set("PEER_KEY_FILE", &key);
     observer.start();
     observer.await_status("it is told how to get in", |report| {
@@ -185,14 +186,19 @@ fn the_observers_key_is_made_from_the_cluster_key_and_only_it_lets_an_observer_i
         errors.any(|error| error.contains("`promoterd keygen --observer`"))
     });
     observer.stop();
-    let made = observer.output_of(&["keygen", "--observer", &key]);
+    give_key(&mut observer, &cluster, &key);
+    observer.start();
+    await_fresh(&observer, 1);
+    observer.stop();
+}
+
+/// Gives an observer the key that follows from the cluster key in this file.
+pub fn give_key(observer: &mut Daemon, cluster: &Cluster, cluster_key: &str) {
+    let made = observer.output_of(&["keygen", "--observer", cluster_key]);
     assert!(made.status.success(), "{made:?}");
     let own_key = cluster.directory.path().join("observers.key");
     fs::write(&own_key, made.stdout).unwrap();
     observer.set("PEER_KEY_FILE", &own_key.display().to_string());
-    observer.start();
-    await_fresh(&observer, 1);
-    observer.stop();
 }
 
 /// What followers saw.

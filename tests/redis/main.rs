@@ -22,6 +22,7 @@ mod disk;
 mod fence;
 mod files;
 mod following;
+mod following_cut;
 mod guard;
 mod hang;
 mod hosts;

@@ -34,6 +34,7 @@ pub fn populate(world: &mut World) {
         let mut random = stream(world.seed, Purpose::Group, group as u64);
         add_group(world, group, &mut random);
     }
+    world.add_observers();
     world.write_settings();
     let faults_from = world.plan.faults_from;
     world.at(faults_from, Happens::Injection { ordinal: 0 });

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use promoterd::clients::journal::{Book, Write};
+use promoterd::clients::journal::{Book, Entry, Write};
 use promoterd::clients::reloads::Reloads;
 use promoterd::clients::schedule::{Due, Schedule};
 use promoterd::clients::{Content, Digest, Publication, Target};
@@ -276,10 +276,19 @@ impl Files {
         self.schedule.revisit(index, Duration::ZERO, now);
     }
 
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// What the journal says of a target.
+    pub fn journalled(&self, target: &Target) -> Option<&Entry> {
+        self.book.last(&target.client, &target.group)
+    }
+
     /// What the journal says that a client has read.
     pub fn journalled_read(&self, index: usize) -> Option<Said> {
         let target = &self.targets[index];
-        let entry = self.book.last(&target.client, &target.group)?;
+        let entry = self.journalled(target)?;
         entry.reloaded.then(|| (entry.epoch, entry.master.clone()))
     }
 

@@ -6,6 +6,7 @@ use promoterd::model::{GroupName, Life, ReplicationId, ReplicationOffset, SplitM
 
 use super::faults::{Blow, Undo};
 use super::files::Said;
+use super::observers::Occurs;
 use super::orders::Order;
 use super::pipes::{Micros, PipeId};
 use super::probes::{ConnectionId, Reply};
@@ -86,6 +87,12 @@ pub enum Happens {
         node: usize,
         index: usize,
         said: Option<Said>,
+    },
+    /// Something about an observer's process of this life.
+    Observer {
+        observer: usize,
+        life: u64,
+        occurs: Occurs,
     },
     /// The next fault, or request of an operator.
     Injection { ordinal: u64 },

@@ -287,6 +287,7 @@ impl World {
             return self.fail(violation);
         }
         self.note_voter(node);
+        self.show_observers(node, &actions);
         for action in actions {
             self.carry_out(node, action);
         }

@@ -29,6 +29,7 @@ mod host;
 mod invariants;
 mod machines;
 mod narrowing;
+mod observers;
 mod operators;
 mod orders;
 mod peers;

@@ -3,6 +3,7 @@
 use promoterd::decision::{Fencing, GroupRecord};
 use promoterd::model::NodeRole;
 
+use super::observers;
 use super::server::{Process, Server};
 use super::world::{SimulatedGroup, World};
 
@@ -81,7 +82,7 @@ fn check_nodes(world: &World, group: &SimulatedGroup, record: &GroupRecord) -> R
             ));
         }
     }
-    Ok(())
+    observers::check(world, name, record)
 }
 
 fn check_servers(

@@ -1,6 +1,6 @@
 //! The shape of a cluster, drawn from the seed: how many hosts, of which kind, how many groups.
 //!
-//! Observers do not exist in the product yet: there are none here.
+//! Observers are no part of it: they change nothing for anybody else (observers.rs).
 
 use promoterd::decision::Fencing;
 use promoterd::model::{NodeRole, SplitMix};

@@ -21,6 +21,8 @@ pub enum Purpose {
     End,
     /// All else: how long things take, what clients do.
     Course,
+    /// Observers.
+    Observers,
 }
 
 /// The stream of the `ordinal`-th thing of its kind in the schedule of `seed`.

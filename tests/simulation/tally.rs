@@ -86,6 +86,10 @@ pub struct Tally {
     /// Journals of them that were torn, and writes to them that failed.
     pub torn_journals: u64,
     pub not_journalled: u64,
+    /// Observers that were told something new, whose file was replaced, and that crashed.
+    pub observers_told: u64,
+    pub observers_files: u64,
+    pub observers_crashed: u64,
     /// Transitions of the failover machine, by the daemons that made them.
     pub transitions: BTreeMap<(&'static str, &'static str), u64>,
     /// Daemons that ended since their disk refused.
@@ -174,6 +178,9 @@ impl Tally {
         self.files_read += other.files_read;
         self.torn_journals += other.torn_journals;
         self.not_journalled += other.not_journalled;
+        self.observers_told += other.observers_told;
+        self.observers_files += other.observers_files;
+        self.observers_crashed += other.observers_crashed;
         self.unequal += other.unequal;
         for (why, (count, seeds)) in other.unsettled {
             let (sum, some) = self.unsettled.entry(why).or_default();
@@ -267,6 +274,8 @@ impl Tally {
             ),
             (self.torn_journals, "a torn journal of the clients' files"),
             (self.not_journalled, "a journal that could not be written"),
+            (self.observers_files, "a file of an observer's host"),
+            (self.observers_crashed, "an observer that crashed"),
             (self.unequal, "a group that waited for equal settings"),
         ]
         .into_iter()
@@ -362,6 +371,10 @@ impl Tally {
         println!(
             "files replaced {}, read {}, journals torn {}, not written {}",
             self.files_replaced, self.files_read, self.torn_journals, self.not_journalled
+        );
+        println!(
+            "observers: told {}, files replaced {}, crashed {}",
+            self.observers_told, self.observers_files, self.observers_crashed
         );
         let made = self.transitions.iter();
         let made = made.map(|((from, to), count)| format!("{from} to {to} {count}"));

@@ -14,6 +14,7 @@ pub use super::happens::{Happens, Item};
 use super::host::Host;
 use super::invariants::{Oracle, Violation, one_writer_under_strict_fencing};
 use super::narrowing::Narrowing;
+use super::observers::Observers;
 use super::peers::Session;
 use super::pipes::{Micros, PipeId, Pipes};
 use super::probes::{Connection, ConnectionId};
@@ -60,6 +61,7 @@ pub struct World {
     pub session_drawn: u64,
     pub connections: BTreeMap<ConnectionId, Connection>,
     pub connection_drawn: u64,
+    pub observers: Observers,
     pub plan: Plan,
     pub oracle: Oracle,
     pub tally: Tally,
@@ -89,6 +91,7 @@ impl World {
             session_drawn: 0,
             connections: BTreeMap::new(),
             connection_drawn: 0,
+            observers: Observers::default(),
             plan,
             oracle: Oracle::default(),
             tally: Tally::default(),
@@ -211,6 +214,11 @@ impl World {
             Happens::FilesStep { node, life } => self.on_files_step(node, life),
             Happens::FilesDue { node, life } => self.on_files_due(node, life),
             Happens::ClientRead { node, index, said } => self.on_client_read(node, index, said),
+            Happens::Observer {
+                observer,
+                life,
+                occurs,
+            } => self.on_observer(observer, life, occurs),
             Happens::Injection { ordinal } => self.on_injection(ordinal),
             Happens::Blow(blow, dice) => self.strike(blow, dice),
             Happens::Undo(undo) => self.undo(undo),

@@ -35,6 +35,8 @@ const ANOTHER_ATTEMPT_AFTER: Duration = Duration::from_millis(250);
 const HOST_ASKED_EVERY: Duration = Duration::from_secs(1);
 /// So many questions without an answer mean that it is gone.
 const HOST_ASKED_TIMES: u32 = 2;
+/// So does what we said, when it was not acknowledged for so long, in milliseconds: then nothing is asked.
+const HOST_SILENT_MS_MAX: u32 = 2_500;
 /// Silence of ours after which we show a sign of life.
 const OWN_KEEP_ALIVE_AFTER: Duration = Duration::from_secs(15);
 /// For a voter to take what we say.
@@ -346,6 +348,7 @@ fn set_up(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepidle(stream, HOST_ASKED_EVERY)?;
     sockopt::set_tcp_keepintvl(stream, HOST_ASKED_EVERY)?;
     sockopt::set_tcp_keepcnt(stream, HOST_ASKED_TIMES)?;
+    sockopt::set_tcp_user_timeout(stream, HOST_SILENT_MS_MAX)?;
     sockopt::set_socket_keepalive(stream, true)?;
     Ok(())
 }
