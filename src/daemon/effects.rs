@@ -11,6 +11,7 @@ use super::files::Files;
 use super::node::{Node, NodeAction};
 use super::operations::{self, Operations};
 use super::overview;
+use super::sentinel::Sentinel;
 use super::stream::Stream;
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
@@ -37,6 +38,7 @@ pub(super) struct Effects {
     pub(super) files: Files,
     pub(super) stream: Stream,
     pub(super) operations: Operations,
+    pub(super) sentinel: Option<Sentinel>,
     pub(super) server: JoinHandle<Infallible>,
     /// Why this state directory may not speak for the node any more.
     pub(super) left: Option<Dismissal>,
@@ -68,6 +70,9 @@ impl Effects {
                     master,
                     replicas,
                 } => {
+                    if let Some(sentinel) = &mut self.sentinel {
+                        sentinel.note_change();
+                    }
                     self.worker.publish(Publication {
                         group,
                         epoch,
@@ -80,6 +85,9 @@ impl Effects {
                         self.worker.lead(leader.is_some());
                     }
                     self.stream.announce(&happening);
+                    if let Some(sentinel) = &mut self.sentinel {
+                        sentinel.note(&happening);
+                    }
                 }
                 NodeAction::Belong(cluster) => self.links.belong(cluster),
                 NodeAction::Leave(why) => self.left = Some(why),
@@ -87,6 +95,9 @@ impl Effects {
                     self.operations.answer(node, operation, Instant::now())
                 }
             }
+        }
+        if let Some(sentinel) = &mut self.sentinel {
+            sentinel.tell(node, &self.links, Instant::now());
         }
     }
 
@@ -121,6 +132,9 @@ impl Effects {
         self.server.abort();
         // It ends only by being aborted, and takes its socket along.
         drop(self.server.await);
+        if let Some(sentinel) = self.sentinel {
+            sentinel.stop();
+        }
         self.links.stop().await;
         drop(self.instances);
         drop(self.fencer);

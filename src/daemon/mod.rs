@@ -19,6 +19,7 @@ mod node;
 mod operations;
 mod overview;
 mod reload;
+mod sentinel;
 mod service;
 mod start;
 mod stream;
@@ -151,6 +152,7 @@ impl Daemon {
                 News::Died(thread) => return Err(DaemonError::Died { thread }),
                 News::Question(Question::Operate(order, answer)) => self.operate(order, answer)?,
                 News::Question(Question::Reload(answer)) => self.begin_reload(Some(answer)),
+                News::Sentinel(question) => self.answer_sentinel(question)?,
                 News::Reload => self.begin_reload(None),
                 News::Reread(reread) => self.finish_reload(reread)?,
                 News::Question(question) => self.effects.answer(&self.node, question),

@@ -1,0 +1,235 @@
+//! All clients of the endpoint, on one thread: their number, their events, and who has to go.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::access::Access;
+use super::client::{Client, OUTBOX_MAX};
+use super::events::{Event, Translator};
+use super::feed::News;
+use super::question::Question;
+use super::session::ServerFacts;
+use super::view::View;
+
+/// A view is not asked for again before it is older than this.
+const FRESH_FOR: Duration = Duration::from_millis(250);
+/// Whoever wants a fresh view is answered from an older one after so long.
+const LOOK_WAIT_MAX: Duration = Duration::from_millis(300);
+/// How long a client may take to show its password.
+const LOGIN_MAX: Duration = Duration::from_secs(10);
+/// How long a client may owe the rest of a command, or take nothing of what is for it.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// Time between two looks at who has to go.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Most bytes of unfinished commands that all clients together may have kept here.
+const UNFINISHED_MAX: usize = 16 << 20;
+/// The same, of what they do not take.
+const BACKLOG_MAX: usize = 64 << 20;
+/// Bytes that are read at a time.
+const READ_LENGTH: usize = 64 * 1024;
+
+/// All clients, and what they are answered from.
+#[derive(Debug)]
+pub struct Hub {
+    pub(super) access: Access,
+    pub(super) questions: mpsc::Sender<Question>,
+    /// What is read at a time: not one for each client.
+    pub(super) input: RefCell<Box<[u8]>>,
+    /// What is answered at a time.
+    pub(super) replies: RefCell<Vec<u8>>,
+    /// Bytes of unfinished commands that are kept.
+    pub(super) unfinished: Cell<usize>,
+    pub(super) commands: Cell<u64>,
+    views: watch::Receiver<Arc<View>>,
+    asked_at: Cell<Option<Instant>>,
+    clients: RefCell<BTreeMap<u64, Rc<Client>>>,
+    facts: ServerFacts,
+    accepted: Cell<u64>,
+    rejected: Cell<u64>,
+    dropped: Cell<u64>,
+}
+
+impl Hub {
+    /// Without clients.
+    #[must_use]
+    pub fn new(
+        access: Access,
+        views: watch::Receiver<Arc<View>>,
+        questions: mpsc::Sender<Question>,
+        facts: ServerFacts,
+    ) -> Self {
+        Self {
+            access,
+            questions,
+            input: RefCell::new(vec![0; READ_LENGTH].into_boxed_slice()),
+            replies: RefCell::default(),
+            unfinished: Cell::new(0),
+            commands: Cell::new(0),
+            views,
+            asked_at: Cell::new(None),
+            clients: RefCell::default(),
+            facts,
+            accepted: Cell::new(0),
+            rejected: Cell::new(0),
+            dropped: Cell::new(0),
+        }
+    }
+
+    /// The latest view.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.views.borrow())
+    }
+
+    /// What the server can tell of itself.
+    #[must_use]
+    pub fn facts(&self) -> ServerFacts {
+        ServerFacts {
+            accepted: self.accepted.get(),
+            rejected: self.rejected.get(),
+            commands: self.commands.get(),
+            dropped: self.dropped.get(),
+            clients: self.clients.borrow().len(),
+            ..self.facts
+        }
+    }
+
+    /// How many clients have subscribed to anything.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        let clients = self.clients.borrow();
+        let session = |client: &&Rc<Client>| {
+            let session = client.session.try_borrow();
+            session.is_ok_and(|session| !session.subscriptions.is_empty())
+        };
+        clients.values().filter(session).count()
+    }
+
+    /// The number of the next client; none when it is one too many.
+    pub fn next_number(&self) -> Option<u64> {
+        if self.clients.borrow().len() >= self.facts.clients_max {
+            self.rejected.set(self.rejected.get() + 1);
+            return None;
+        }
+        self.accepted.set(self.accepted.get() + 1);
+        Some(self.accepted.get())
+    }
+
+    /// Takes a client in.
+    pub fn let_in(&self, number: u64, client: Rc<Client>) {
+        self.clients.borrow_mut().insert(number, client);
+    }
+
+    /// It is gone.
+    pub fn let_go(&self, number: u64) {
+        self.clients.borrow_mut().remove(&number);
+    }
+
+    /// Notes that a client keeps `now` bytes of an unfinished command instead of `before`; false when
+    /// that is too much for all together.
+    #[must_use]
+    pub fn note_unfinished(&self, before: usize, now: usize) -> bool {
+        let total = (self.unfinished.get() + now).saturating_sub(before);
+        self.unfinished.set(total);
+        now <= before || total <= UNFINISHED_MAX
+    }
+
+    /// Has the loop look, unless it just did, and waits for that within a limit.
+    pub async fn refresh(&self) {
+        let is_fresh = |view: &Arc<View>| view.taken_at.elapsed() < FRESH_FOR;
+        if is_fresh(&self.views.borrow()) {
+            return;
+        }
+        let is_asked = self
+            .asked_at
+            .get()
+            .is_some_and(|at| at.elapsed() < FRESH_FOR);
+        if !is_asked && self.questions.try_send(Question::Look).is_ok() {
+            self.asked_at.set(Some(Instant::now()));
+        }
+        let mut views = self.views.clone();
+        // An older view is better than none.
+        drop(timeout(LOOK_WAIT_MAX, views.wait_for(is_fresh)).await);
+    }
+
+    /// Passes news on to subscribers until the loop is gone.
+    pub async fn pass_on(&self, mut news: mpsc::Receiver<News>, mut translator: Translator) {
+        while let Some(news) = news.recv().await {
+            if news.is_gap_before {
+                self.send_subscribers_away();
+            }
+            let events = translator.translate(&news);
+            if !events.is_empty() {
+                self.publish(&events);
+            }
+        }
+    }
+
+    fn publish(&self, events: &[Event]) {
+        let mut bytes = Vec::new();
+        let clients = self.clients.borrow();
+        let backlog: usize = clients.values().map(|client| client.backlog()).sum();
+        let is_crowded = backlog > BACKLOG_MAX;
+        for client in clients.values() {
+            bytes.clear();
+            {
+                let session = client.session.borrow();
+                if session.subscriptions.is_empty() {
+                    continue;
+                }
+                for (channel, message) in events {
+                    let protocol = session.protocol;
+                    session
+                        .subscriptions
+                        .deliver(channel, message, protocol, &mut bytes);
+                }
+            }
+            let waits = client.backlog();
+            if waits + bytes.len() > OUTBOX_MAX || (is_crowded && waits > 0) {
+                debug!(client = %client.address, waits, "a subscriber takes nothing, dropped");
+                self.dropped.set(self.dropped.get() + 1);
+                client.close();
+            } else if !bytes.is_empty() {
+                client.send(&bytes);
+            }
+        }
+    }
+
+    /// They missed something, and would not know: coming back, they ask anew.
+    fn send_subscribers_away(&self) {
+        for client in self.clients.borrow().values() {
+            if !client.session.borrow().subscriptions.is_empty() {
+                self.dropped.set(self.dropped.get() + 1);
+                client.close();
+            }
+        }
+    }
+
+    /// Ends those who keep a place for nothing.
+    pub fn sweep(&self, now: Instant) {
+        let age = |since: Instant| now.saturating_duration_since(since);
+        for client in self.clients.borrow().values() {
+            let is_stranger = !client.session.borrow().is_authenticated;
+            if client.backlog() > 0 && client.owes_since.get().is_none() {
+                client.owes_since.set(Some(now));
+            }
+            let stalls = client
+                .owes_since
+                .get()
+                .is_some_and(|since| age(since) > STALL_MAX);
+            if stalls {
+                self.dropped.set(self.dropped.get() + 1);
+            }
+            if stalls || (is_stranger && age(client.since) > LOGIN_MAX) {
+                client.close();
+            }
+        }
+    }
+}

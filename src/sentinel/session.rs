@@ -1,0 +1,194 @@
+//! One client: what it is, what it has subscribed to, and the answers to its commands.
+
+use std::time::Instant;
+
+use super::access::Access;
+use super::command::Words;
+use super::reply::{Protocol, Replies};
+use super::subscriptions::Subscriptions;
+use super::view::View;
+use super::{catalogue, connection_commands, sentinel_commands, server_commands};
+use crate::model::GroupName;
+
+/// The version of Redis whose Sentinel this speaks like.
+pub const REDIS_VERSION: &str = "7.0.15";
+
+/// One client of the endpoint.
+#[derive(Debug)]
+pub struct Session {
+    /// Its number.
+    pub id: u64,
+    /// Which replies it understands.
+    pub protocol: Protocol,
+    /// Whether it showed what it has to.
+    pub is_authenticated: bool,
+    /// The name that it gave itself.
+    pub name: Box<str>,
+    /// The library that it is made with, and its version.
+    pub library: (Box<str>, Box<str>),
+    /// What it hears of.
+    pub subscriptions: Subscriptions,
+}
+
+/// What all sessions answer from.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    /// What this node knows.
+    pub view: &'a View,
+    /// Who may do what.
+    pub access: &'a Access,
+    /// What the server can tell of itself.
+    pub server: ServerFacts,
+    /// The moment.
+    pub now: Instant,
+}
+
+/// What the server can tell of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// Since when it serves.
+    pub started_at: Instant,
+    /// Where it listens.
+    pub port: u16,
+    /// Clients at this moment.
+    pub clients: usize,
+    /// Clients that have subscribed to anything.
+    pub subscribers: usize,
+    /// Most clients at once.
+    pub clients_max: usize,
+    /// Connections that were accepted.
+    pub accepted: u64,
+    /// Connections that were one too many.
+    pub rejected: u64,
+    /// Commands that were answered.
+    pub commands: u64,
+    /// Clients that were dropped since they took nothing of what was for them.
+    pub dropped: u64,
+}
+
+/// What is to be done behind a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// The next command.
+    Go,
+    /// A planned switchover of this group; its outcome is the answer.
+    Failover(GroupName),
+    /// The answer is the last one.
+    Close,
+}
+
+impl Session {
+    /// A client that has said nothing yet.
+    #[must_use]
+    pub fn new(id: u64, access: &Access) -> Self {
+        Self {
+            id,
+            protocol: Protocol::Resp2,
+            is_authenticated: !access.needs_password(),
+            name: Box::default(),
+            library: <(Box<str>, Box<str>)>::default(),
+            subscriptions: Subscriptions::default(),
+        }
+    }
+
+    /// Answers a command behind what is in `bytes`.
+    pub fn answer(
+        &mut self,
+        words: &Words<'_>,
+        around: &Surroundings<'_>,
+        bytes: &mut Vec<u8>,
+    ) -> Next {
+        let mut replies = Replies::new(self.protocol, bytes);
+        let (name, arguments) = match words.split_first() {
+            Some((name, arguments)) => (*name, arguments),
+            None => return Next::Go,
+        };
+        let Some(command) = catalogue::find(name) else {
+            unknown(name, arguments, &mut replies);
+            return Next::Go;
+        };
+        if !command.takes(words.len()) {
+            let name = command.name;
+            replies.error(format_args!(
+                "ERR wrong number of arguments for '{name}' command"
+            ));
+            return Next::Go;
+        }
+        if !self.is_authenticated && !command.is_open {
+            replies.error("NOAUTH Authentication required.");
+            return Next::Go;
+        }
+        let is_busy = self.protocol == Protocol::Resp2 && !self.subscriptions.is_empty();
+        if is_busy && !command.is_for_subscribers {
+            replies.error(format_args!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+                 allowed in this context",
+                command.name
+            ));
+            return Next::Go;
+        }
+        use catalogue::Name;
+        match command.what {
+            Name::Hello => connection_commands::hello(self, arguments, around, &mut replies),
+            Name::Auth => connection_commands::auth(self, arguments, around, &mut replies),
+            Name::Ping => connection_commands::ping(self, arguments, &mut replies),
+            Name::Reset => connection_commands::reset(self, around, &mut replies),
+            Name::Client => connection_commands::client(self, arguments, &mut replies),
+            Name::Acl => connection_commands::acl(arguments, around, &mut replies),
+            Name::Quit => {
+                replies.status("OK");
+                return Next::Close;
+            }
+            Name::Subscribe => self.subscriptions.subscribe(arguments, &mut replies),
+            Name::Psubscribe => self
+                .subscriptions
+                .subscribe_patterns(arguments, &mut replies),
+            Name::Unsubscribe => self.subscriptions.unsubscribe(arguments, &mut replies),
+            Name::Punsubscribe => self
+                .subscriptions
+                .unsubscribe_patterns(arguments, &mut replies),
+            Name::Publish => server_commands::publish(&mut replies),
+            Name::Shutdown => server_commands::shutdown(&mut replies),
+            Name::Role => server_commands::role(around.view, &mut replies),
+            Name::Info => server_commands::info(arguments, around, &mut replies),
+            Name::Command => catalogue::answer(arguments, &mut replies),
+            Name::Sentinel => {
+                return sentinel_commands::answer(self, arguments, around, &mut replies);
+            }
+        }
+        Next::Go
+    }
+}
+
+/// Whether the answer to a command counts in seconds, so that an older view will not do.
+#[must_use]
+pub fn wants_a_fresh_view(words: &Words<'_>) -> bool {
+    match words.as_slice() {
+        [name] | [name, _] if name.eq_ignore_ascii_case(b"INFO") => true,
+        [name, subcommand, ..] if name.eq_ignore_ascii_case(b"SENTINEL") => {
+            sentinel_commands::wants_a_fresh_view(subcommand)
+        }
+        _ => false,
+    }
+}
+
+fn unknown(name: &[u8], arguments: &[&[u8]], replies: &mut Replies<'_>) {
+    let begin: String = arguments
+        .iter()
+        .map(|argument| format!("'{}' ", shown(argument)))
+        .collect();
+    let begin: String = begin.chars().take(128).collect();
+    let name = shown(name);
+    replies.error(format_args!(
+        "ERR unknown command '{name}', with args beginning with: {begin}"
+    ));
+}
+
+/// A word of a client as an error repeats it.
+pub fn shown(word: &[u8]) -> String {
+    let text = String::from_utf8_lossy(word);
+    text.chars()
+        .filter(|letter| !letter.is_control())
+        .take(128)
+        .collect()
+}
