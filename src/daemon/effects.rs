@@ -71,7 +71,7 @@ impl Effects {
                     replicas,
                 } => {
                     if let Some(sentinel) = &mut self.sentinel {
-                        sentinel.note_change();
+                        sentinel.note_change(&group);
                     }
                     self.worker.publish(Publication {
                         group,

@@ -1,6 +1,6 @@
 //! What the loop shows the Sentinel endpoint, and the switchovers that clients ask of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::Daemon;
 use super::node::{Node, NodeError};
 use crate::decision::{Happening, Impossible, NotSwitched, OperationId, Requester, Scope, Wish};
-use crate::model::{Endpoint, NodeId};
+use crate::model::{Endpoint, GroupName, NodeId};
 use crate::peer::Links;
 use crate::sentinel::{
     FailoverAnswer, Feed, GroupView, PeerView, Question, SentinelServer, Serving, View,
@@ -22,6 +22,8 @@ use super::start::StartError;
 
 /// Questions that may wait for the loop; beyond it they are turned away.
 const QUESTIONS_MAX: usize = 16;
+/// Longest name of whoever asks for a switchover, as it is logged.
+const BY_LENGTH_MAX: usize = 64;
 /// How long a switchover that a client asked for is tried.
 const SWITCHOVER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -34,7 +36,8 @@ pub(super) struct Sentinel {
     guessed: BTreeMap<NodeId, Endpoint>,
     /// What happened in this turn of the loop.
     happenings: Vec<Happening>,
-    is_changed: bool,
+    /// The groups that it was about.
+    changed: BTreeSet<GroupName>,
 }
 
 impl Sentinel {
@@ -54,7 +57,8 @@ impl Sentinel {
         };
         let guessed = voters.iter().filter_map(guess).collect();
         let now = Instant::now();
-        let view = look(None, &guessed, election_max, node, links, now);
+        let groups = look_at_groups(None, node, now);
+        let view = look(None, groups, &guessed, election_max, node, links, now);
         let (feed, outlet) = Feed::open(view);
         let (questions, inbox) = mpsc::channel(QUESTIONS_MAX);
         let serving = server.start(settings.access.clone(), outlet, questions)?;
@@ -64,35 +68,49 @@ impl Sentinel {
             election_max,
             guessed,
             happenings: Vec::new(),
-            is_changed: false,
+            changed: BTreeSet::new(),
         };
         Ok((sentinel, inbox))
     }
 
     /// Something happened that clients may have to hear of.
     pub(super) fn note(&mut self, happening: &Happening) {
+        self.changed.extend(happening.group().cloned());
         self.happenings.push(happening.clone());
-        self.is_changed = true;
     }
 
-    /// What is committed changed.
-    pub(super) fn note_change(&mut self) {
-        self.is_changed = true;
+    /// What is committed of a group changed.
+    pub(super) fn note_change(&mut self, group: &GroupName) {
+        self.changed.insert(group.clone());
     }
 
-    /// Tells what was noted, at the end of a turn: nothing that heals a group waits for it.
+    /// Tells what was noted, at the end of a turn: nothing that heals a group waits for it. Only those groups
+    /// are looked at.
     pub(super) fn tell(&mut self, node: &Node, links: &Links, now: Instant) {
-        if self.is_changed {
-            self.look(node, links, now);
+        if self.changed.is_empty() && self.happenings.is_empty() {
+            return;
         }
+        let before = self.feed.view();
+        let mut groups = before.groups.clone();
+        for name in std::mem::take(&mut self.changed) {
+            if let Some(group) = look_at_group(&before, &name, node, now) {
+                groups.insert(name, group);
+            }
+        }
+        let taken_at = before.taken_at;
+        let (before, guessed) = (Some(&*before), &self.guessed);
+        let view = look(before, groups, guessed, self.election_max, node, links, now);
+        let view = View { taken_at, ..view };
+        self.feed.tell(std::mem::take(&mut self.happenings), view);
     }
 
     /// Shows all that this node knows at `now`.
     pub(super) fn look(&mut self, node: &Node, links: &Links, now: Instant) {
         let before = self.feed.view();
-        let guessed = &self.guessed;
-        let view = look(Some(&before), guessed, self.election_max, node, links, now);
-        self.is_changed = false;
+        let groups = look_at_groups(Some(&before), node, now);
+        let (before, guessed) = (Some(&*before), &self.guessed);
+        let view = look(before, groups, guessed, self.election_max, node, links, now);
+        self.changed.clear();
         self.feed.tell(std::mem::take(&mut self.happenings), view);
     }
 
@@ -102,8 +120,42 @@ impl Sentinel {
     }
 }
 
+type Groups = BTreeMap<GroupName, Arc<GroupView>>;
+
+fn look_at_groups(before: Option<&View>, node: &Node, now: Instant) -> Groups {
+    let groups = node.supervisor().groups().iter();
+    let views = groups.filter_map(|(name, group)| {
+        let record = node.supervisor().records().get(name)?;
+        let before = before.and_then(|before| before.groups.get(name));
+        let view = GroupView::after(
+            before.map(|before| &**before),
+            group.outline(record, now),
+            now,
+        );
+        Some((name.clone(), Arc::new(view)))
+    });
+    views.collect()
+}
+
+fn look_at_group(
+    before: &View,
+    name: &GroupName,
+    node: &Node,
+    now: Instant,
+) -> Option<Arc<GroupView>> {
+    let group = node.supervisor().groups().get(name)?;
+    let record = node.supervisor().records().get(name)?;
+    let before = before.groups.get(name).map(|before| &**before);
+    Some(Arc::new(GroupView::after(
+        before,
+        group.outline(record, now),
+        now,
+    )))
+}
+
 fn look(
     before: Option<&View>,
+    groups: Groups,
     guessed: &BTreeMap<NodeId, Endpoint>,
     election_max: Duration,
     node: &Node,
@@ -123,13 +175,6 @@ fn look(
         is_connected: status.connected.is_some(),
         heard_at: supervisor.heard_at(peer),
     });
-    let groups = supervisor.groups().iter().filter_map(|(name, group)| {
-        let record = supervisor.records().get(name)?;
-        let before = before.and_then(|before| before.groups.get(name));
-        let outline = group.outline(record, now);
-        let view = GroupView::after(before.map(|before| &**before), outline, now);
-        Some((name.clone(), Arc::new(view)))
-    });
     View {
         taken_at: now,
         node: node.name().clone(),
@@ -143,7 +188,7 @@ fn look(
         election_max,
         is_confirmed: supervisor.is_confirmed(),
         peers: peers.collect(),
-        groups: groups.collect(),
+        groups,
     }
 }
 
@@ -159,6 +204,11 @@ impl Daemon {
                 Ok(())
             }
             Question::Failover { group, by, answer } => {
+                let by: String = by
+                    .chars()
+                    .filter(char::is_ascii)
+                    .take(BY_LENGTH_MAX)
+                    .collect();
                 let Ok(number) = getrandom::u64() else {
                     let why = "the system gave no random bytes".to_owned();
                     drop(answer.send(FailoverAnswer::Refused(why)));

@@ -171,7 +171,7 @@ pub fn answer(arguments: &[&[u8]], replies: &mut Replies<'_>) {
             for name in names {
                 match find(name) {
                     Some(command) => entry(command, replies),
-                    None => replies.null_array(),
+                    None => replies.null(),
                 }
             }
         }

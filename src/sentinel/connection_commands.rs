@@ -38,13 +38,11 @@ pub fn auth(
     replies: &mut Replies<'_>,
 ) {
     let (username, password) = match arguments {
-        [password] if !around.access.needs_password() => {
-            drop(password);
-            replies.error(
+        [_] if !around.access.needs_password() => {
+            return replies.error(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure \
                  your configuration is correct?",
             );
-            return;
         }
         [password] => (None, *password),
         [username, password] => (Some(*username), *password),
@@ -177,7 +175,7 @@ pub fn client(session: &mut Session, arguments: &[&[u8]], replies: &mut Replies<
         (b"TRACKING" | b"CACHING" | b"NO-EVICT" | b"NO-TOUCH", [_, ..]) => replies.status("OK"),
         (b"HELP", []) => help(replies),
         _ => replies.error(format_args!(
-            "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
+            "ERR unknown subcommand '{}'. Try CLIENT HELP.",
             shown(subcommand)
         )),
     }

@@ -354,7 +354,8 @@ fn config(arguments: &[&[u8]], around: &Surroundings<'_>, replies: &mut Replies<
         );
     }
     if !action.eq_ignore_ascii_case(b"GET") {
-        return replies.error("ERR Only CONFIG GET <option> [<option> ...] / SET is there");
+        return replies
+            .error("ERR Only SENTINEL CONFIG GET <option> / SET <option> <value> are supported.");
     }
     let port = around.server.port.to_string();
     let known = [

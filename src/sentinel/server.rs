@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::net::sockopt;
+use rustix::net::{SendFlags, sockopt};
 use rustix::process::{Resource, getpriority_process, getrlimit, setpriority_process};
 use rustix::thread::gettid;
 use thiserror::Error;
@@ -215,20 +215,16 @@ async fn keep_accepting(listener: &TcpListener, hub: &Rc<Hub>) -> io::Result<()>
     }
 }
 
-/// One byte of trouble with the socket is noticed when it is used.
+/// What fails here is noticed when the socket is used.
 fn prepare(stream: &TcpStream) {
     drop(stream.set_nodelay(true));
-    drop(sockopt::set_socket_keepalive(stream, true));
-    drop(sockopt::set_tcp_keepidle(stream, KEEPALIVE_AFTER));
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE_AFTER);
 }
 
 fn turn_away(stream: &TcpStream) {
     let reply = b"-ERR max number of clients reached\r\n";
-    drop(rustix::net::send(
-        stream,
-        reply,
-        rustix::net::SendFlags::NOSIGNAL,
-    ));
+    let _ = rustix::net::send(stream, reply, SendFlags::NOSIGNAL);
 }
 
 /// As many as leave the rest of the daemon its files.

@@ -120,10 +120,19 @@ impl Session {
         }
         let is_busy = self.protocol == Protocol::Resp2 && !self.subscriptions.is_empty();
         if is_busy && !command.is_for_subscribers {
+            let name = match (command.what, arguments) {
+                (catalogue::Name::Sentinel | catalogue::Name::Client, [subcommand, ..]) => {
+                    format!(
+                        "{}|{}",
+                        command.name,
+                        shown(&subcommand.to_ascii_lowercase())
+                    )
+                }
+                _ => command.name.to_owned(),
+            };
             replies.error(format_args!(
-                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
-                 allowed in this context",
-                command.name
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+                 allowed in this context"
             ));
             return Next::Go;
         }

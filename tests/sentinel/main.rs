@@ -16,17 +16,32 @@ mod subscribers;
 mod wire;
 
 #[path = "../redis/cluster.rs"]
-#[allow(dead_code, reason = "made for the tests of tests/redis, which use more of it")]
+#[allow(
+    dead_code,
+    reason = "made for the tests of tests/redis, which use more of it"
+)]
 mod cluster;
 #[path = "../redis/daemon.rs"]
-#[allow(dead_code, reason = "made for the tests of tests/redis, which use more of it")]
+#[allow(
+    dead_code,
+    reason = "made for the tests of tests/redis, which use more of it"
+)]
 mod daemon;
 #[path = "../redis/hosts.rs"]
-#[allow(dead_code, reason = "made for the tests of tests/redis, which use more of it")]
+#[allow(
+    dead_code,
+    reason = "made for the tests of tests/redis, which use more of it"
+)]
 mod hosts;
 #[path = "../redis/process.rs"]
-#[allow(dead_code, reason = "made for the tests of tests/redis, which use more of it")]
+#[allow(
+    dead_code,
+    reason = "made for the tests of tests/redis, which use more of it"
+)]
 mod process;
 #[path = "../redis/server.rs"]
-#[allow(dead_code, reason = "made for the tests of tests/redis, which use more of it")]
+#[allow(
+    dead_code,
+    reason = "made for the tests of tests/redis, which use more of it"
+)]
 mod server;

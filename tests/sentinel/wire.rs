@@ -98,7 +98,10 @@ pub fn items(value: &Value) -> &[Value] {
 /// Fields with their values, from a map or from a flat array.
 pub fn fields(value: &Value) -> Vec<(String, String)> {
     match value {
-        Value::Map(pairs) => pairs.iter().map(|(name, value)| (text(name), text(value))).collect(),
+        Value::Map(pairs) => pairs
+            .iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect(),
         other => texts(other)
             .chunks(2)
             .map(|pair| (pair[0].clone(), pair[1].clone()))

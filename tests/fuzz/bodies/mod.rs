@@ -7,6 +7,7 @@ pub mod node;
 pub mod peers;
 pub mod redis;
 pub mod seeds;
+pub mod sentinel;
 pub mod settings;
 pub mod status;
 
@@ -14,7 +15,7 @@ pub mod status;
 pub type Body = fn(&[u8]);
 
 /// Every target, by the name of its file in `fuzz_targets`.
-pub const TARGETS: [(&str, Body); 11] = [
+pub const TARGETS: [(&str, Body); 12] = [
     ("peer_session", peers::session),
     ("peer_message", node::messages),
     ("log", disk::log),
@@ -26,6 +27,7 @@ pub const TARGETS: [(&str, Body); 11] = [
     ("template", documents::template),
     ("status_request", status::request),
     ("status_answer", status::answer),
+    ("sentinel_command", sentinel::command),
 ];
 
 /// Takes bytes from the front of an input; zeros once it has run out.
