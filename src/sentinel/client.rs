@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use tokio::io::Interest;
@@ -21,8 +22,8 @@ pub const ANSWERS_MAX: usize = 64 * 1024;
 pub struct Client {
     pub(super) stream: TcpStream,
     pub(super) session: RefCell<Session>,
-    /// Who it is, in words.
-    pub(super) address: String,
+    /// Where it called from.
+    pub(super) address: SocketAddr,
     /// Since when it is there.
     pub(super) since: Instant,
     /// Since when it owes something: the rest of a command, or room for what is for it.
@@ -39,7 +40,7 @@ pub struct Gone;
 impl Client {
     /// A client that has just come.
     #[must_use]
-    pub fn new(stream: TcpStream, session: Session, address: String, now: Instant) -> Self {
+    pub fn new(stream: TcpStream, session: Session, address: SocketAddr, now: Instant) -> Self {
         Self {
             stream,
             session: RefCell::new(session),

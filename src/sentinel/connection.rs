@@ -60,11 +60,12 @@ async fn serve(hub: &Hub, client: &Client, unfinished: &mut Vec<u8>) -> Result<(
             let is_fresh = turn == Turn::Fresh;
             match turn {
                 Turn::Rest => break,
-                Turn::Fresh => hub.refresh().await,
-                Turn::Full => client.taken().await?,
-                Turn::Failover(group) => fail_over(hub, client, group).await,
+                // What is rare is not part of what an idle connection costs.
+                Turn::Fresh => Box::pin(hub.refresh()).await,
+                Turn::Full => Box::pin(client.taken()).await?,
+                Turn::Failover(group) => Box::pin(fail_over(hub, client, group)).await,
                 Turn::Close => {
-                    drop(timeout(FAREWELL_MAX, client.taken()).await);
+                    drop(Box::pin(timeout(FAREWELL_MAX, client.taken())).await);
                     return Err(Gone);
                 }
             }

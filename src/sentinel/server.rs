@@ -202,7 +202,7 @@ async fn keep_accepting(listener: &TcpListener, hub: &Rc<Hub>) -> io::Result<()>
                 is_full = false;
                 prepare(&stream);
                 let session = Session::new(number, &hub.access);
-                let client = Client::new(stream, session, address.to_string(), Instant::now());
+                let client = Client::new(stream, session, address, Instant::now());
                 spawn_local(converse(Rc::clone(hub), Rc::new(client)));
             }
             Err(error) => {
