@@ -83,7 +83,7 @@ impl Client {
         }
     }
 
-    fn flush(&self) -> Result<(), Gone> {
+    pub(super) fn flush(&self) -> Result<(), Gone> {
         let mut outbox = self.outbox.borrow_mut();
         match self.stream.try_write(&outbox) {
             Ok(taken) if taken == outbox.len() => *outbox = Vec::new(),

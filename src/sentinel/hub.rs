@@ -233,3 +233,84 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::sentinel::reply::{Protocol, Replies};
+    use crate::sentinel::session::Session;
+    use crate::sentinel::tests::view;
+
+    fn hub() -> Hub {
+        let now = Instant::now();
+        let (_, views) = watch::channel(Arc::new(view(Vec::new(), now)));
+        let (questions, _) = mpsc::channel(1);
+        let facts = ServerFacts {
+            started_at: now,
+            port: 26379,
+            clients: 0,
+            subscribers: 0,
+            clients_max: 2,
+            accepted: 0,
+            rejected: 0,
+            commands: 0,
+            dropped: 0,
+        };
+        Hub::new(Access::new(None, None), views, questions, facts)
+    }
+
+    /// A client of the hub that has subscribed to everything, and its other end.
+    async fn subscriber(hub: &Hub) -> (Rc<Client>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (stream, address) = listener.accept().await.unwrap();
+        let number = hub.next_number().unwrap();
+        let mut session = Session::new(number, &hub.access);
+        let mut confirmed = Vec::new();
+        let mut replies = Replies::new(Protocol::Resp2, &mut confirmed);
+        session
+            .subscriptions
+            .subscribe_patterns(&[b"*"], &mut replies);
+        let client = Rc::new(Client::new(stream, session, address, Instant::now()));
+        hub.let_in(number, Rc::clone(&client));
+        (client, theirs)
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_takes_nothing_is_dropped_and_the_others_are_not() {
+        let hub = hub();
+        let (slow, _never_read) = subscriber(&hub).await;
+        let (quick, mut theirs) = subscriber(&hub).await;
+        assert_eq!((hub.next_number(), hub.facts().rejected), (None, 1));
+        let events = [("+slave", "x".repeat(40_000))];
+        let mut message = Vec::new();
+        let session = quick.session.borrow();
+        session
+            .subscriptions
+            .deliver("+slave", &events[0].1, Protocol::Resp2, &mut message);
+        drop(session);
+        for _ in 0..2000 {
+            hub.publish(&events);
+            if hub.facts().dropped > 0 {
+                break;
+            }
+            // The quick one takes all of it before the next.
+            let mut left = message.len();
+            while left > 0 {
+                if quick.backlog() > 0 {
+                    quick.stream.writable().await.unwrap();
+                    quick.flush().unwrap();
+                }
+                left -= theirs.read(&mut message[..left]).await.unwrap();
+            }
+        }
+        assert_eq!(hub.facts().dropped, 1);
+        assert!(slow.backlog() > 0 && slow.backlog() <= OUTBOX_MAX);
+        assert_eq!(slow.readable().await, Err(crate::sentinel::client::Gone));
+    }
+}

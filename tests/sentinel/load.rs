@@ -80,8 +80,9 @@ fn a_client_that_sends_nonsense_is_told_so_and_left() {
     let mut client = Client::connect(&endpoints[0]);
     client.send_bytes(b"*1\r\n$4\r\nPING\r\n*1\r\n:1\r\n");
     assert_eq!(text(&client.receive()), "PONG");
-    let rest = client.read_to_end();
-    assert_eq!(rest, b"-ERR Protocol error: expected '$', got ':'\r\n");
+    let refused = format!("{:?}", client.receive());
+    assert!(refused.contains("expected '$', got ':'"), "{refused}");
+    assert_eq!(client.read_to_end(), b"");
     let mut other = Client::connect(&endpoints[0]);
     assert_eq!(text(&other.ask("PING")), "PONG");
 }

@@ -150,7 +150,7 @@ fn thousands_of_idle_subscribers_cost_little_and_hear_of_a_new_master() {
     let subscribe = || {
         let mut stream = TcpStream::connect((endpoints[0].host(), endpoints[0].port())).unwrap();
         std::io::Write::write_all(&mut stream, b"SUBSCRIBE +switch-master\r\n").unwrap();
-        let mut confirmed = [0; 42];
+        let mut confirmed = [0; 44];
         stream.read_exact(&mut confirmed).unwrap();
         assert!(
             confirmed.ends_with(b":1\r\n"),
@@ -190,14 +190,14 @@ fn thousands_of_idle_subscribers_cost_little_and_hear_of_a_new_master() {
 }
 
 #[test]
-fn a_subscriber_that_takes_nothing_is_dropped_and_the_others_hear_on() {
+fn a_client_that_takes_nothing_costs_little_and_the_others_hear_on() {
     let (mut cluster, endpoints) = start();
     let mut slow = Client::connect(&endpoints[0]);
     slow.send("HELLO 3");
     slow.receive();
     // Answers that it never reads fill its socket, and what waits behind that.
     slow.send("PSUBSCRIBE *");
-    let flood: Vec<u8> = b"SENTINEL MASTERS\r\n".repeat(200_000);
+    let flood: Vec<u8> = b"SENTINEL MASTERS\r\n".repeat(2_000_000);
     let stream = slow.stream().try_clone().unwrap();
     stream.set_nonblocking(true).unwrap();
     let mut sent = 0;

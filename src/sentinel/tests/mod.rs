@@ -95,7 +95,7 @@ fn group(outline: GroupOutline, now: Instant) -> GroupView {
 }
 
 /// What node a knows: it hears b, and c is gone.
-fn view(groups: Vec<GroupView>, now: Instant) -> View {
+pub(super) fn view(groups: Vec<GroupView>, now: Instant) -> View {
     let peer = |name: &str, sentinel: &str, is_connected, heard| PeerView {
         node: name.parse().unwrap(),
         sentinel: Some(endpoint(sentinel)),

@@ -81,11 +81,16 @@ pub fn command(bytes: &[u8]) {
 
 /// Another parser understands all of it.
 fn assert_whole(answers: &[u8]) {
-    let mut reader = answers;
+    let marked = [answers, b"+the end\r\n"].concat();
+    let mut reader = &marked[..];
     let mut parser = redis::Parser::new();
-    while !reader.is_empty() {
-        let value = parser.parse_value(&mut reader);
-        value.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(answers)));
+    let end = redis::Value::SimpleString("the end".to_owned());
+    loop {
+        match parser.parse_value(&mut reader) {
+            Ok(value) if value == end => return,
+            Ok(_) => {}
+            Err(error) => panic!("{error}: {}", String::from_utf8_lossy(answers)),
+        }
     }
 }
 
