@@ -302,11 +302,13 @@ mod tests {
             // The quick one takes all of it before the next.
             let mut left = message.len();
             while left > 0 {
-                if quick.backlog() > 0 {
-                    quick.stream.writable().await.unwrap();
-                    quick.flush().unwrap();
+                tokio::select! {
+                    length = theirs.read(&mut message[..left]) => left -= length.unwrap(),
+                    ready = quick.stream.writable(), if quick.backlog() > 0 => {
+                        ready.unwrap();
+                        quick.flush().unwrap();
+                    }
                 }
-                left -= theirs.read(&mut message[..left]).await.unwrap();
             }
         }
         assert_eq!(hub.facts().dropped, 1);
