@@ -40,8 +40,8 @@ pub fn auth(
     let (username, password) = match arguments {
         [_] if !around.access.needs_password() => {
             return replies.error(
-                "ERR AUTH <password> called without any password configured for the default user. Are you sure \
-                 your configuration is correct?",
+                "ERR AUTH <password> called without any password configured for the default user. Are you \
+                 sure your configuration is correct?",
             );
         }
         [password] => (None, *password),
@@ -105,9 +105,9 @@ pub fn hello(
     }
     if !is_authenticated {
         return replies.error(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
-             <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \
-             the same time",
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
+             <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
+             protocol version at the same time",
         );
     }
     session.is_authenticated = true;

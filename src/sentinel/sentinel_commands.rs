@@ -11,8 +11,8 @@ use crate::model::{InstanceInfo, MasterLink, Role};
 const NO_SUCH_MASTER: &str = "ERR No such master with that name";
 
 /// What is set elsewhere, and where.
-const SET_ELSEWHERE: &str = "is set by PROMOTERD_GROUPS__F__… on all hosts, not by clients: change it there and \
-                             reload promoterd";
+const SET_ELSEWHERE: &str = "is set by PROMOTERD_GROUPS__F__… on all hosts, not by clients: change it there \
+                             and reload promoterd";
 
 /// One subcommand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

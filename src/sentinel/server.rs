@@ -47,8 +47,8 @@ const NICER_BY: i32 = 5;
 pub enum SentinelError {
     /// It cannot be bound.
     #[error(
-        "cannot listen at {listen} for clients that speak Sentinel: correct PROMOTERD_SENTINEL__LISTEN, or stop \
-         what listens there"
+        "cannot listen at {listen} for clients that speak Sentinel: correct PROMOTERD_SENTINEL__LISTEN, or \
+         stop what listens there"
     )]
     Listen {
         /// As set.

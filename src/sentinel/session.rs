@@ -131,8 +131,8 @@ impl Session {
                 _ => command.name.to_owned(),
             };
             replies.error(format_args!(
-                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
-                 allowed in this context"
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
+                 are allowed in this context"
             ));
             return Next::Go;
         }
