@@ -58,8 +58,10 @@ fn mutate(bytes: &[u8], random: &mut SplitMix) -> Vec<u8> {
 
 /// Runs `body` on the corpus of `target` and on mutations of it; the seed is that of the file's place.
 fn run(target: &str, body: bodies::Body) {
-    let files = files(target);
+    let mut files = files(target);
     assert!(files.len() >= 4, "{target} has no corpus");
+    let said_now = bodies::seeds::of(target).into_iter();
+    files.extend(said_now.map(|seed| (PathBuf::from("a seed"), seed)));
     for (number, (path, bytes)) in files.iter().enumerate() {
         let mut random = SplitMix::new(number as u64);
         let mut tried = bytes.clone();
@@ -79,22 +81,22 @@ fn run(target: &str, body: bodies::Body) {
     }
 }
 
+/// Bytes of another version are worth no less to a fuzzer, so what is kept need not be what is said now.
 #[test]
-fn every_target_has_the_seeds_that_honest_ones_say() {
+fn every_target_has_seeds_that_were_said_by_honest_ones() {
     for (target, _) in bodies::TARGETS {
-        for (number, seed) in bodies::seeds::of(target).iter().enumerate() {
-            let path = corpus(target).join(format!("seed-{number:02}"));
-            if std::env::var_os("PROMOTERD_REWRITE").is_some() {
-                fs::create_dir_all(corpus(target)).unwrap();
-                fs::write(&path, seed).unwrap();
+        let seeds = bodies::seeds::of(target);
+        let path = |number: usize| corpus(target).join(format!("seed-{number:02}"));
+        if std::env::var_os("PROMOTERD_REWRITE").is_some() {
+            fs::create_dir_all(corpus(target)).unwrap();
+            for (number, seed) in seeds.iter().enumerate() {
+                fs::write(path(number), seed).unwrap();
             }
-            let kept = fs::read(&path).unwrap_or_default();
-            assert!(
-                kept == *seed,
-                "{} is not as it was: PROMOTERD_REWRITE=1",
-                path.display()
-            );
         }
+        assert!(
+            path(seeds.len() - 1).is_file(),
+            "{target}: write the seeds anew"
+        );
     }
 }
 

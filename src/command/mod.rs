@@ -7,6 +7,7 @@ mod fencer;
 mod keygen;
 mod operate;
 mod reload;
+mod rescue;
 mod run;
 mod status;
 
@@ -69,6 +70,9 @@ pub enum Command {
     /// Takes on what a running daemon can, and names what needs a restart. Exit codes: 0 done; 1 refused;
     /// 2 the daemon cannot be reached; 78 the settings have mistakes, each is named, and nothing changed.
     Reload(reload::Arguments),
+    /// The data that were saved from old masters before they were demoted, where `RESCUE=on`.
+    #[command(subcommand)]
+    Rescue(rescue::Rescue),
     /// Print a new cluster key, to be put in the file that PROMOTERD_PEER_KEY_FILE names on every node.
     Keygen,
     /// Start a master, two replicas, three daemons and a client here, kill the master, and show what happens.
@@ -90,6 +94,7 @@ impl Command {
             Self::Adopt(arguments) => operate::adopt(&arguments),
             Self::Switchover(arguments) => operate::switchover(&arguments),
             Self::Reload(arguments) => reload::run(&arguments),
+            Self::Rescue(rescue) => rescue::run(&rescue),
             Self::Keygen => keygen::run(),
             Self::Demo(arguments) => demo::run(&arguments),
         };

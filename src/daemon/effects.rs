@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
@@ -11,6 +12,7 @@ use super::files::Files;
 use super::node::{Node, NodeAction};
 use super::operations::{self, Operations};
 use super::overview;
+use super::rescues;
 use super::sentinel::Sentinel;
 use super::stream::Stream;
 use crate::clients::{Publication, Worker};
@@ -42,6 +44,7 @@ pub(super) struct Effects {
     pub(super) server: JoinHandle<Infallible>,
     /// Why this state directory may not speak for the node any more.
     pub(super) left: Option<Dismissal>,
+    pub(super) state_dir: PathBuf,
 }
 
 impl Effects {
@@ -53,6 +56,7 @@ impl Effects {
                 NodeAction::Follow(order) => self.instances.follow(order),
                 NodeAction::Guard(order) => self.instances.guard(order),
                 NodeAction::Hold(order) => self.fencer.order(order, self.clock.reading()),
+                NodeAction::Rescue(order) => self.instances.rescue(order),
                 NodeAction::Send(peer, message) => {
                     if let Err(error) = self.links.send(&peer, message.encode()) {
                         debug!(%peer, %error, "message not sent");
@@ -111,6 +115,13 @@ impl Effects {
             Question::Reload(answer) => drop(answer),
             Question::Operation(operation, answer) => {
                 drop(answer.send(operations::overview(node, operation, Instant::now())));
+            }
+            Question::Rescues(answer) => {
+                let masters = rescues::masters(node);
+                let state_dir = self.state_dir.clone();
+                tokio::task::spawn_blocking(move || {
+                    drop(answer.send(rescues::report(&state_dir, &masters)));
+                });
             }
             Question::Overview(answer) => {
                 drop(answer.send(overview::source(self, node, Instant::now())));

@@ -82,6 +82,7 @@ impl Inbox {
                 InstanceEvent::Probe(event) => Event::Probed(event),
                 InstanceEvent::Followed(outcome) => Event::Followed(outcome),
                 InstanceEvent::Guarded(outcome) => Event::Guarded(outcome),
+                InstanceEvent::Rescued(outcome) => Event::Rescued(outcome),
             })),
             Some(outcome) = self.holds.recv() => {
                 News::Node(NodeEvent::Core(Event::Held(outcome)))

@@ -19,6 +19,7 @@ mod node;
 mod operations;
 mod overview;
 mod reload;
+mod rescues;
 mod sentinel;
 mod service;
 mod start;

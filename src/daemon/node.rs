@@ -17,8 +17,8 @@ use crate::consensus::{
 };
 use crate::decision::{
     Action, Deadline, DeadlineReason, Entry, Event, FollowOrder, GroupPolicy, GuardOrder,
-    Happening, HoldOrder, InvalidEntry, OperationId, ProbeOrder, Records, Request, Supervisor,
-    WallClock,
+    Happening, HoldOrder, InvalidEntry, OperationId, ProbeOrder, Records, Request, RescueOrder,
+    Supervisor, WallClock,
 };
 use crate::model::{
     ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, NodeRole, Term,
@@ -59,6 +59,8 @@ pub enum NodeAction {
     Guard(GuardOrder),
     /// Tell the fencer.
     Hold(HoldOrder),
+    /// Save the data of an instance before it is demoted.
+    Rescue(RescueOrder),
     /// Send to a peer, or lose it.
     Send(NodeId, PeerMessage),
     /// Make durable, then report [`NodeEvent::Persisted`]. At most one is outstanding.
@@ -349,6 +351,7 @@ impl Node {
                 let message = PeerMessage::Lease(message);
                 turn.actions.push(NodeAction::Send(peer, message));
             }
+            Action::Rescue(order) => turn.actions.push(NodeAction::Rescue(order)),
             Action::Propose(entry) => {
                 if let Err(error) = self.engine.propose(entry.encode()) {
                     self.on_refused(entry, &error, turn);

@@ -171,7 +171,7 @@ pub(super) async fn start(
     Ok(Daemon {
         surroundings,
         in_force: InForce::new(settings.clone(), rereads_outbox),
-        state_dir: settings.state_dir,
+        state_dir: settings.state_dir.clone(),
         service: Service::new(Instant::now()),
         node,
         inbox: Inbox {
@@ -190,9 +190,12 @@ pub(super) async fn start(
             started_at: Instant::now(),
             links,
             voters: settings.voters,
-            instances: Instances::new(credentials, instance_events).with_logins(logins),
             fencer,
             clock: BootClock::new(),
+            instances: Instances::new(credentials, instance_events)
+                .with_logins(logins)
+                .with_rescues(settings.state_dir.clone()),
+            state_dir: settings.state_dir,
             left: None,
             writer,
             worker,

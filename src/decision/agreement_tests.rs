@@ -65,6 +65,7 @@ impl Table {
             files_epoch: None,
             fences: Vec::new(),
             lease: None,
+            rescues: Vec::new(),
         }
     }
 
@@ -347,6 +348,7 @@ fn ages_become_moments_of_the_receiver_and_never_panic() {
         files_epoch: Some(Epoch(1)),
         fences: Vec::new(),
         lease: None,
+        rescues: Vec::new(),
     };
     let held = HeldView::receive(&view, Life(3), now);
     let since = now - milliseconds(20);

@@ -10,6 +10,7 @@ use super::instance_event::{FollowOrder, FollowOutcome, ProbeEvent, ProbeOrder};
 use super::lease::{HoldOrder, HoldOutcome, LeaseMessage};
 use super::policy::GroupPolicy;
 use super::request::{OperationId, Request};
+use super::rescue::{RescueOrder, RescueOutcome};
 use super::view::Report;
 use crate::model::{Endpoint, Epoch, GroupName, Life, NodeId};
 
@@ -35,6 +36,8 @@ pub enum Event {
         /// What it says.
         message: LeaseMessage,
     },
+    /// The data of an instance were saved, or not.
+    Rescued(RescueOutcome),
     /// The link to a peer came up.
     PeerUp(NodeId),
     /// A peer told what it sees.
@@ -91,6 +94,8 @@ pub enum Action {
         /// What it is told.
         message: LeaseMessage,
     },
+    /// Save the data of an instance before it is demoted.
+    Rescue(RescueOrder),
     /// Ask the engine to commit this. It may come to nothing.
     Propose(Entry),
     /// Tell all peers.

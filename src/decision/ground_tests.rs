@@ -56,6 +56,11 @@ pub(super) fn policy() -> GroupPolicy {
         isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
         guard: false,
+        rescue: false,
+        rescue_limits: RescueLimits {
+            size_max: 16 << 30,
+            lasts_max: milliseconds(120_000),
+        },
     }
 }
 
@@ -114,8 +119,23 @@ pub(super) fn watch_reading(name: &str, info: InstanceInfo, now: Instant) -> Wat
     watch
 }
 
+/// A watch of an instance on the node's own host that has read `info`, as [`watch_reading`].
+pub(super) fn watch_beside(name: &str, info: InstanceInfo, now: Instant) -> Watch {
+    let (mut watch, link) = watch_connected_from(name, true, now);
+    let report = ProbeReport::InfoReplied {
+        sent_at: now,
+        result: Ok(info),
+    };
+    watch.observe(link, report, &policy(), now, &mut Vec::new());
+    watch
+}
+
 /// A watch whose connection is open, and nothing was heard on it.
 pub(super) fn watch_connected(name: &str, now: Instant) -> (Watch, LinkId) {
+    watch_connected_from(name, false, now)
+}
+
+fn watch_connected_from(name: &str, same_host: bool, now: Instant) -> (Watch, LinkId) {
     let mut watch = Watch::new(endpoint(name), now);
     let mut orders = Vec::new();
     let pace = Pace {
@@ -124,7 +144,7 @@ pub(super) fn watch_connected(name: &str, now: Instant) -> (Watch, LinkId) {
     watch.poll(&policy(), pace, now, &mut LinkIds::default(), &mut orders);
     let (link, command) = orders.remove(0);
     assert_eq!(command, ProbeCommand::Connect);
-    let connected = ProbeReport::Connected { same_host: false };
+    let connected = ProbeReport::Connected { same_host };
     watch.observe(link, connected, &policy(), now, &mut Vec::new());
     (watch, link)
 }

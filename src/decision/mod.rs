@@ -33,6 +33,7 @@ mod record;
 mod remains;
 mod repair;
 mod request;
+mod rescue;
 mod sentinels;
 mod settings_digest;
 mod settling;
@@ -82,6 +83,10 @@ pub use repair::Standing;
 pub use request::{
     Impossible, InvalidOperationId, InvalidReason, OperationId, Reason, Request, Requester, Scope,
     Wish,
+};
+pub use rescue::{
+    Divergence, RescueClaim, RescueLimits, RescueOrder, RescueOutcome, RescueState, Rescued,
+    divergence,
 };
 pub use sentinels::SentinelWatch;
 pub use settings_digest::{GroupClaim, KeyMark, SettingsDigest};

@@ -265,10 +265,10 @@ impl Group {
             down,
             is_healthy: health == Health::Up && stands_well,
             // What one that is down said of itself is no longer worth anything.
-            trouble: fence
-                .as_ref()
+            trouble: self
+                .rescue_overview(endpoint, now)
+                .or_else(|| fence.as_ref().map(ToString::to_string))
                 .filter(|_| down.is_none())
-                .map(ToString::to_string)
                 .or_else(|| self.trouble(watch, standing.filter(|_| down.is_none()))),
             version: info.map(|info| info.version.clone()),
             role: info.filter(|_| down.is_none()).map(|info| match info.role {

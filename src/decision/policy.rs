@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::rescue::RescueLimits;
 use crate::model::Endpoint;
 
 /// The share of its interval by which a question or a report may come early, to go along with what
@@ -62,6 +63,10 @@ pub struct GroupPolicy {
     pub gone_loss_max: u64,
     /// Whether only a process that was looked at may feed the replicas.
     pub guard: bool,
+    /// Whether what a returning master has and the group never got is saved before it is demoted.
+    pub rescue: bool,
+    /// How much that may take.
+    pub rescue_limits: RescueLimits,
 }
 
 impl GroupPolicy {
@@ -83,6 +88,12 @@ impl GroupPolicy {
     pub const ISOLATION_MIN: Duration = Duration::from_secs(1);
     /// Most instances that a group remembers.
     pub const MEMBERS_MAX: usize = 64;
+
+    /// How much a rescue may take; none where nothing is rescued.
+    #[must_use]
+    pub fn rescue(&self) -> Option<RescueLimits> {
+        self.rescue.then_some(self.rescue_limits)
+    }
 
     /// Time between two pings of a master: five go out in `down_after`.
     #[must_use]

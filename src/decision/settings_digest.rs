@@ -56,6 +56,8 @@ impl Canonical {
             isolation_after,
             gone_loss_max,
             guard,
+            rescue,
+            rescue_limits,
         } = policy;
         let level = match fencing {
             Fencing::Off => "off",
@@ -85,6 +87,13 @@ impl Canonical {
         // Elsewhere it means nothing, and versions before it did not know it.
         if *fencing == Fencing::Strict {
             keys.push(("LEASE", span(*lease)));
+        }
+        if *rescue {
+            keys.extend([
+                ("RESCUE", rescue.to_string()),
+                ("RESCUE_SIZE_MAX", rescue_limits.size_max.to_string()),
+                ("RESCUE_TIMEOUT", span(rescue_limits.lasts_max)),
+            ]);
         }
         Self(keys)
     }
@@ -128,6 +137,7 @@ fn span(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::ground_tests::{endpoint, milliseconds, policy};
+    use super::super::rescue::RescueLimits;
     use super::*;
 
     fn digest(policy: &GroupPolicy) -> SettingsDigest {
@@ -162,6 +172,36 @@ mod tests {
                 ("EXCLUDE", KeyMark(1_429_673_071))
             ]
         );
+    }
+
+    #[test]
+    fn how_a_rescue_is_bounded_counts_where_there_is_one() {
+        let rescuing = GroupPolicy {
+            rescue: true,
+            ..policy()
+        };
+        let mut digests = vec![digest(&policy()), digest(&rescuing)];
+        for limits in [
+            RescueLimits {
+                size_max: 1,
+                ..rescuing.rescue_limits
+            },
+            RescueLimits {
+                lasts_max: milliseconds(5),
+                ..rescuing.rescue_limits
+            },
+        ] {
+            let with = |rescue| GroupPolicy {
+                rescue,
+                rescue_limits: limits,
+                ..policy()
+            };
+            assert_eq!(digest(&with(false)), digest(&policy()));
+            digests.push(digest(&with(true)));
+        }
+        digests.sort_by_key(|digest| digest.0);
+        digests.dedup();
+        assert_eq!(digests.len(), 4, "each is another one");
     }
 
     #[test]

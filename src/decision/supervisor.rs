@@ -204,6 +204,11 @@ impl Supervisor {
                     group.on_lease_message(&peer, &message, record, confirmed, now, &mut actions);
                 }
             }
+            Event::Rescued(outcome) => {
+                if let Some(group) = self.groups.get_mut(&outcome.order.group) {
+                    group.on_rescued(&outcome, &mut actions);
+                }
+            }
             Event::PeerUp(_) => tell = true,
             Event::PeerReported { peer, life, report } => {
                 if let Some(claims) = &report.claims {
@@ -391,6 +396,8 @@ impl Supervisor {
             let record = self.records.get(name);
             group.isolation.hear(majority_heard, confirmed_at);
             group.poll(record, &mut self.links, now, actions);
+            // Before what would demote it.
+            group.keep_rescues(record, self.leading, now, actions);
             if self.leading {
                 group.lead(record, wall, now, actions);
             }

@@ -8,6 +8,7 @@ use super::fencing::{FenceClaim, HeldFence};
 use super::health::{Cause, Health};
 use super::lease::LeaseClaim;
 use super::policy::GroupPolicy;
+use super::rescue::{self, RescueClaim};
 use super::settings_digest::GroupClaim;
 use crate::breaks::{Break, is_broken};
 use crate::model::{Endpoint, Epoch, GroupName, Life, NodeRole, RunId};
@@ -58,6 +59,8 @@ pub struct View {
     pub fences: Vec<FenceClaim>,
     /// What it knows of leases, where they matter.
     pub lease: Option<LeaseClaim>,
+    /// The instances whose data this node saves, or has saved.
+    pub rescues: Vec<RescueClaim>,
 }
 
 /// A judgement, with the age of its evidence.
@@ -135,6 +138,8 @@ pub struct HeldView {
     pub fences: Vec<HeldFence>,
     /// What it knows of leases, where they matter.
     pub lease: Option<LeaseClaim>,
+    /// The instances whose data the node saves, or has saved.
+    pub rescues: Vec<RescueClaim>,
 }
 
 impl HeldView {
@@ -162,6 +167,7 @@ impl HeldView {
                 })
                 .collect(),
             lease: view.lease.clone(),
+            rescues: rescue::held_claims(view),
         }
     }
 

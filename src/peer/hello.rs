@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::model::{ClusterId, Life, NodeId};
 
 /// Version of what is said inside a link. Nodes that speak different ones refuse each other.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 
 /// What names a set of voters in 32 bytes: the same for the same names, wherever they listen.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -64,7 +64,7 @@ pub(super) fn closing_reason(meter: &Meter) -> String {
         .unwrap_or_else(|| format!("no reply of Redis: \"{}\"", meter.quote()))
 }
 
-async fn reach(endpoint: &Endpoint) -> Result<TcpStream, ConnectFailure> {
+pub(super) async fn reach(endpoint: &Endpoint) -> Result<TcpStream, ConnectFailure> {
     let addresses = resolve(endpoint).await?;
     let share = CONNECT_TIMEOUT / u32::try_from(addresses.len().max(1)).unwrap_or(1);
     let mut failures = Vec::with_capacity(addresses.len());

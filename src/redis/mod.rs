@@ -6,6 +6,7 @@
 //! ProbeOrder  ──► Instances::probe  ──► probe (a task each)  ──► connection ──► stream
 //! FollowOrder ──► Instances::follow ──► work (a task each)   ──► pool ──► connection ──► stream
 //! GuardOrder  ──► Instances::guard  ──► guard (a task each)  ──► pool ──► connection ──► stream
+//! RescueOrder ──► Instances::rescue ──► rescue (a task each) ──► a connection of its own, a file
 //! ```
 
 mod connection;
@@ -19,6 +20,7 @@ mod probe;
 mod process;
 mod reading;
 mod reply;
+pub mod rescue;
 mod stream;
 mod work;
 
@@ -32,6 +34,7 @@ mod test_servers;
 mod work_tests;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,7 +49,7 @@ pub use reading::Asked;
 
 use crate::decision::{
     FollowOrder, FollowOutcome, GuardOrder, GuardOutcome, LinkId, ProbeCommand, ProbeEvent,
-    ProbeOrder,
+    ProbeOrder, RescueOrder, RescueOutcome,
 };
 use crate::model::{Endpoint, GroupName};
 use pool::InstancePool;
@@ -69,6 +72,8 @@ pub enum InstanceEvent {
     Followed(FollowOutcome),
     /// A [`GuardOrder`] is done, or failed.
     Guarded(GuardOutcome),
+    /// A [`RescueOrder`] is done, or failed.
+    Rescued(RescueOutcome),
 }
 
 /// All connections to Redis instances. Dropped, it closes them all.
@@ -82,6 +87,8 @@ pub struct Instances {
     madness: BTreeMap<Endpoint, u32>,
     pools: BTreeMap<(GroupName, Endpoint), PoolUse>,
     works: JoinSet<()>,
+    /// Where rescued data are kept.
+    state_dir: PathBuf,
 }
 
 #[derive(Debug)]
@@ -106,6 +113,7 @@ impl Instances {
             madness: BTreeMap::new(),
             pools: BTreeMap::new(),
             works: JoinSet::new(),
+            state_dir: PathBuf::new(),
         }
     }
 
@@ -116,6 +124,13 @@ impl Instances {
             logins: Arc::new(logins),
             ..self
         }
+    }
+
+    /// Keeps rescued data in this state directory, from which it removes what an earlier life did not finish.
+    #[must_use]
+    pub fn with_rescues(self, state_dir: PathBuf) -> Self {
+        rescue::remove_unfinished(&state_dir);
+        Self { state_dir, ..self }
     }
 
     /// From now on `group` is spoken to with these. Connections that are open stay.
@@ -186,6 +201,19 @@ impl Instances {
             let result = guard::guard(&pool, &order, &logins).await;
             let outcome = GuardOutcome { order, result };
             let _ = events.send(InstanceEvent::Guarded(outcome));
+        });
+    }
+
+    /// Starts to carry out `order`; its outcome comes as [`InstanceEvent::Rescued`] within the time that it
+    /// allows.
+    pub fn rescue(&mut self, order: RescueOrder) {
+        while self.works.try_join_next().is_some() {}
+        let credentials = self.credentials_of(&order.group);
+        let (events, state_dir) = (self.events.clone(), self.state_dir.clone());
+        self.works.spawn(async move {
+            let result = rescue::rescue(&state_dir, &credentials, &order).await;
+            let outcome = RescueOutcome { order, result };
+            let _ = events.send(InstanceEvent::Rescued(outcome));
         });
     }
 

@@ -111,6 +111,7 @@ impl Desk {
             InstanceEvent::Probe(event) => event.report,
             InstanceEvent::Followed(outcome) => panic!("{outcome:?}"),
             InstanceEvent::Guarded(outcome) => panic!("{outcome:?}"),
+            InstanceEvent::Rescued(outcome) => panic!("{outcome:?}"),
         }
     }
 

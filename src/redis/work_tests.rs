@@ -40,7 +40,9 @@ async fn outcome(desk: &mut Desk, order: FollowOrder) -> Result<(), CommandFailu
             assert_eq!(outcome.order, order);
             outcome.result
         }
-        other @ (InstanceEvent::Probe(_) | InstanceEvent::Guarded(_)) => panic!("{other:?}"),
+        other @ (InstanceEvent::Probe(_)
+        | InstanceEvent::Guarded(_)
+        | InstanceEvent::Rescued(_)) => panic!("{other:?}"),
     }
 }
 

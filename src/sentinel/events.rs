@@ -201,6 +201,9 @@ impl Translator {
             | Happening::Unfenced { .. }
             | Happening::FenceFailed { .. }
             | Happening::FenceUnowned { .. }
+            | Happening::Rescuing { .. }
+            | Happening::Rescued { .. }
+            | Happening::RescueFailed { .. }
             | Happening::Stranger { .. }
             | Happening::DataLost { .. }
             | Happening::LeaseSwitched { .. }

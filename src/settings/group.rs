@@ -9,7 +9,7 @@ use super::node::read_secret;
 use super::parse::{Address, Count, Level, List, Renamed, Size, Span, Switch, Username};
 use super::reader::{Reader, Reading, example};
 use super::source::Origin;
-use crate::decision::GroupPolicy;
+use crate::decision::{Fencing, GroupPolicy, RescueLimits};
 use crate::model::{Endpoint, GroupName};
 use crate::redis::{CommandNames, Credentials, Secret};
 
@@ -183,6 +183,8 @@ fn read_policy(
     let guard = reader
         .read_or_default(&keys::GUARD, label)
         .map(|Switch(on)| on);
+    let rescue = read_rescue(reader, label, fencing);
+    let rescue_limits = read_rescue_limits(reader, label);
     let failovers_max = reader
         .read_or_default(&keys::FAILOVERS_MAX, label)
         .map(|Count(count)| count);
@@ -205,6 +207,28 @@ fn read_policy(
         isolation_after: isolation_after?,
         gone_loss_max: gone_loss_max?,
         guard: guard?,
+        rescue: rescue?,
+        rescue_limits: rescue_limits?,
+    })
+}
+
+/// What takes writes while it is saved is not saved whole.
+fn read_rescue(reader: &mut Reader, label: &str, fencing: Option<Fencing>) -> Option<bool> {
+    let Switch(on) = reader.read_or_default(&keys::RESCUE, label)?;
+    if on && fencing? == Fencing::Off {
+        reader.refuse(&keys::RESCUE, label, Problem::RescueUnfenced);
+        return None;
+    }
+    Some(on)
+}
+
+fn read_rescue_limits(reader: &mut Reader, label: &str) -> Option<RescueLimits> {
+    let size_max = reader.read_or_default(&keys::RESCUE_SIZE_MAX, label);
+    let lasts_max = reader.read_within(&keys::RESCUE_TIMEOUT, label);
+    let (Size(size_max), Span(lasts_max)) = (size_max?, lasts_max?);
+    Some(RescueLimits {
+        size_max: size_max.unwrap_or(u64::MAX),
+        lasts_max,
     })
 }
 

@@ -239,6 +239,10 @@ table! {
         .told("none");
     MASTERAUTH_FILE = Group "MASTERAUTH_FILE" "/etc/promoterd/features.masterauth"
         "holds what its replicas have as masterauth, without the guard".told("the credential F.masterauth");
+    RESCUE = Group "RESCUE" "on"
+        "whether what only a returning master has is saved before it is demoted".value("off");
+    RESCUE_SIZE_MAX = Group "RESCUE_SIZE_MAX" "16GiB" "a larger data set is not saved".value("16GiB");
+    RESCUE_TIMEOUT = Group "RESCUE_TIMEOUT" "2m" "how long that may take".value("2m").within("1s", "1h");
     GONE_LOSS_MAX = Group "GONE_LOSS_MAX" "1MiB"
         "a lost master is waited for where the best replica lacks more".value("1MiB");
     PARALLEL_SYNCS = Group "PARALLEL_SYNCS" "1" "replicas that are repointed at a time"

@@ -181,6 +181,9 @@ pub enum Problem {
          `promoterd keygen` and name it in PROMOTERD_PEER_KEY_FILE on all nodes"
     )]
     GuardWithoutKey,
+    /// What would be saved goes on changing.
+    #[error("this needs FENCING: what takes writes while it is saved is not saved whole")]
+    RescueUnfenced,
     /// No group at all.
     #[error("a voter needs a group to watch; for example {example}")]
     NoGroup {

@@ -16,6 +16,7 @@ mod operate;
 mod operate_tests;
 mod refusal;
 mod render;
+mod render_rescues;
 #[cfg(test)]
 mod render_tests;
 mod routes;
@@ -23,6 +24,7 @@ mod schema;
 mod schema_history;
 mod schema_pause;
 mod schema_reload;
+mod schema_rescue;
 mod schema_switchover;
 mod server;
 mod socket;
@@ -41,6 +43,7 @@ pub use admin::Gatekeeper;
 pub use events::EventFeed;
 pub use operate::{AdoptOrder, PauseOrder, ResumeOrder, SwitchoverOrder};
 pub use render::{describe_pause, render};
+pub use render_rescues::describe_rescues;
 pub use schema::{
     ClientReloadReport, DifferingReport, DownReport, FileReport, GroupAnswer, GroupReport,
     InstanceReport, PassedOver, Readiness, SCHEMA, StatusReport, VoterReport,
@@ -52,6 +55,7 @@ pub use schema_pause::{
     AdoptionReport, BystanderReport, OperatedGroup, OperationReport, PauseReport,
 };
 pub use schema_reload::ReloadReport;
+pub use schema_rescue::{RescueReport, RescuesReport};
 pub use schema_switchover::{GivenUpReport, SwitchoverOutcome, SwitchoverReport};
 pub use server::StatusServer;
 pub use socket::StatusError;

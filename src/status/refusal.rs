@@ -11,7 +11,7 @@ use thiserror::Error;
 pub enum Refusal {
     /// There is no such path.
     #[error(
-        "no such path: there are /v1/status, /v1/groups/NAME, /v1/history, /v1/events, \
+        "no such path: there are /v1/status, /v1/groups/NAME, /v1/history, /v1/rescues, /v1/events, \
          /v1/operations/ID, /livez and /readyz; and by POST /v1/pause, /v1/resume, /v1/reload, \
          /v1/groups/NAME/pause, /v1/groups/NAME/resume, /v1/groups/NAME/adopt and \
          /v1/groups/NAME/switchover"

@@ -94,6 +94,7 @@ pub fn router(desk: Desk) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/groups/{name}", get(group))
         .route("/v1/history", get(history))
+        .route("/v1/rescues", get(rescues))
         .route("/v1/events", get(events))
         .route("/v1/operations/{id}", get(operate::operation))
         .route("/v1/pause", post(operate::pause_all))
@@ -121,6 +122,11 @@ async fn status(State(desk): State<Desk>) -> Result<Response, Refusal> {
 async fn history(State(desk): State<Desk>) -> Result<Response, Refusal> {
     desk.report(|source| Ok((StatusCode::OK, HistoryReport::from(source))))
         .await
+}
+
+async fn rescues(State(desk): State<Desk>) -> Result<Response, Refusal> {
+    let report = desk.ask(Question::Rescues).await?;
+    Ok(axum::Json(report).into_response())
 }
 
 async fn group(

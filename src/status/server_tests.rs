@@ -16,8 +16,8 @@ use super::operate_tests::{operated, overview};
 use super::routes::{ANSWER_WAIT_MAX, STREAMS_MAX};
 use super::server::{CONNECTIONS_MAX, REQUEST_WAIT_MAX};
 use super::{
-    EventFeed, Gatekeeper, OperationState, Question, ReloadReport, StatusServer, StatusSource,
-    example,
+    EventFeed, Gatekeeper, OperationState, Question, ReloadReport, RescuesReport, StatusServer,
+    StatusSource, example,
 };
 use crate::decision::Happening;
 use crate::model::UnixTime;
@@ -65,6 +65,7 @@ pub(super) async fn serve_source(source: StatusSource) -> Daemon {
                 Question::Operation(operation, answer) => {
                     drop(answer.send(overview(operation, OperationState::Unknown)));
                 }
+                Question::Rescues(answer) => drop(answer.send(RescuesReport::default())),
                 Question::Reload(answer) => drop(answer.send(ReloadReport::default())),
             }
         }
@@ -116,7 +117,7 @@ async fn each_path_answers_with_its_own_json() {
 #[tokio::test]
 async fn what_is_not_there_is_refused_with_what_is() {
     let daemon = serve_source(example::healthy()).await;
-    let paths = "no such path: there are /v1/status, /v1/groups/NAME, /v1/history, /v1/events, \
+    let paths = "no such path: there are /v1/status, /v1/groups/NAME, /v1/history, /v1/rescues, /v1/events, \
                  /v1/operations/ID, /livez and /readyz; and by POST /v1/pause, /v1/resume, /v1/reload, \
                  /v1/groups/NAME/pause, /v1/groups/NAME/resume, /v1/groups/NAME/adopt and \
                  /v1/groups/NAME/switchover";
@@ -205,6 +206,7 @@ async fn questions_beyond_what_the_loop_takes_are_refused_at_once() {
         Question::Overview(_)
         | Question::Operate(..)
         | Question::Operation(..)
+        | Question::Rescues(_)
         | Question::Reload(_) => {
             panic!("nobody asked for it")
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::schema_reload::ReloadReport;
+use super::schema_rescue::RescuesReport;
 use crate::decision::{
     FailoverRecord, GivenUp, GroupOverview, Impossible, OperationId, Pause, Scope, Wish,
 };
@@ -30,6 +31,8 @@ pub enum Question {
     ),
     /// How far an operation is.
     Operation(OperationId, oneshot::Sender<OperationOverview>),
+    /// The data sets that this node has saved.
+    Rescues(oneshot::Sender<RescuesReport>),
     /// To read the settings again; answered when they are taken on, or not.
     Reload(oneshot::Sender<ReloadReport>),
 }

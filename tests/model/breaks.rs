@@ -22,7 +22,7 @@ const NOTICED_WITHIN: &[(Break, u64)] = &[
     (Break::AbortsAfterPromotion, 20),
     (Break::EpochUsedAgain, 200),
     (Break::PauseIgnored, 150),
-    (Break::PauseOverruled, 800),
+    (Break::PauseOverruled, 3000),
     (Break::FenceNeverLifted, 300),
     (Break::MembersForgotten, 80),
     (Break::RegistersOnUnequalSettings, 100),

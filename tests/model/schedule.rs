@@ -74,7 +74,7 @@ impl Draft {
                 }
             }
         }
-        for word in ["guarded", "rewrites"] {
+        for word in ["guarded", "rewrites", "rescues"] {
             if self.once_in(2) {
                 self.say(word);
             }

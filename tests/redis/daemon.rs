@@ -93,6 +93,11 @@ impl Daemon {
         self.command(subcommand).output().unwrap()
     }
 
+    /// The same of one with more words.
+    pub fn output_of(&self, words: &[&str]) -> Output {
+        self.command(words[0]).args(&words[1..]).output().unwrap()
+    }
+
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
         self.process = Some(Process::start(&mut self.command("run"), &self.log));

@@ -34,6 +34,7 @@ mod pausing;
 mod process;
 mod registering;
 mod renamed;
+mod rescue;
 mod restarts;
 mod sentinel;
 mod server;

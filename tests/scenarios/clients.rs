@@ -15,6 +15,7 @@ impl World {
             instance.waiting.push(bytes);
         } else if instance.takes_writes() {
             instance.offset += bytes;
+            instance.still_since = now;
             self.acknowledged += bytes;
             self.feed(name);
         }

@@ -151,11 +151,12 @@ impl World {
             self.close(name, None, true);
         }
         self.lives += 1;
-        let (life, rewrites) = (self.lives, self.rewrites);
+        let (now, life, rewrites) = (self.now, self.lives, self.rewrites);
         let is_weather = self.weather.is_some();
         let instance = self.instance(name).unwrap();
         let before = instance.history;
         instance.restart(how, life, life);
+        instance.still_since = now;
         if matches!(how, "data" | "old") {
             self.oracle.went_on(life, before);
         }

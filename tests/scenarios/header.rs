@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use promoterd::decision::{Fencing, GroupPolicy};
+use promoterd::decision::{Fencing, GroupPolicy, RescueLimits};
 
 use crate::instance::endpoint;
 
@@ -24,6 +24,8 @@ pub struct Header<'a> {
     pub odd: BTreeSet<&'a str>,
     pub is_cold: bool,
     pub is_guarded: bool,
+    /// What an old master has is saved before it is demoted.
+    pub rescues: bool,
     /// Instances keep their roles over a restart.
     pub rewrites: bool,
     /// Who is hit when an epoch begins.
@@ -44,6 +46,7 @@ impl<'a> Header<'a> {
             odd: BTreeSet::new(),
             is_cold: false,
             is_guarded: false,
+            rescues: false,
             rewrites: false,
             sabotage: None,
             weather: None,
@@ -63,6 +66,7 @@ impl<'a> Header<'a> {
                 }
                 ("cold", "") => header.is_cold = true,
                 ("guarded", "") => header.is_guarded = true,
+                ("rescues", "") => header.rescues = true,
                 ("rewrites", "") => header.rewrites = true,
                 ("sabotage", "anybody") => header.sabotage = Some(Sabotage::Anybody),
                 ("sabotage", "candidates") => header.sabotage = Some(Sabotage::Candidates),
@@ -82,7 +86,7 @@ impl<'a> Header<'a> {
 
     /// The settings of all nodes.
     pub fn policy(&self, quorum: usize) -> GroupPolicy {
-        let mut policy = policy(quorum, self.is_guarded);
+        let mut policy = policy(quorum, self.is_guarded, self.rescues);
         let span = |text: &str| Duration::from_millis(text.parse().unwrap());
         for (key, value) in &self.settings {
             match *key {
@@ -98,6 +102,8 @@ impl<'a> Header<'a> {
                 _ => panic!("no setting is called {key}"),
             }
         }
+        // The settings refuse it without fencing.
+        policy.rescue &= policy.fencing != Fencing::Off;
         policy
     }
 }
@@ -112,7 +118,7 @@ fn fencing(level: &str) -> Fencing {
 }
 
 /// The usual settings.
-fn policy(quorum: usize, guard: bool) -> GroupPolicy {
+fn policy(quorum: usize, guard: bool, rescue: bool) -> GroupPolicy {
     GroupPolicy {
         instances: ["a", "b", "c"].map(endpoint).into(),
         quorum,
@@ -132,5 +138,10 @@ fn policy(quorum: usize, guard: bool) -> GroupPolicy {
         isolation_after: Duration::from_secs(1),
         gone_loss_max: 1 << 20,
         guard,
+        rescue,
+        rescue_limits: RescueLimits {
+            size_max: 1 << 30,
+            lasts_max: Duration::from_secs(5),
+        },
     }
 }

@@ -53,6 +53,11 @@ pub struct Instance {
     /// What its own file says of them.
     pub configured_limits: WriteLimits,
     pub denies_config: bool,
+    pub denies_sync: bool,
+    /// The life in which its data were saved, or that failed.
+    pub rescue_ended: Option<u8>,
+    /// Since when, in microseconds, its data and its role are what they are.
+    pub still_since: u64,
     pub link: Link,
     /// Changes whenever its link to its master starts anew.
     pub attempt: u64,
@@ -96,6 +101,9 @@ impl Instance {
             limits: WriteLimits::default(),
             configured_limits: WriteLimits::default(),
             denies_config: false,
+            denies_sync: false,
+            rescue_ended: None,
+            still_since: 0,
             link: Link::Up,
             attempt: 0,
             backlog_from: 0,
@@ -118,6 +126,7 @@ impl Instance {
             "follow" => self.denies_following = true,
             "info" => self.denies_info = true,
             "config" => self.denies_config = true,
+            "sync" => self.denies_sync = true,
             "hold" => self.holds_nothing = true,
             _ => panic!("what is {what}?"),
         }
@@ -129,6 +138,7 @@ impl Instance {
         self.denies_following = false;
         self.denies_info = false;
         self.denies_config = false;
+        self.denies_sync = false;
         self.loads = false;
     }
 

@@ -320,11 +320,12 @@ impl World {
         self.push(self.now, Occurrence::Commit(term, entry));
     }
 
-    /// A snapshot takes the place of all that a node has not applied yet.
+    /// A snapshot takes the place of all that a node has not applied yet. Only the leader sends one.
     pub fn install(&mut self, node: usize) {
         let length = self.log.length();
+        let is_sent = self.log.leader != Some(node);
         let installing = &mut self.nodes[node];
-        if installing.is_dead || installing.is_paused || installing.applied == length {
+        if !is_sent || installing.is_dead || installing.is_paused || installing.applied == length {
             return;
         }
         installing.applied = length;

@@ -12,7 +12,8 @@
 //! at 0 writes a 100           a takes 100 bytes and its replicas get them
 //! at 5 kill a                 also: hang, resume, restart a empty|data|aof|old, lag
 //! at 5 cut n1 a               nothing comes through; `reject` answers with resets; `heal`
-//! at 5 deny promote b         also: lose promote, deny follow, deny info, load b, heed b, priority b 0
+//! rescues                     RESCUE=on: what an old master has is saved before it is demoted
+//! at 5 deny promote b         also: lose promote, deny follow, deny info, deny sync, load b, heed b, priority b 0
 //! at 5 replicaof c z          somebody orders it by hand; `replicaof c none`
 //! settings n2                 n2 has other settings than the others
 //! at 5 ask n2 7 pause 500      somebody pauses the group by n2, as operation 7; `ask n2 8 resume`, `adopt b`
@@ -175,5 +176,7 @@ scenarios! {
     data_that_nobody_has_are_not_waited_for
     what_is_left_is_gone_on_with_once_all_have_spoken
     the_old_master_returns
+    what_the_old_master_has_is_saved_before_it_is_demoted
+    what_cannot_be_saved_is_told_and_the_group_goes_on
     the_first_start
 }

@@ -175,8 +175,10 @@ impl World {
         let Some(entry) = self.log.entry(applied).cloned() else {
             return;
         };
-        // Whoever is behind may get a snapshot instead.
-        let is_behind = self.log.length() > applied + 1 && !self.nodes[node].is_paused;
+        // Whoever is behind may get a snapshot instead, from the leader.
+        let is_behind = self.log.leader != Some(node)
+            && self.log.length() > applied + 1
+            && !self.nodes[node].is_paused;
         if is_behind && self.weather.as_mut().is_some_and(|it| it.chance(3)) {
             return self.install(node);
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use promoterd::decision::{
     CommandFailure, ConnectFailure, Event, FollowOrder, FollowOutcome, GuardOrder, GuardOutcome,
-    GuardTask, LinkId, Login, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport,
+    GuardTask, LinkId, Login, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, RescueOrder,
+    RescueOutcome, Rescued,
 };
 use promoterd::model::{Endpoint, InstanceInfo, PingReply};
 
@@ -280,6 +281,10 @@ impl World {
         if instance.denies_following {
             return Err(CommandFailure::Denied("NOPERM".to_owned()));
         }
+        if let Err(violation) = invariants::follows(self, name, order) {
+            self.fail(violation);
+        }
+        let instance = self.instance(name).unwrap();
         match order.login {
             Login::Kept => {}
             Login::Guard => instance.shows = Some(order.epoch),
@@ -325,6 +330,29 @@ impl World {
         };
         let (node, life, order) = (sent.node, sent.life, sent.order);
         let event = Event::Guarded(GuardOutcome { order, result });
+        let after = self.delay();
+        self.later(after, Occurrence::Deliver(node, life, event));
+    }
+
+    /// A copy takes nothing from the instance.
+    pub fn arrive_rescue(&mut self, sent: Sent<RescueOrder>) {
+        let name = sent.order.endpoint.host().to_owned();
+        let instance = self.instance(&name).unwrap();
+        instance.rescue_ended = Some(instance.life);
+        let result = if instance.process != Process::Running {
+            Err("the connection was lost".to_owned())
+        } else if instance.run_id() != sent.order.run_id {
+            Err("another process answers there".to_owned())
+        } else if instance.denies_sync {
+            Err("it refuses SYNC".to_owned())
+        } else {
+            Ok(Rescued {
+                path: "features-2.rdb".to_owned(),
+                bytes: 1,
+            })
+        };
+        let (node, life, order) = (sent.node, sent.life, sent.order);
+        let event = Event::Rescued(RescueOutcome { order, result });
         let after = self.delay();
         self.later(after, Occurrence::Deliver(node, life, event));
     }

@@ -32,10 +32,12 @@ impl World {
 
     /// `REPLICAOF NO ONE`.
     pub fn become_master(&mut self, name: &str, history: u8) {
+        let now = self.now;
         let instance = self.instance(name).unwrap();
         let was_replica = instance.follows.is_some();
         let (process, before) = (instance.run_id(), instance.history);
         instance.promote(history);
+        instance.still_since = now;
         instance.attempt += 1;
         if was_replica {
             self.oracle.went_on(history, before);
@@ -138,6 +140,7 @@ impl World {
         let instance = &mut self.instances[index];
         if instance.life == life && instance.process != Process::Dead {
             instance.finish_loading();
+            instance.still_since = self.now;
             let name = instance.name.clone();
             if instance.follows.is_some() {
                 self.try_to_sync(&name, 0);
@@ -167,9 +170,10 @@ impl World {
     }
 
     pub fn write(&mut self, name: &str, bytes: u64) {
-        let is_weather = self.weather.is_some();
+        let (is_weather, now) = (self.weather.is_some(), self.now);
         let source = self.instance(name).unwrap();
         source.offset += bytes;
+        source.still_since = now;
         source.has_keys = true;
         let source = source.clone();
         for replica in &mut self.instances {

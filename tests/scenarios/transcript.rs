@@ -233,6 +233,11 @@ pub fn happening(happening: &Happening) -> Option<String> {
         Happening::Fenced {
             instance, cause, ..
         } => Some(format!("says {} is fenced: {cause}", instance.host())),
+        Happening::Rescuing { .. } => None,
+        Happening::Rescued { instance, .. } => Some(format!("says {} is rescued", instance.host())),
+        Happening::RescueFailed { instance, why, .. } => {
+            Some(format!("says {} is not rescued: {why}", instance.host()))
+        }
         Happening::Unfenced { instance, .. } => {
             Some(format!("says {} is fenced no longer", instance.host()))
         }
@@ -304,6 +309,7 @@ pub fn action(action: &Action, shows_probes: bool) -> Option<String> {
         Action::Follow(order) => Some(follow(order)),
         Action::Hold(_) | Action::Lease { .. } => None,
         Action::Guard(order) => Some(guard(order)),
+        Action::Rescue(order) => Some(format!("rescue {}", order.endpoint.host())),
         Action::Propose(proposed) => Some(format!("propose {}", entry(proposed))),
         Action::Report(report) => report.views.first().map(view),
         Action::Publish { epoch, master, .. } => {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use promoterd::decision::{
-    Action, Entry, Event, Fencing, FollowOrder, GuardOrder, LinkId, ProbeOrder, Report, WallClock,
+    Action, Entry, Event, Fencing, FollowOrder, GuardOrder, LinkId, ProbeOrder, Report,
+    RescueOrder, WallClock,
 };
 use promoterd::model::{GroupName, Life, UnixTime, WriteLimits};
 
@@ -23,6 +24,8 @@ pub const ONE_WAY: u64 = 200;
 const COMMIT: u64 = 500;
 /// Rewriting the clients' files of one host.
 const REWRITE: u64 = 2000;
+/// How long a copy of an instance's data takes.
+const RESCUE: u64 = 40_000;
 /// Long enough for a group to be registered and all processes to be watched.
 const WARM_UP: u64 = 3_000_000;
 /// A core that wants to be woken more often than this at one moment never rests.
@@ -57,6 +60,7 @@ pub enum Occurrence {
     Arrive(Sent<ProbeOrder>),
     ArriveFollow(Sent<FollowOrder>),
     ArriveGuard(Sent<GuardOrder>),
+    ArriveRescue(Sent<RescueOrder>),
     Commit(u64, Entry),
     /// The next entry of the log comes to a node.
     Apply(usize, u64),
@@ -102,6 +106,8 @@ pub struct World {
     pub weather: Option<Weather>,
     /// Instances keep their roles over a restart.
     pub rewrites: bool,
+    /// What an old master has is saved before it is demoted.
+    pub rescues: bool,
     pub sabotage: Option<Sabotage>,
     pub transcript: Transcript,
     pub oracle: Oracle,
@@ -145,6 +151,7 @@ impl World {
             shows_probes: false,
             weather,
             rewrites: header.rewrites,
+            rescues: header.policy(1).rescue,
             sabotage: header.sabotage,
             transcript: Transcript::new(is_told),
             oracle: Oracle::default(),
@@ -266,6 +273,7 @@ impl World {
             Occurrence::Arrive(sent) => self.arrive(sent),
             Occurrence::ArriveFollow(sent) => self.arrive_follow(sent),
             Occurrence::ArriveGuard(sent) => self.arrive_guard(sent),
+            Occurrence::ArriveRescue(sent) => self.arrive_rescue(sent),
             Occurrence::Commit(term, entry) => self.commit_proposed(term, entry),
             Occurrence::Apply(node, life) => {
                 if self.nodes[node].life == life && !self.nodes[node].is_dead {
@@ -325,6 +333,17 @@ impl World {
                 };
                 let after = self.work_delay();
                 self.later(after, Occurrence::ArriveGuard(sent));
+            }
+            Action::Rescue(order) => {
+                let at = self.now;
+                let sent = Sent {
+                    node,
+                    life,
+                    at,
+                    order,
+                };
+                let after = RESCUE + self.work_delay();
+                self.later(after, Occurrence::ArriveRescue(sent));
             }
             Action::Hold(order) => self.hold(node, order),
             Action::Lease { peer, message } => self.tell_of_lease(node, &peer, message),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use promoterd::consensus::{EngineSettings, Identity, heartbeat_interval};
-use promoterd::decision::{Fencing, GroupPolicy};
+use promoterd::decision::{Fencing, GroupPolicy, RescueLimits};
 use promoterd::model::{
     Endpoint, Life, LogIndex, NodeId, ReplicationHistory, ReplicationOffset, SplitMix, WriteLimits,
 };
@@ -217,5 +217,11 @@ fn policy(
         isolation_after: milliseconds(1000),
         gone_loss_max: 1 << 20,
         guard: random.below(2) == 0,
+        // The settings refuse it without fencing.
+        rescue: random.below(3) == 0 && fencing != Fencing::Off,
+        rescue_limits: RescueLimits {
+            size_max: 1 << 30,
+            lasts_max: milliseconds(3000),
+        },
     }
 }

@@ -338,6 +338,7 @@ impl World {
             NodeAction::Hold(order) => self.order_hold(node, order),
             NodeAction::Follow(order) => self.order_work(node, Work::Follow(order)),
             NodeAction::Guard(order) => self.order_work(node, Work::Guard(order)),
+            NodeAction::Rescue(order) => self.order_work(node, Work::Rescue(order)),
             NodeAction::Send(peer, message) => self.send(node, &peer, &message),
             NodeAction::Persist(batch) => self.persist(node, batch),
             NodeAction::Publish {

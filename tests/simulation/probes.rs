@@ -368,6 +368,7 @@ impl World {
         match work {
             Work::Follow(order) => self.execute_follow(id, index, &order),
             Work::Guard(order) => self.execute_guard(index, &order),
+            Work::Rescue(_) => self.execute_rescue(index),
         }
     }
 

@@ -51,6 +51,7 @@ pub struct Tally {
     pub losses_known: u64,
     /// Tasks of the guard that were carried out.
     pub guarded: u64,
+    pub rescued: u64,
     /// Replicas that could not reach a master which did not know them.
     pub turned_away: u64,
     /// Replicas without the guard that copied an emptied instance over their data.
@@ -149,6 +150,7 @@ impl Tally {
         self.full_copies += other.full_copies;
         self.losses_known += other.losses_known;
         self.guarded += other.guarded;
+        self.rescued += other.rescued;
         self.turned_away += other.turned_away;
         self.emptied_copies += other.emptied_copies;
         self.slept += other.slept;
@@ -230,6 +232,7 @@ impl Tally {
             (self.full_copies, "a replica that took a full copy"),
             (self.losses_known, "a loss that became known"),
             (self.guarded, "a guard"),
+            (self.rescued, "a rescue"),
             (
                 self.turned_away,
                 "a replica that a guard kept from an emptied master",

@@ -2,6 +2,7 @@
 
 use promoterd::decision::{
     CommandFailure, Event, FollowOrder, FollowOutcome, GuardOrder, GuardOutcome, GuardTask,
+    RescueOrder, RescueOutcome, Rescued,
 };
 use promoterd::model::{Endpoint, RunId};
 
@@ -12,6 +13,7 @@ use super::world::World;
 pub enum Work {
     Follow(FollowOrder),
     Guard(GuardOrder),
+    Rescue(RescueOrder),
 }
 
 impl Work {
@@ -19,6 +21,7 @@ impl Work {
         match self {
             Self::Follow(order) => &order.endpoint,
             Self::Guard(order) => &order.endpoint,
+            Self::Rescue(order) => &order.endpoint,
         }
     }
 
@@ -26,6 +29,7 @@ impl Work {
         match self {
             Self::Follow(order) => order.run_id,
             Self::Guard(order) => order.run_id,
+            Self::Rescue(order) => order.run_id,
         }
     }
 
@@ -33,11 +37,26 @@ impl Work {
         match self {
             Self::Follow(order) => Event::Followed(FollowOutcome { order, result }),
             Self::Guard(order) => Event::Guarded(GuardOutcome { order, result }),
+            Self::Rescue(order) => {
+                let saved = result.map(|()| Rescued {
+                    path: format!("{}-{}.rdb", order.group, order.epoch),
+                    bytes: 1,
+                });
+                let result = saved.map_err(|failure| failure.to_string());
+                Event::Rescued(RescueOutcome { order, result })
+            }
         }
     }
 }
 
 impl World {
+    /// Its data are copied while it holds still.
+    pub fn execute_rescue(&mut self, index: usize) -> Result<(), CommandFailure> {
+        self.tally.rescued += 1;
+        self.note(|| format!("server {index} is rescued"));
+        Ok(())
+    }
+
     pub fn execute_guard(
         &mut self,
         index: usize,

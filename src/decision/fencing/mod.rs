@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Endpoint, Epoch, NodeId, RunId, WriteLimits};
 
 pub use isolating::Isolation;
+pub(super) use reacting::was_replaced;
 
 /// Time before a fence that was refused, or could not be lifted, is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);

@@ -273,7 +273,11 @@ impl Group {
 
 /// Whether it is the very master that an epoch replaced, not demoted since: a promotion would have
 /// given it another history.
-fn was_replaced(record: &GroupRecord, endpoint: &Endpoint, info: &InstanceInfo) -> bool {
+pub(in crate::decision) fn was_replaced(
+    record: &GroupRecord,
+    endpoint: &Endpoint,
+    info: &InstanceInfo,
+) -> bool {
     record.failovers().iter().any(|past| {
         let from = &past.begin.from;
         past.outcome == Outcome::Done

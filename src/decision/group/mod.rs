@@ -27,6 +27,7 @@ use super::policy::GroupPolicy;
 use super::record::GroupRecord;
 use super::repair::Repair;
 use super::request::OperationId;
+use super::rescue::Rescues;
 use super::sentinels::SentinelWatch;
 use super::settling::Settling;
 use super::switchover::Held;
@@ -66,6 +67,7 @@ pub struct Group {
     pub(super) fences: Fences,
     pub(super) isolation: Isolation,
     pub(super) leasing: Leasing,
+    pub(super) rescues: Rescues,
     /// Since when everybody says that the group's latest data are nowhere.
     pub(super) hopeless_since: Option<Instant>,
     /// Why nobody can be promoted, as last told: told once for each reason.
@@ -138,6 +140,7 @@ impl Group {
             fences: Fences::default(),
             isolation: Isolation::new(now),
             leasing,
+            rescues: Rescues::default(),
             hopeless_since: None,
             nobody_told: None,
             bookkeeping: Bookkeeping::default(),

@@ -7,6 +7,7 @@ use crate::decision::fencing::FenceCause;
 use crate::decision::health::{Cause, Health};
 use crate::decision::lease::LeaseClaim;
 use crate::decision::record::GroupRecord;
+use crate::decision::rescue::RescueClaim;
 use crate::decision::view::{HeldView, Opinion, View};
 use crate::decision::watch::Watch;
 use crate::model::{Endpoint, Epoch, InstanceInfo, Life, NodeId, ReplicationOffset, Role, RunId};
@@ -22,6 +23,7 @@ pub(super) struct Told {
     files_epoch: Option<Epoch>,
     fences: Vec<(Endpoint, FenceCause)>,
     lease: Option<LeaseClaim>,
+    rescues: Vec<RescueClaim>,
     /// Signs of life, only while somebody doubts.
     signs: Option<(Option<Instant>, Option<Instant>)>,
 }
@@ -199,6 +201,7 @@ impl Group {
             files_epoch: self.files_epoch,
             fences: self.own_fences(),
             lease: self.lease_claim(record, now),
+            rescues: self.rescue_claims(),
         }
     }
 
@@ -273,6 +276,7 @@ impl Group {
                 .map(|fence| (fence.instance.clone(), fence.cause))
                 .collect(),
             lease: own.lease.clone(),
+            rescues: own.rescues.clone(),
             signs: doubted.then_some((own.answered, own.moving_since)),
         };
         let changed = self.last_told.as_ref() != Some(&told);
@@ -288,6 +292,7 @@ impl Group {
             files_epoch: own.files_epoch,
             fences: self.fence_claims(now),
             lease: own.lease,
+            rescues: own.rescues,
         };
         (view, changed)
     }

@@ -188,6 +188,32 @@ impl Happening {
                 error!(%group, %instance, lifted_by, "it is fenced (min-replicas-to-write 2147483647) and \
                     nobody holds that: once it is sure to be the master, lift it by the command named");
             }
+            Self::Rescuing {
+                group,
+                instance,
+                diverged_bytes,
+            } => {
+                warn!(%group, %instance, diverged_bytes, "saving its data before it is demoted: it has writes \
+                    that the group never got");
+            }
+            Self::Rescued {
+                group,
+                instance,
+                path,
+                bytes,
+                diverged_bytes,
+            } => {
+                warn!(%group, %instance, path, bytes, diverged_bytes, "rescued: `promoterd rescue list` on this \
+                    host shows how to load it and compare");
+            }
+            Self::RescueFailed {
+                group,
+                instance,
+                why,
+            } => {
+                error!(%group, %instance, "NOT rescued, and demoted all the same: the writes that only it had are \
+                    lost: {why}");
+            }
             Self::Stranger { group, instance } => {
                 error!(%group, %instance, "a stranger (a master with other data, or a replica of somebody \
                     outside of this group) is not touched: list it here, empty it, or take it off \

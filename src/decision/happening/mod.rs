@@ -167,6 +167,26 @@ pub enum Happening {
         instance: Endpoint,
         lifted_by: String,
     },
+    /// What a returning master has and the group never got is being saved.
+    Rescuing {
+        group: GroupName,
+        instance: Endpoint,
+        diverged_bytes: Option<u64>,
+    },
+    /// It is saved, on the host of the node that tells of it.
+    Rescued {
+        group: GroupName,
+        instance: Endpoint,
+        path: String,
+        bytes: u64,
+        diverged_bytes: Option<u64>,
+    },
+    /// It could not be saved.
+    RescueFailed {
+        group: GroupName,
+        instance: Endpoint,
+        why: String,
+    },
     /// An instance that is not of the group, or no longer, answers at an address of the group.
     Stranger {
         group: GroupName,

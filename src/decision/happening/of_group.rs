@@ -34,6 +34,9 @@ impl Happening {
             | Self::Unfenced { group, .. }
             | Self::FenceFailed { group, .. }
             | Self::FenceUnowned { group, .. }
+            | Self::Rescuing { group, .. }
+            | Self::Rescued { group, .. }
+            | Self::RescueFailed { group, .. }
             | Self::Stranger { group, .. }
             | Self::DataLost { group, .. }
             | Self::LeaseSwitched { group, .. }

@@ -154,6 +154,18 @@ impl fmt::Display for Happening {
             Self::FenceUnowned { instance, .. } => {
                 write!(formatter, "{instance} is fenced, and nobody holds that")
             }
+            Self::Rescuing { instance, .. } => {
+                write!(
+                    formatter,
+                    "saving the data of {instance} before it is demoted"
+                )
+            }
+            Self::Rescued { instance, path, .. } => {
+                write!(formatter, "data of {instance} saved as {path}")
+            }
+            Self::RescueFailed { instance, why, .. } => {
+                write!(formatter, "data of {instance} NOT saved: {why}")
+            }
             Self::Stranger { instance, .. } => {
                 write!(formatter, "{instance} is a stranger, not touched")
             }

@@ -99,9 +99,10 @@ impl Group {
         let mut repair = std::mem::take(&mut self.repair);
         let mut standings = self.standings(record, now);
         standings.retain(|_, (standing, watch)| !self.is_outdated(*standing, watch));
+        let returned = self.find_loss(record, &standings);
+        standings.retain(|endpoint, _| !self.awaits_rescue(endpoint, now));
         let parallel = self.parallel_syncs(record);
         let mut orders = repair.poll(&self.name, record, parallel, &standings, login, now);
-        let returned = self.find_loss(record, &standings);
         self.repair = repair;
         for order in &mut orders {
             order.restores = self.restores(record, &order.endpoint);

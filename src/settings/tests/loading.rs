@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::*;
 use super::{Ground, KEY, effective};
 use crate::clients::{Content, Format, ValueKind};
-use crate::decision::{Fencing, GroupPolicy};
+use crate::decision::{Fencing, GroupPolicy, RescueLimits};
 use crate::redis::Credentials;
 
 #[test]
@@ -89,6 +89,11 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         isolation_after: Duration::from_secs(1),
         gone_loss_max: 1 << 20,
         guard: false,
+        rescue: false,
+        rescue_limits: RescueLimits {
+            size_max: 16 << 30,
+            lasts_max: Duration::from_secs(120),
+        },
     };
     assert_eq!(group.policy, policy);
     assert_eq!(group.credentials, Credentials::default());

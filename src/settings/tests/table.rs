@@ -51,6 +51,7 @@ fn every_example_is_a_value_that_its_key_accepts() {
                     | Problem::KeyNeeded { .. }
                     | Problem::LoopbackInstance { .. }
                     | Problem::GuardWithoutKey
+                    | Problem::RescueUnfenced
                     | Problem::NoSuchGroup { .. }
                     | Problem::NotWithTemplate
                     | Problem::NotAlone

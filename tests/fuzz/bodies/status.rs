@@ -11,8 +11,8 @@ use std::time::Duration;
 use promoterd::model::{Incarnation, Term, UnixTime};
 use promoterd::status::{
     EngineOverview, EngineRole, EventFeed, Gatekeeper, HistoryReport, OperationOverview,
-    OperationReport, OperationState, Question, ReloadReport, StatusReport, StatusServer,
-    StatusSource, client, render, verdict,
+    OperationReport, OperationState, Question, ReloadReport, RescuesReport, StatusReport,
+    StatusServer, StatusSource, client, render, verdict,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -95,6 +95,7 @@ async fn answer_all(mut asked: mpsc::Receiver<Question>) {
             Question::Overview(answer) => drop(answer.send(source.clone())),
             Question::Operate(order, answer) => drop(answer.send(Ok(overview(order.operation)))),
             Question::Operation(operation, answer) => drop(answer.send(overview(operation))),
+            Question::Rescues(answer) => drop(answer.send(RescuesReport::default())),
             Question::Reload(answer) => drop(answer.send(ReloadReport::default())),
         }
     }

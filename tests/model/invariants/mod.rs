@@ -16,12 +16,13 @@ mod only_the_leader_acts;
 mod pauses_hold;
 mod registered_on_equal_settings;
 mod what_is_told_is_true;
+mod what_only_it_has_is_saved_first;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use promoterd::decision::{
-    Action, Begin, Entry, Event, Happening, OperationId, Outcome, ProbeReport, View,
+    Action, Begin, Entry, Event, FollowOrder, Happening, OperationId, Outcome, ProbeReport, View,
 };
 use promoterd::model::{Endpoint, Epoch, RunId};
 
@@ -258,6 +259,11 @@ pub fn promoted(world: &mut World, name: &str, epoch: Epoch) -> Result<(), Viola
 /// A full copy of `source` to a replica begins.
 pub fn copies(world: &World, replica: usize, source: &Instance) -> Result<(), Violation> {
     an_emptied_source_feeds_nobody::check(world, replica, source)
+}
+
+/// An instance obeys an order to follow.
+pub fn follows(world: &World, name: &str, order: &FollowOrder) -> Result<(), Violation> {
+    what_only_it_has_is_saved_first::check(world, name, order)
 }
 
 /// Whether a node holds an epoch as begun, open or not.

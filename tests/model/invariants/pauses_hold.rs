@@ -48,7 +48,12 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
     if !was_pausing || !is_pausing {
         return Ok(());
     }
-    let repairs = |action: &&Action| matches!(action, Action::Follow(_) | Action::Guard(_));
+    let repairs = |action: &&Action| {
+        matches!(
+            action,
+            Action::Follow(_) | Action::Guard(_) | Action::Rescue(_)
+        )
+    };
     match step.actions.iter().find(repairs) {
         None => Ok(()),
         Some(action) => {

@@ -12,7 +12,9 @@ pub fn check(world: &World, step: &Step<'_>) -> Result<(), Violation> {
     let acts = |action: &&NodeAction| match action {
         NodeAction::Probe(probe) => matches!(probe.command, ProbeCommand::Promote(_)),
         NodeAction::Follow(_) | NodeAction::Guard(_) => true,
-        NodeAction::Send(..)
+        // Whoever is beside an old master saves what it has.
+        NodeAction::Rescue(_)
+        | NodeAction::Send(..)
         | NodeAction::Hold(_)
         | NodeAction::Persist(_)
         | NodeAction::Publish { .. }

@@ -36,6 +36,7 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
             | NodeAction::Probe(_)
             | NodeAction::Follow(_)
             | NodeAction::Guard(_)
+            | NodeAction::Rescue(_)
             | NodeAction::Answer(_)
             | NodeAction::Persist(_)
             | NodeAction::Publish { .. }

@@ -81,6 +81,7 @@ pub fn check(world: &mut World, step: &Step<'_>) -> Result<(), Violation> {
         let group = match action {
             NodeAction::Follow(order) => &order.group,
             NodeAction::Guard(order) => &order.group,
+            NodeAction::Rescue(order) => &order.group,
             NodeAction::Probe(_)
             | NodeAction::Hold(_)
             | NodeAction::Send(..)
