@@ -42,7 +42,7 @@ pub async fn converse(hub: Rc<Hub>, client: Rc<Client>) {
     hub.let_in(number, Rc::clone(&client));
     let mut unfinished = Vec::new();
     // However it ends, it is over.
-    drop(serve(&hub, &client, &mut unfinished).await);
+    let _ = serve(&hub, &client, &mut unfinished).await;
     let _ = hub.note_unfinished(unfinished.len(), 0);
     hub.let_go(number);
 }
@@ -65,7 +65,7 @@ async fn serve(hub: &Hub, client: &Client, unfinished: &mut Vec<u8>) -> Result<(
                 Turn::Full => Box::pin(client.taken()).await?,
                 Turn::Failover(group) => Box::pin(fail_over(hub, client, group)).await,
                 Turn::Close => {
-                    drop(Box::pin(timeout(FAREWELL_MAX, client.taken())).await);
+                    let _ = Box::pin(timeout(FAREWELL_MAX, client.taken())).await;
                     return Err(Gone);
                 }
             }

@@ -175,7 +175,7 @@ impl SentinelServer {
 impl Serving {
     /// Ends all connections, and the thread.
     pub fn stop(self) {
-        drop(self.stop.send(()));
+        let _ = self.stop.send(());
         if self.thread.join().is_err() {
             debug!("the thread of the Sentinel endpoint had ended by itself");
         }
