@@ -158,36 +158,40 @@ fn happenings_are_told_in_sentinels_words_and_order() {
     leader.tell("the old master is back", vec![answers]);
     leader.tell("and made to follow", vec![followed(true)]);
     transcript.push_str(&leader.transcript);
+    transcript.push('\n');
 
     let mut follower = Ground::new();
     follower.outline.is_down = true;
     follower.tell(
-        "\n# a follower, which saw nothing: an epoch begins",
+        "a follower, which saw nothing: an epoch begins",
         vec![begun(Some(evidence()))],
     );
     follower.switch();
     follower.tell("it is done", vec![done(false)]);
     follower.tell("nothing happened", Vec::new());
     transcript.push_str(&follower.transcript);
+    transcript.push('\n');
 
     let mut planned = Ground::new();
-    planned.tell("\n# a switchover begins", vec![begun(None)]);
+    planned.tell("a switchover begins", vec![begun(None)]);
     planned.switch();
     planned.tell("it is done", vec![done(true)]);
     transcript.push_str(&planned.transcript);
+    transcript.push('\n');
 
     let mut late = Ground::new();
     late.switch();
     late.tell(
-        "\n# a snapshot of the log, in place of all that happened",
+        "a snapshot of the log, in place of all that happened",
         Vec::new(),
     );
     transcript.push_str(&late.transcript);
+    transcript.push('\n');
 
     let mut others = Ground::new();
     let why = AbortReason::TimedOut(Duration::from_secs(5));
     others.tell(
-        "\n# an epoch comes to nothing",
+        "an epoch comes to nothing",
         vec![
             begun(Some(evidence())),
             Happening::Aborted {
