@@ -62,6 +62,30 @@ pub enum Break {
     EmptiedVoterCounts,
     /// A new leader acts on the state that it has, before it knows all that was committed.
     LeaderActsBeforeCaughtUp,
+    /// That a client has read its file counts on while the file is replaced.
+    ReplacementNotJournalled,
+    /// A master is replaced whoever holds a lease for it.
+    LeaseNotWaitedFor,
+    /// A lease is taken for outlived without regard to what two clocks may differ.
+    GrantOutlivedTooSoon,
+    /// A lease is counted from the receipt of its grant.
+    LeaseCountsFromAnswer,
+    /// A voter that restarted takes it that it never granted a lease.
+    RestartForgetsGrants,
+    /// A voter grants leases of an epoch after another one was begun.
+    ReplacedEpochLeased,
+    /// A voter that restarted grants leases before a leader confirmed what it knows.
+    UnconfirmedVoterGrants,
+    /// The fencer is taken to be never late.
+    FencerTakenForPunctual,
+    /// A master takes writes as soon as the fencer was told of its lease, whether that heeds it or not.
+    WritesWithoutFencer,
+    /// A master is taken for fenced once that was ordered.
+    FenceBelievedUnconfirmed,
+    /// A candidate is promoted that takes writes at once.
+    CandidateNotFenced,
+    /// A lease counts on that was had before the host slept.
+    SuspendForgotten,
 }
 
 /// Whether this thread's test has broken `rule`.

@@ -115,7 +115,8 @@ impl Group {
         let standings = self.standings(record, now);
         let master = &record.master().endpoint;
         let members = record.members().iter().map(|member| self.real(member));
-        let others: BTreeSet<Endpoint> = members.filter(|member| member != master).collect();
+        let others = members.filter(|member| *member != master);
+        let others: BTreeSet<Endpoint> = others.cloned().collect();
         let outlook = |endpoint: &Endpoint| match standings.get(endpoint) {
             None => Some("does not answer: it is judged by what it says once it does"),
             Some((Standing::Follows | Standing::Joins, _)) => None,

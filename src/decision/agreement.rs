@@ -10,6 +10,9 @@ use super::view::HeldView;
 use crate::breaks::{Break, is_broken};
 use crate::model::NodeId;
 
+/// A dead master's stream is at its end after so many readings of a replica.
+const READINGS: u32 = 4;
+
 /// What the voters' views come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -152,17 +155,22 @@ fn veto(
         Cause::Exited | Cause::Restarted => None,
         Cause::Gone => {
             // A firewall that rejects with resets looks just like death, to those behind it.
+            let silent_at = since + policy.down_after;
             let sign = if has_answered(views, since) {
-                Some(Veto::Answered)
+                Some((Veto::Answered, silent_at))
             } else {
-                moves_after(views, since).then_some(Veto::StreamMoves)
+                // What was on its way arrives within a few readings.
+                let lasts = policy.info_interval_in_doubt() * READINGS;
+                let until = moved_after(views, since).map(|at| (at + lasts).min(silent_at));
+                until.map(|until| (Veto::StreamMoves, until))
             };
             // It is as lost as a silent one when it answered this voter no more for as long.
-            let silent_at = since + policy.down_after;
-            if circumstances.now < silent_at {
-                return sign.map(|sign| (sign, Some(silent_at)));
+            if circumstances.now >= silent_at {
+                return sign
+                    .and_then(|_| veto_of_silence(views, cause, since, policy, circumstances));
             }
-            sign.and_then(|_| veto_of_silence(views, cause, since, policy, circumstances))
+            sign.filter(|(_, until)| circumstances.now < *until)
+                .map(|(sign, until)| (sign, Some(until)))
         }
         Cause::Silent | Cause::WrongRole | Cause::Unleased => {
             veto_of_silence(views, cause, since, policy, circumstances)
@@ -183,17 +191,21 @@ fn veto_of_silence(
     {
         return Some((Veto::Cooldown, Some(until)));
     }
-    // What was on its way when it fell silent may still arrive for a while.
+    if matches!(cause, Cause::WrongRole | Cause::Unleased) {
+        return None;
+    }
+    // What was on its way when it fell silent may still arrive for a while. What comes later is a sign of
+    // life as good as a reply.
+    let moved = moved_after(views, since + policy.down_after / 2)?;
     let ends = since + policy.down_after + policy.replica_veto_max;
-    let moves = moves_after(views, since + policy.down_after / 2);
-    let lives = matches!(cause, Cause::WrongRole | Cause::Unleased);
-    (moves && circumstances.now < ends && !lives).then_some((Veto::StreamMoves, Some(ends)))
+    let until = (moved + policy.down_after).min(ends);
+    (circumstances.now < until).then_some((Veto::StreamMoves, Some(until)))
 }
 
-fn moves_after(views: &BTreeMap<NodeId, HeldView>, since: Instant) -> bool {
-    views
-        .values()
-        .any(|view| view.moving_since.is_some_and(|at| at > since))
+/// When a replica last received more of the stream, if that was later than `since`.
+fn moved_after(views: &BTreeMap<NodeId, HeldView>, since: Instant) -> Option<Instant> {
+    let moved = views.values().filter_map(|view| view.moving_since).max();
+    moved.filter(|at| *at > since)
 }
 
 #[cfg(test)]

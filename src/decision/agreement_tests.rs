@@ -218,7 +218,13 @@ fn views_come_to_these_verdicts() {
             "a stream that moves after the evidence",
             &[DownMoving(Gone, 10, 11), Down(Gone, 10), Up],
             40,
-            "vetoed: StreamMoves until 1010",
+            "vetoed: StreamMoves until 51",
+        ),
+        (
+            "a stream that moves no more",
+            &[DownMoving(Gone, 10, 11), Down(Gone, 10), Up],
+            51,
+            "gone since 10, 2 views, 2 needed",
         ),
         (
             "a stream that moved before",
@@ -242,7 +248,13 @@ fn views_come_to_these_verdicts() {
             "a moving stream delays a silent verdict",
             &[DownMoving(Silent, 10, 600), Down(Silent, 10), Up],
             1010,
-            "vetoed: StreamMoves until 4010",
+            "vetoed: StreamMoves until 1600",
+        ),
+        (
+            "as long as a reply at that moment would have",
+            &[DownMoving(Silent, 10, 600), Down(Silent, 10), Up],
+            1600,
+            "silent since 10, 2 views, 2 needed",
         ),
         (
             "what was on its way when it fell silent is no movement",

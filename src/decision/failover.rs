@@ -246,6 +246,18 @@ impl Failover {
         }
     }
 
+    /// Whether nothing is under way, and nothing waited for.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(
+            self,
+            Self::Watching {
+                rest_until: None,
+                ..
+            }
+        )
+    }
+
     /// The next moment at which time alone changes something.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::record::Mandate;
-use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, PingReply, RunId, WriteLimits};
+use crate::model::{
+    Endpoint, Epoch, GroupName, InstanceInfo, PingReply, ReplicationHistory, RunId, WriteLimits,
+};
 
 /// One attempt at a probe connection. The core numbers them, so that what an older connection to
 /// the same endpoint still says is told apart.
@@ -284,6 +286,7 @@ pub enum Login {
 pub struct FollowOutcome {
     /// The order.
     pub order: FollowOrder,
-    /// Whether it was carried out.
-    pub result: Result<(), CommandFailure>,
+    /// Whether it was carried out; and what a master that was demoted had right before, to its last
+    /// write, where it said so.
+    pub result: Result<Option<ReplicationHistory>, CommandFailure>,
 }

@@ -249,8 +249,7 @@ impl Group {
             .zip(info)
             .filter(|_| !is_master)
             .map(|(record, info)| {
-                let real = |endpoint: &Endpoint| self.real(endpoint);
-                super::repair::standing(endpoint, info, record, &self.policy, real)
+                super::repair::standing(endpoint, info, record, &self.policy, &self.aliases)
             });
         let down = match health {
             Health::Down { cause, .. } => Some(cause),

@@ -22,14 +22,14 @@ impl Group {
         info: &InstanceInfo,
         now: Instant,
     ) -> bool {
-        let others: Vec<Endpoint> = record
+        let others: Vec<&Endpoint> = record
             .members()
             .iter()
             .map(|member| self.real(member))
-            .filter(|member| *member != record.master().endpoint)
+            .filter(|member| **member != record.master().endpoint)
             .collect();
         let copies = self.copies_of(record, info.history.id, now);
-        let is_copy = |other: &Endpoint| copies.contains(other);
+        let is_copy = |other: &&Endpoint| copies.contains(other);
         let none_is_awaited = others
             .iter()
             .all(|it| is_copy(it) || self.is_long_down(it, now));
@@ -44,11 +44,16 @@ impl Group {
         }
     }
 
+    /// Whether this node began to watch so short a time ago that others may be about to.
+    pub(super) fn is_patient(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.watching_since) < WAITED_FOR
+    }
+
     /// The instances that have not said what they have since this node began to watch: after a restart
     /// of everything any of them may have the most. One that never answers is waited for no longer than
     /// one that is down; one that loads, until it has loaded.
     pub(super) fn unheard(&self, record: &GroupRecord, now: Instant) -> Vec<Endpoint> {
-        let is_patient = now.saturating_duration_since(self.watching_since) < WAITED_FOR;
+        let is_patient = self.is_patient(now);
         let is_unheard = |member: &Endpoint| {
             let watch = self.watches.get(member);
             match watch.and_then(|watch| watch.sample()) {
@@ -59,6 +64,7 @@ impl Group {
         let members = record.members().iter().map(|member| self.real(member));
         members
             .filter(|member| is_unheard(member) && !self.is_long_down(member, now))
+            .cloned()
             .collect()
     }
 

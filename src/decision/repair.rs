@@ -11,7 +11,9 @@ use super::policy::GroupPolicy;
 use super::record::GroupRecord;
 use super::watch::Watch;
 use crate::breaks::{Break, is_broken};
-use crate::model::{Endpoint, Epoch, GroupName, InstanceInfo, Loading, MasterLink, Role};
+use crate::model::{
+    Endpoint, Epoch, GroupName, InstanceInfo, Loading, MasterLink, ReplicationHistory, Role, RunId,
+};
 
 /// An instance that was told whom to follow needs so long to connect.
 const CONNECTING: Duration = Duration::from_secs(2);
@@ -25,6 +27,15 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Repair {
     given: BTreeMap<Endpoint, Given>,
+    demoted: BTreeMap<Endpoint, Demoted>,
+}
+
+/// A master that was demoted, with what it had then.
+#[derive(Debug)]
+struct Demoted {
+    epoch: Epoch,
+    run_id: RunId,
+    had: ReplicationHistory,
 }
 
 #[derive(Debug)]
@@ -60,17 +71,18 @@ pub enum Standing {
     Stranger,
 }
 
-/// Judges an instance by what it says.
+/// Judges an instance by what it says; `aliases` are other names of instances.
 #[must_use]
 pub fn standing(
     endpoint: &Endpoint,
     info: &InstanceInfo,
     record: &GroupRecord,
     policy: &GroupPolicy,
-    real: impl Fn(&Endpoint) -> Endpoint,
+    aliases: &BTreeMap<Endpoint, Endpoint>,
 ) -> Standing {
+    let real = |endpoint| aliases.get(endpoint).unwrap_or(endpoint);
     match &info.role {
-        Role::Replica { master, link } if real(master) == record.master().endpoint => match link {
+        Role::Replica { master, link } if *real(master) == record.master().endpoint => match link {
             MasterLink::Up => Standing::Follows,
             MasterLink::Syncing | MasterLink::Down { .. } => Standing::Joins,
         },
@@ -78,7 +90,7 @@ pub fn standing(
             let upstream = real(master);
             let is_cut_off = matches!(link, MasterLink::Down { .. });
             let is_ours = policy.instances.contains(endpoint)
-                || record.members().contains(&upstream)
+                || record.members().contains(upstream)
                 || (is_cut_off && record.knows_history(&info.history.id));
             if is_ours {
                 Standing::Astray
@@ -115,12 +127,17 @@ pub(super) fn is_of_group(
 }
 
 /// What the old master had beyond the point where the new master's history parts from its own, in
-/// bytes, when both are known.
+/// bytes, when both are known: `run_id` was the process, and `had` what it had.
 #[must_use]
-pub fn loss(master: &Identity, from: &Identity, info: &InstanceInfo) -> Option<u64> {
+pub fn loss(
+    master: &Identity,
+    from: &Identity,
+    run_id: RunId,
+    had: &ReplicationHistory,
+) -> Option<u64> {
     let (id, parted_at) = master.continues?;
-    let is_old_life = info.run_id == from.run_id && info.history.id == id;
-    is_old_life.then(|| (info.history.offset.0 + 1).saturating_sub(parted_at.0))
+    let is_old_life = run_id == from.run_id && had.id == id;
+    is_old_life.then(|| (had.offset.0 + 1).saturating_sub(parted_at.0))
 }
 
 impl Repair {
@@ -216,6 +233,15 @@ impl Repair {
     /// An order was carried out, or not. Whether that is news.
     pub fn on_outcome(&mut self, outcome: &FollowOutcome) -> bool {
         let order = &outcome.order;
+        if let Ok(Some(had)) = outcome.result {
+            let demoted = Demoted {
+                epoch: order.epoch,
+                run_id: order.run_id,
+                had,
+            };
+            self.demoted.retain(|_, older| older.epoch == order.epoch);
+            self.demoted.insert(order.endpoint.clone(), demoted);
+        }
         if let Some(given) = self
             .given
             .get_mut(&order.endpoint)
@@ -226,13 +252,20 @@ impl Repair {
             let lasts = |failure: &CommandFailure| failure.advice().is_some();
             given.failures = match &outcome.result {
                 Err(failure) if lasts(failure) => given.failures.saturating_add(1),
-                Err(_) | Ok(()) => 0,
+                Err(_) | Ok(_) => 0,
             };
             let is_news = error.is_none() || given.error != error;
             given.error = error;
             return is_news;
         }
         true
+    }
+
+    /// What an instance had when it was demoted in this epoch, and the process that it was.
+    #[must_use]
+    pub fn had(&self, endpoint: &Endpoint, epoch: Epoch) -> Option<(RunId, ReplicationHistory)> {
+        let demoted = self.demoted.get(endpoint)?;
+        (demoted.epoch == epoch).then_some((demoted.run_id, demoted.had))
     }
 
     /// It follows, whether by what it was told or not.

@@ -119,7 +119,7 @@ impl Bench {
     fn hear(&mut self, state: RescueState, after: u64) {
         let now = self.at(after);
         let record = self.records.get(&group_name()).unwrap();
-        let (view, _) = self.group.view(record, now);
+        let view = self.group.view(record, now);
         let claim = RescueClaim {
             instance: endpoint("a"),
             run_id: run_id(1),

@@ -35,8 +35,10 @@ impl StreamWatch {
             .replace(reading)
             .filter(|last| last.history == reading.history);
         self.observe_rate(reading);
-        self.moving_since = None;
-        let Some(before) = before else { return };
+        let Some(before) = before else {
+            self.moving_since = None;
+            return;
+        };
         let grown = reading.offset.ahead_of(before.offset);
         let is_fed = match &info.role {
             Role::Replica { link, .. } => *link == MasterLink::Up,
@@ -66,8 +68,7 @@ impl StreamWatch {
         self.peak_rate = rate.max(self.peak_rate - self.peak_rate / 16);
     }
 
-    /// A replica's stream grew after this moment, as far as the last two readings tell: its master
-    /// lived then.
+    /// A replica's stream grew after this moment for the last time: its master lived then.
     #[must_use]
     pub fn moving_since(&self) -> Option<Instant> {
         self.moving_since

@@ -1,6 +1,7 @@
 //! The pure core as a whole: events and `now` come in, actions go out.
 
 mod asking;
+mod stirring;
 mod telling;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use super::entry::Entry;
 use super::event::{Action, Deadline, DeadlineReason, Event};
 use super::group::Group;
 use super::happening::Happening;
+use super::instance_event::ProbeEvent;
 use super::policy::GroupPolicy;
 use super::record::{GroupRecord, Records};
 use super::request::OperationId;
@@ -157,26 +159,25 @@ impl Supervisor {
     fn majority_heard(&self, now: Instant) -> Instant {
         let voters = self.heard.len() + 1;
         let others_needed = voters / 2;
-        let mut heard: Vec<Instant> = self.heard.values().copied().collect();
-        heard.sort_unstable_by(|one, other| other.cmp(one));
-        others_needed
-            .checked_sub(1)
-            .and_then(|last| heard.get(last).copied())
-            .unwrap_or(now)
+        if others_needed == 0 {
+            return now;
+        }
+        // There are few, and this is asked at every event: nothing is sorted.
+        let heard_since = |at: &Instant| self.heard.values().filter(|other| *other >= at).count();
+        let heard = self.heard.values();
+        let latest = heard.filter(|at| heard_since(at) >= others_needed).max();
+        latest.copied().unwrap_or(now)
     }
 
     /// Takes in one event at `now` and returns what to do about it, in order.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         self.suspect_self(now, &mut actions);
+        self.stir(&event, now);
         let mut tell = false;
         match event {
             Event::DeadlineReached => {}
-            Event::Probed(event) => {
-                for (name, group) in &mut self.groups {
-                    group.on_probe(event.clone(), self.records.get(name), now, &mut actions);
-                }
-            }
+            Event::Probed(event) => self.on_probe(event, now, &mut actions),
             Event::Followed(outcome) => {
                 if let Some(group) = self.groups.get_mut(&outcome.order.group) {
                     group.on_followed(&outcome, now, &mut actions);
@@ -272,7 +273,7 @@ impl Supervisor {
             }
         }
         self.tell(tell, now, &mut actions);
-        self.expected = self.next_deadline_at(now);
+        self.expected = self.rest(now);
         actions
     }
 
@@ -320,11 +321,13 @@ impl Supervisor {
         self.leading
     }
 
-    /// Takes the place of all committed state, when a leader sent a snapshot.
+    /// Takes the place of all committed state, when a leader sent a snapshot: never where this node leads,
+    /// since a leader has the entries themselves.
     pub fn install(&mut self, records: Records, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         self.records = records;
         for (name, group) in &mut self.groups {
+            group.stir();
             if let Some(record) = self.records.get(name) {
                 let (is_news, wall) = (false, self.wall.read(now));
                 group.on_change(Change::Master, record, now, &mut actions);
@@ -334,6 +337,23 @@ impl Supervisor {
             }
         }
         actions
+    }
+
+    /// Nearly always one group watches an instance, and nothing is copied.
+    fn on_probe(&mut self, event: ProbeEvent, now: Instant, actions: &mut Vec<Action>) {
+        let endpoint = event.endpoint.clone();
+        let groups = self.groups.iter_mut();
+        let mut watching = groups
+            .filter(|(_, group)| group.watches.contains_key(&endpoint))
+            .peekable();
+        let mut event = Some(event);
+        while let Some((name, group)) = watching.next() {
+            let is_last = watching.peek().is_none();
+            let told = if is_last { event.take() } else { event.clone() };
+            if let Some(told) = told {
+                group.on_probe(told, self.records.get(name), now, actions);
+            }
+        }
     }
 
     /// Silence while this node itself did not run is no evidence.
@@ -369,6 +389,7 @@ impl Supervisor {
             publish(self.confirmed, &name, record, actions);
         }
         if let Some(group) = self.groups.get_mut(&name) {
+            group.stir();
             group.on_change(change, record, now, actions);
             if change == Change::Paused {
                 group.time_pause(record, self.confirmed, self.wall.read(now), now);
@@ -392,7 +413,8 @@ impl Supervisor {
     fn react(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let wall = self.wall.read(now);
         let (majority_heard, confirmed_at) = (self.majority_heard(now), self.confirmed_at);
-        for (name, group) in &mut self.groups {
+        let groups = self.groups.iter_mut();
+        for (name, group) in groups.filter(|(_, group)| group.is_stirred()) {
             let record = self.records.get(name);
             group.isolation.hear(majority_heard, confirmed_at);
             group.poll(record, &mut self.links, now, actions);
@@ -410,7 +432,8 @@ impl Supervisor {
             .poll(records, groups, self.leading, wall, now, actions);
     }
 
-    fn next_deadline_at(&self, now: Instant) -> Option<Deadline> {
+    /// What those want that are stirred is found out anew; then all rest.
+    fn rest(&mut self, now: Instant) -> Option<Deadline> {
         let report = Deadline {
             at: self.report_due,
             reason: DeadlineReason::Report,
@@ -419,9 +442,10 @@ impl Supervisor {
             at,
             reason: DeadlineReason::Request,
         });
+        let records = &self.records;
         self.groups
-            .iter()
-            .filter_map(|(name, group)| group.next_deadline(self.records.get(name), now))
+            .iter_mut()
+            .filter_map(|(name, group)| group.rest(records.get(name), now))
             .chain([report])
             .chain(request)
             .min()

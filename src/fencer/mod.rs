@@ -16,8 +16,8 @@
 //!
 //! # What has to hold
 //!
-//! * It runs within 100 ms of M: it is locked in memory, of real-time priority, waits for no disk and no log,
-//!   and systemd starts it again at once when it dies or hangs.
+//! * It runs within an eighth of a lease of M: it is locked in memory, of real-time priority, waits for no
+//!   disk and no log, and systemd starts it again at once when it dies or hangs.
 //! * It, the daemon and the server are in one pid namespace, and in one time namespace.
 //! * The service is not changed so that it starts unfenced while its server is held: that is looked at every
 //!   30 s of renewals, and then refused.

@@ -3,17 +3,18 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+
+use super::shared_text::SharedText;
 
 /// A host name or address and a TCP port: `10.0.0.1:6379`, `redis-a:6379`, `[fd77::1]:6379`.
 ///
 /// The host is kept as written; names are resolved at each connect, never here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
-    host: Arc<str>,
+    host: SharedText,
     port: u16,
 }
 
@@ -89,9 +90,9 @@ fn shorten(text: &str) -> String {
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
-            write!(formatter, "[{}]:{}", self.host, self.port)
+            write!(formatter, "[{}]:{}", self.host(), self.port)
         } else {
-            write!(formatter, "{}:{}", self.host, self.port)
+            write!(formatter, "{}:{}", self.host(), self.port)
         }
     }
 }

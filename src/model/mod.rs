@@ -7,6 +7,7 @@ mod membership;
 mod name;
 mod number;
 mod random;
+mod shared_text;
 
 pub use causes::with_causes;
 pub use endpoint::{Endpoint, InvalidEndpoint};

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
+
+use super::shared_text::SharedText;
 
 /// Longest name in bytes.
 const LENGTH_MAX: usize = 64;
@@ -15,7 +16,7 @@ const LENGTH_MAX: usize = 64;
 #[error("\"{0}\" is no name: use 1 to 64 letters, digits, '.', '-' or '_'")]
 pub struct InvalidName(String);
 
-fn check(text: &str) -> Result<Arc<str>, InvalidName> {
+fn check(text: &str) -> Result<SharedText, InvalidName> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     if text.is_empty() || text.len() > LENGTH_MAX || !text.bytes().all(allowed) {
         return Err(InvalidName(text.chars().take(LENGTH_MAX).collect()));
@@ -28,7 +29,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
-        pub struct $type(Arc<str>);
+        pub struct $type(SharedText);
 
         impl $type {
             /// The name as text.

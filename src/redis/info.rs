@@ -78,6 +78,14 @@ pub fn parse_run_id(text: &[u8]) -> Result<RunId, InfoError> {
     Fields::scan(text)?.run_id.parse()
 }
 
+/// Reads the replication history alone.
+///
+/// # Errors
+/// [`InfoError`] names the first of its fields that is missing, wrong or there twice.
+pub fn parse_history(text: &[u8]) -> Result<ReplicationHistory, InfoError> {
+    Fields::scan(text)?.history()
+}
+
 /// A field by name, and its value once seen.
 struct Field<'a> {
     name: &'static str,

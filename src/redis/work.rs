@@ -10,9 +10,10 @@ use super::names::CommandNames;
 use super::pool::{InstancePool, WorkConnection};
 use super::reply::{expect_ok, expect_text, is_queued, read_error};
 use crate::decision::{CommandFailure, FollowOrder};
-use crate::model::{Endpoint, RunId, WriteLimits};
+use crate::model::{Endpoint, ReplicationHistory, RunId, WriteLimits};
 
-/// Makes the instance of `pool` follow, if the process there is the one that is meant.
+/// Makes the instance of `pool` follow, if the process there is the one that is meant; what a master that
+/// is demoted has right before, to its last write, where it says so.
 ///
 /// # Errors
 /// [`CommandFailure`]. After `TimedOut` and `Lost` it may have been done nevertheless.
@@ -20,7 +21,7 @@ pub(super) async fn follow(
     pool: &InstancePool,
     order: &FollowOrder,
     logins: &Logins,
-) -> Result<(), CommandFailure> {
+) -> Result<Option<ReplicationHistory>, CommandFailure> {
     let mut connection = pool.get().await?;
     let names = pool.names();
     let is_fenced = look(&mut connection, names, order).await?;
@@ -29,7 +30,8 @@ pub(super) async fn follow(
     if order.demotes {
         demote(&mut connection, names, order, restores).await
     } else {
-        repoint(&mut connection, names, &order.master, restores).await
+        repoint(&mut connection, names, &order.master, restores).await?;
+        Ok(None)
     }
 }
 
@@ -78,6 +80,15 @@ fn add_replicaof(pipeline: &mut Pipeline, names: &CommandNames, master: &Endpoin
         .arg(master.port());
 }
 
+/// What it has: nothing comes between this and the command behind it.
+fn add_look(pipeline: &mut Pipeline, names: &CommandNames) {
+    pipeline.cmd(names.of("INFO")).arg("replication");
+}
+
+fn read_look(reply: &Value) -> Option<ReplicationHistory> {
+    info::parse_history(&expect_text(reply.clone()).ok()?).ok()
+}
+
 /// A fence that cannot be lifted in this step is found again, and lifted on its own.
 async fn repoint(
     connection: &mut WorkConnection,
@@ -98,20 +109,20 @@ async fn demote(
     names: &CommandNames,
     order: &FollowOrder,
     restores: Option<WriteLimits>,
-) -> Result<(), CommandFailure> {
+) -> Result<Option<ReplicationHistory>, CommandFailure> {
     let replies = connection
         .ask_all(&demotion(names, &order.master, restores))
         .await?;
     match read_demotion(&replies)? {
-        Demotion::Complete => Ok(()),
-        Demotion::Alone(reason) => {
+        Demotion::Complete(had) => Ok(had),
+        Demotion::Alone(had, reason) => {
             warn_of_company(order, &reason);
-            Ok(())
+            Ok(had)
         }
         Demotion::Aborted(reason) => {
-            demote_alone(connection, names, &order.master).await?;
+            let had = demote_alone(connection, names, &order.master).await?;
             warn_of_company(order, &reason);
-            Ok(())
+            Ok(had)
         }
     }
 }
@@ -125,8 +136,9 @@ fn warn_of_company(order: &FollowOrder, reason: &str) {
 }
 
 fn demotion(names: &CommandNames, master: &Endpoint, restores: Option<WriteLimits>) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(7);
+    let mut pipeline = Pipeline::with_capacity(8);
     pipeline.cmd("MULTI");
+    add_look(&mut pipeline, names);
     add_replicaof(&mut pipeline, names, master);
     if let Some(limits) = restores {
         limits::add_set(&mut pipeline, names, limits);
@@ -147,12 +159,14 @@ async fn demote_alone(
     connection: &mut WorkConnection,
     names: &CommandNames,
     master: &Endpoint,
-) -> Result<(), CommandFailure> {
-    let mut pipeline = Pipeline::with_capacity(2);
+) -> Result<Option<ReplicationHistory>, CommandFailure> {
+    let mut pipeline = Pipeline::with_capacity(3);
     pipeline.cmd("DISCARD");
+    add_look(&mut pipeline, names);
     add_replicaof(&mut pipeline, names, master);
     let replies = connection.ask_all(&pipeline).await?;
-    expect_ok(first(replies.get(1..).unwrap_or_default())?)
+    expect_ok(first(replies.get(2..).unwrap_or_default())?)?;
+    Ok(replies.get(1).and_then(read_look))
 }
 
 fn first(replies: &[Value]) -> Result<&Value, CommandFailure> {
@@ -163,15 +177,25 @@ fn first(replies: &[Value]) -> Result<&Value, CommandFailure> {
 /// How far the transaction came.
 #[derive(Debug, PartialEq)]
 pub(super) enum Demotion {
-    Complete,
+    /// With what it had.
+    Complete(Option<ReplicationHistory>),
     /// Demoted; what was to go with it was not done.
-    Alone(String),
+    Alone(Option<ReplicationHistory>, String),
     /// Nothing was done, for a reason other than the demotion itself.
     Aborted(String),
 }
 
+impl Demotion {
+    fn told(had: Option<ReplicationHistory>, refused: Option<String>) -> Self {
+        match refused {
+            None => Self::Complete(had),
+            Some(reason) => Self::Alone(had, reason),
+        }
+    }
+}
+
 pub(super) fn read_demotion(replies: &[Value]) -> Result<Demotion, CommandFailure> {
-    let [multi, replicaof, company @ .., exec] = replies else {
+    let [multi, look, replicaof, company @ .., exec] = replies else {
         let why = format!("{} replies to a transaction", replies.len());
         return Err(CommandFailure::Malformed(why));
     };
@@ -179,24 +203,25 @@ pub(super) fn read_demotion(replies: &[Value]) -> Result<Demotion, CommandFailur
         // Refused, or carried out at once because MULTI was refused.
         expect_ok(replicaof)?;
         let refused = first_error([multi].into_iter().chain(company));
-        return Ok(refused.map_or(Demotion::Complete, Demotion::Alone));
+        return Ok(Demotion::told(read_look(look), refused));
     }
     let Value::Array(results) = exec else {
-        let reason = first_error(company.iter().chain([exec]));
+        let reason = first_error([look].into_iter().chain(company).chain([exec]));
         return Ok(Demotion::Aborted(
             reason.unwrap_or_else(|| format!("{exec:?}")),
         ));
     };
-    let [replicaof, company_results @ ..] = results.as_slice() else {
+    let [look, replicaof, company_results @ ..] = results.as_slice() else {
         return Err(CommandFailure::Malformed("an empty transaction".to_owned()));
     };
     if company_results.len() != company.len() {
-        let (count, wanted) = (results.len(), company.len() + 1);
+        let (count, wanted) = (results.len(), company.len() + 2);
         let why = format!("{count} results instead of {wanted}");
         return Err(CommandFailure::Malformed(why));
     }
     expect_ok(replicaof)?;
-    Ok(first_error(company_results).map_or(Demotion::Complete, Demotion::Alone))
+    let refused = first_error(company_results);
+    Ok(Demotion::told(read_look(look), refused))
 }
 
 fn first_error<'a>(values: impl IntoIterator<Item = &'a Value>) -> Option<String> {
@@ -212,78 +237,101 @@ fn first_error<'a>(values: impl IntoIterator<Item = &'a Value>) -> Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ReplicationId, ReplicationOffset};
 
     const KILLED: &str = ":1\r\n";
     const QUEUED: &str = "+QUEUED\r\n";
     const NO: &str = "-NOPERM no\r\n";
 
-    fn read(replies: [&str; 5]) -> Result<Demotion, CommandFailure> {
+    fn read(replies: [&str; 6]) -> Result<Demotion, CommandFailure> {
         let replies = replies.map(|reply| redis::parse_redis_value(reply.as_bytes()).unwrap());
         read_demotion(&replies)
+    }
+
+    /// A reply to `INFO`, and what it says.
+    fn look() -> (String, ReplicationHistory) {
+        let id = ReplicationId::from_bytes([0xab; 20]);
+        let none = ReplicationId::from_bytes([0; 20]);
+        let text = format!(
+            "# Replication\r\nrole:master\r\nmaster_replid:{id}\r\nmaster_replid2:{none}\r\n\
+             master_repl_offset:4711\r\nsecond_repl_offset:-1\r\n"
+        );
+        let history = ReplicationHistory {
+            id,
+            offset: ReplicationOffset(4711),
+            continues: None,
+        };
+        (format!("${}\r\n{text}\r\n", text.len()), history)
     }
 
     #[test]
     fn a_demotion_is_told_by_its_own_reply_whatever_became_of_the_clients() {
         let denied = || "access denied: NOPERM no".to_owned();
-        for (replies, outcome) in [
+        let (look, had) = look();
+        let executed = |rest: &str| format!("*4\r\n{look}{rest}");
+        for (second, third, fourth, exec, outcome) in [
             (
-                [
-                    "+OK\r\n",
-                    QUEUED,
-                    QUEUED,
-                    QUEUED,
-                    "*3\r\n+OK\r\n:1\r\n:0\r\n",
-                ],
-                Ok(Demotion::Complete),
+                QUEUED,
+                QUEUED,
+                QUEUED,
+                executed("+OK\r\n:1\r\n:0\r\n"),
+                Ok(Demotion::Complete(Some(had))),
             ),
             (
-                [
-                    "+OK\r\n",
-                    QUEUED,
-                    QUEUED,
-                    QUEUED,
-                    "*3\r\n+OK Already connected\r\n-NOPERM no\r\n:0\r\n",
-                ],
-                Ok(Demotion::Alone(denied())),
+                QUEUED,
+                QUEUED,
+                QUEUED,
+                "*4\r\n$1\r\n?\r\n+OK\r\n:1\r\n:0\r\n".to_owned(),
+                Ok(Demotion::Complete(None)),
             ),
             (
-                ["+OK\r\n", QUEUED, NO, NO, "-EXECABORT x\r\n"],
+                QUEUED,
+                QUEUED,
+                QUEUED,
+                executed("+OK Already connected\r\n-NOPERM no\r\n:0\r\n"),
+                Ok(Demotion::Alone(Some(had), denied())),
+            ),
+            (
+                QUEUED,
+                QUEUED,
+                NO,
+                "-EXECABORT x\r\n".to_owned(),
                 Ok(Demotion::Aborted(denied())),
             ),
             (
-                ["+OK\r\n", NO, QUEUED, QUEUED, "-EXECABORT x\r\n"],
+                QUEUED,
+                NO,
+                QUEUED,
+                "-EXECABORT x\r\n".to_owned(),
                 Err(CommandFailure::Denied("NOPERM no".to_owned())),
             ),
             (
-                [
-                    "+OK\r\n",
-                    "-LOADING x\r\n",
-                    QUEUED,
-                    QUEUED,
-                    "-EXECABORT x\r\n",
-                ],
+                QUEUED,
+                "-LOADING x\r\n",
+                QUEUED,
+                "-EXECABORT x\r\n".to_owned(),
                 Err(CommandFailure::Loading),
             ),
             (
-                [NO, "+OK\r\n", KILLED, KILLED, "-ERR EXEC without MULTI\r\n"],
-                Ok(Demotion::Alone(denied())),
-            ),
-            (
-                [
-                    "+OK\r\n",
-                    QUEUED,
-                    QUEUED,
-                    QUEUED,
-                    "*3\r\n-ERR bad\r\n:1\r\n:0\r\n",
-                ],
+                QUEUED,
+                QUEUED,
+                QUEUED,
+                executed("-ERR bad\r\n:1\r\n:0\r\n"),
                 Err(CommandFailure::Refused("ERR bad".to_owned())),
             ),
             (
-                ["+OK\r\n", QUEUED, QUEUED, QUEUED, "*0\r\n"],
+                QUEUED,
+                QUEUED,
+                QUEUED,
+                "*0\r\n".to_owned(),
                 Err(CommandFailure::Malformed("an empty transaction".to_owned())),
             ),
         ] {
+            let replies = ["+OK\r\n", second, third, fourth, fourth, &exec];
             assert_eq!(read(replies), outcome, "{replies:?}");
         }
+        // MULTI was refused, so each was carried out at once.
+        let replies = [NO, &look, "+OK\r\n", KILLED, KILLED, "-ERR x\r\n"];
+        assert_eq!(read(replies), Ok(Demotion::Alone(Some(had), denied())));
     }
 }

@@ -8,7 +8,7 @@ use super::pool::FRESH;
 use super::test_servers::*;
 use super::*;
 use crate::decision::{CommandFailure, Login};
-use crate::model::{Epoch, Role, RunId};
+use crate::model::{Epoch, ReplicationHistory, Role, RunId};
 
 const ELSEWHERE: &str = "127.0.0.1:9";
 
@@ -29,12 +29,18 @@ fn some_run_id() -> RunId {
     RunId::from_bytes([7; 20])
 }
 
-async fn follow(desk: &mut Desk, order: FollowOrder) -> Result<(), CommandFailure> {
+async fn follow(
+    desk: &mut Desk,
+    order: FollowOrder,
+) -> Result<Option<ReplicationHistory>, CommandFailure> {
     desk.instances.follow(order.clone());
     outcome(desk, order).await
 }
 
-async fn outcome(desk: &mut Desk, order: FollowOrder) -> Result<(), CommandFailure> {
+async fn outcome(
+    desk: &mut Desk,
+    order: FollowOrder,
+) -> Result<Option<ReplicationHistory>, CommandFailure> {
     match desk.event().await {
         InstanceEvent::Followed(outcome) => {
             assert_eq!(outcome.order, order);
@@ -77,7 +83,7 @@ async fn a_repointed_replica_keeps_its_clients() {
     let mut desk = Desk::new(Credentials::default());
     for _ in 0..2 {
         let order = order(&server.endpoint, run_id, ELSEWHERE, false);
-        assert_eq!(follow(&mut desk, order).await, Ok(()));
+        assert_eq!(follow(&mut desk, order).await, Ok(None));
         assert_eq!(master_of(&server).await.as_deref(), Some(ELSEWHERE));
     }
     assert_eq!(only_connections(&desk), 1);
@@ -96,8 +102,13 @@ async fn a_demoted_master_loses_its_clients() {
     listener.say(b"SUBSCRIBE news\r\n").await;
     assert!(listener.read_once().await.contains("subscribe"));
     let mut desk = Desk::new(Credentials::default());
+    let before = {
+        let mut other = Desk::new(Credentials::default());
+        other.connect(&server.endpoint).await;
+        other.info(&server.endpoint).await.history
+    };
     let order = order(&server.endpoint, run_id, ELSEWHERE, true);
-    assert_eq!(follow(&mut desk, order).await, Ok(()));
+    assert_eq!(follow(&mut desk, order).await, Ok(Some(before)));
     assert!(client.is_closed().await && listener.is_closed().await);
     assert_eq!(master_of(&server).await.as_deref(), Some(ELSEWHERE));
 }
@@ -111,7 +122,8 @@ async fn a_master_is_demoted_even_where_its_clients_may_not_be_disconnected() {
     let mut client = server.client().await;
     let mut desk = Desk::new(password(Some("watcher"), "x"));
     let order = order(&server.endpoint, run_id, ELSEWHERE, true);
-    assert_eq!(follow(&mut desk, order).await, Ok(()));
+    let had = follow(&mut desk, order).await.unwrap();
+    assert!(had.is_some());
     assert_eq!(master_of(&server).await.as_deref(), Some(ELSEWHERE));
     client.say(b"PING\r\n").await;
     assert_eq!(client.read_once().await, "+PONG\r\n");
@@ -194,7 +206,7 @@ async fn a_connection_that_failed_is_not_used_again() {
     desk.instances.follow(order.clone());
     let mut connection = server.accept().await;
     obey(&mut connection).await;
-    assert_eq!(outcome(&mut desk, order).await, Ok(()));
+    assert_eq!(outcome(&mut desk, order).await, Ok(None));
     assert_eq!(only_connections(&desk), 1);
 }
 
@@ -206,7 +218,7 @@ async fn a_connection_that_fell_silent_in_the_pool_is_replaced() {
     desk.instances.follow(order.clone());
     let mut silent = server.accept().await;
     obey(&mut silent).await;
-    assert_eq!(outcome(&mut desk, order.clone()).await, Ok(()));
+    assert_eq!(outcome(&mut desk, order.clone()).await, Ok(None));
     tokio::time::pause();
     tokio::time::advance(FRESH).await;
     tokio::time::resume();
@@ -214,7 +226,7 @@ async fn a_connection_that_fell_silent_in_the_pool_is_replaced() {
     silent.expect(&[&["PING"]]).await;
     let mut fresh = server.accept().await;
     obey(&mut fresh).await;
-    assert_eq!(outcome(&mut desk, order).await, Ok(()));
+    assert_eq!(outcome(&mut desk, order).await, Ok(None));
     assert!(silent.is_closed().await);
     assert_eq!(only_connections(&desk), 1);
 }

@@ -16,21 +16,8 @@ use crate::model::{ClientName, GroupName};
 /// Most clients on one host.
 const CLIENTS_MAX: usize = 256;
 
-/// Extensions of formats that are known and not edited yet.
-const OTHER_FORMATS: [&str; 12] = [
-    "jsonc",
-    "json5",
-    "yaml",
-    "yml",
-    "ini",
-    "properties",
-    "cfg",
-    "xml",
-    "j2",
-    "tmpl",
-    "template",
-    "tpl",
-];
+/// Extensions of formats that are known and not edited, or not told by that alone.
+const OTHER_FORMATS: [&str; 7] = ["json5", "cfg", "xml", "j2", "tmpl", "template", "tpl"];
 
 /// Who changes what of which file; all of it where no path is named.
 type Owners = BTreeMap<PathBuf, Vec<(ClientName, Option<KeyPath>)>>;
@@ -147,6 +134,10 @@ fn read_group(
     }
 }
 
+/// The words that `FORMAT` may be.
+const WORDS: &str =
+    "env, json, toml, jsonc, ini, properties, yaml, haproxy, twemproxy, hosts and template";
+
 /// What `FORMAT` may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Written {
@@ -164,7 +155,7 @@ impl FromStr for Written {
                 let format = Format::ALL.into_iter().find(|format| format.name() == text);
                 format.map(Self::As).ok_or_else(|| InvalidValue::Word {
                     given: quote(text),
-                    known: "env, json, toml and template",
+                    known: WORDS,
                 })
             }
         }
@@ -199,10 +190,11 @@ fn tell_format(reader: &mut Reader, label: &str, file: Option<&Path>) -> Option<
         reader.refuse(&keys::FILE, label, problem);
         return None;
     }
-    let format = match extension.as_str() {
-        "json" => Format::Json,
-        "toml" => Format::Toml,
-        _ => Format::Env,
+    let is_hosts = file == Some(Path::new("/etc/hosts"));
+    let format = match Format::of_extension(&extension) {
+        Some(format) => format,
+        None if is_hosts => Format::Hosts,
+        None => Format::Env,
     };
     reader.settle(key, label, format.name());
     Some(format)
@@ -253,8 +245,26 @@ fn read_paths(reader: &mut Reader, label: &str, format: Option<Format>) -> Optio
             let EnvKeys(paths) = reader.read_or_default(key, label)?;
             EditPaths(paths)
         }
-        Some(Format::Json | Format::Toml) | None => reader.read_or_default(key, label)?,
+        Some(_) | None => reader.read_or_default(key, label)?,
     };
+    let misplaced = |path: &KeyPath| {
+        let (shape, example) = format?.misplaced(path)?;
+        Some((path.to_string(), shape, example))
+    };
+    let misplaced: Vec<_> = paths.iter().filter_map(misplaced).collect();
+    for (item, shape, example) in &misplaced {
+        let (item, shape) = (item.clone(), *shape);
+        let example = (*example).to_owned();
+        reader.refuse(
+            key,
+            label,
+            Problem::Misplaced {
+                item,
+                shape,
+                example,
+            },
+        );
+    }
     // Two spellings of one path are one.
     let mut seen = BTreeSet::new();
     let twice: Vec<_> = paths
@@ -265,7 +275,7 @@ fn read_paths(reader: &mut Reader, label: &str, format: Option<Format>) -> Optio
         let item = path.to_string();
         reader.refuse(key, label, Problem::ListedTwice { item });
     }
-    twice.is_empty().then(|| paths.clone())
+    (twice.is_empty() && misplaced.is_empty()).then(|| paths.clone())
 }
 
 /// Notes who changes what; false when another client changes some of it too.

@@ -259,9 +259,9 @@ table! {
         .value("false");
     CLIENT_GROUP = Client "GROUP" "features" "whose master the file names".told("the only group");
     FILE = Client "FILE" "/etc/api/redis.env" "the file to keep right";
-    FORMAT = Client "FORMAT" "env" "`env`, `json`, `toml` or `template`".told("by file name");
+    FORMAT = Client "FORMAT" "env" "`env`, `json`, `toml`, `jsonc`, `ini`, `properties`, `yaml`, `haproxy`, `twemproxy`, `hosts` or `template`".told("by file name");
     EDIT = Client "EDIT" "REDIS_URL" "key or path of the value, as `redis.primary.url`; several by commas".list();
-    VALUE = Client "VALUE" "url" "`url`, `endpoint` (host:port), `host` or `port`"
+    VALUE = Client "VALUE" "url" "`url`, `endpoint` (host:port), `host`, `port` or `connection` (host:port,key=value)"
         .told("by the old value");
     TEMPLATE = Client "TEMPLATE" "/etc/promoterd/redis.conf.j2" "the template that the file is made from, in place of EDIT".told("none");
     CHECK = Client "CHECK" "/usr/sbin/haproxy -c -f {}"

@@ -181,6 +181,19 @@ pub enum Problem {
          `promoterd keygen` and name it in PROMOTERD_PEER_KEY_FILE on all nodes"
     )]
     GuardWithoutKey,
+    /// Strict fencing where two voters are one host to whatever befalls it.
+    #[error(
+        "nodes {} and {} are both on {host}, and strict fencing takes one node on a host: give each an \
+         address of its own in PROMOTERD_PEERS, or fence less strictly",
+        .nodes[0],
+        .nodes[1]
+    )]
+    StrictOnSharedHost {
+        /// Two of them.
+        nodes: [NodeId; 2],
+        /// The host that both have.
+        host: String,
+    },
     /// What would be saved goes on changing.
     #[error("this needs FENCING: what takes writes while it is saved is not saved whole")]
     RescueUnfenced,
@@ -252,8 +265,8 @@ pub enum Problem {
     },
     /// A file whose name speaks of a format that cannot be edited yet.
     #[error(
-        "the file name says {extension}, and this version edits env, json and toml files: say {insist} if it is one \
-         all the same, or make the file from a TEMPLATE"
+        "the file name says {extension}, from which no format can be told: name it, as in {insist}, or make the file \
+         from a TEMPLATE"
     )]
     OtherFormat {
         /// The extension.
@@ -277,6 +290,16 @@ pub enum Problem {
     /// A template for a file that is edited.
     #[error("FORMAT says that the file is edited: leave this out, or say FORMAT=template")]
     NotWithFormat,
+    /// A path that leads nowhere in its format.
+    #[error("\"{item}\" is no path in this format: write {shape}; for example {example}")]
+    Misplaced {
+        /// The path.
+        item: String,
+        /// How paths look there.
+        shape: &'static str,
+        /// A path.
+        example: String,
+    },
     /// Two changes of one value.
     #[error("client \"{other}\" changes \"{edit}\" in {path} too: one of them must go")]
     SameEdit {

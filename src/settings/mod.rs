@@ -38,6 +38,7 @@ pub use sentinel::SentinelSettings;
 pub use source::{Origin, Sources};
 
 use crate::clients::Target;
+use crate::decision::Fencing;
 use crate::model::{ClientName, Endpoint, GroupName, NodeId, NodeRole};
 use crate::peer::ClusterKey;
 use group::Groups;
@@ -105,6 +106,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
     if let (Some(node), Some(groups)) = (&node, &groups.settings) {
         refuse_loopback_instances(&mut reader, node, groups);
         refuse_guard_without_key(&mut reader, node, groups);
+        refuse_strict_on_shared_hosts(&mut reader, node, groups);
     }
     if let Some(node) = &node {
         refuse_clients_of_witness(&mut reader, node);
@@ -155,6 +157,28 @@ fn refuse_guard_without_key(
     let guarded = groups.iter().find(|(_, settings)| settings.policy.guard);
     if let Some((group, _)) = guarded.filter(|_| node.peer_key.is_none()) {
         reader.refuse(&keys::GUARD, group.as_str(), Problem::GuardWithoutKey);
+    }
+}
+
+/// Two voters that die with one host are no two; and beside a master there is to be one.
+fn refuse_strict_on_shared_hosts(
+    reader: &mut Reader,
+    node: &NodeSettings,
+    groups: &BTreeMap<GroupName, GroupSettings>,
+) {
+    let is_strict = |settings: &GroupSettings| settings.policy.fencing == Fencing::Strict;
+    let Some((group, _)) = groups.iter().find(|(_, settings)| is_strict(settings)) else {
+        return;
+    };
+    let mut on: BTreeMap<&str, &NodeId> = BTreeMap::new();
+    for (name, endpoint) in &node.voters {
+        if let Some(other) = on.insert(endpoint.host(), name) {
+            let problem = Problem::StrictOnSharedHost {
+                nodes: [other.clone(), name.clone()],
+                host: endpoint.host().to_owned(),
+            };
+            return reader.refuse(&keys::FENCING, group.as_str(), problem);
+        }
     }
 }
 

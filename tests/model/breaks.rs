@@ -29,7 +29,7 @@ const NOTICED_WITHIN: &[(Break, u64)] = &[
     (Break::PublishesUnconfirmed, 30),
     (Break::InstalledStateNotPublished, 800),
     (Break::RogueLeftAlone, 20),
-    (Break::RefusalIgnored, 50),
+    (Break::RefusalIgnored, 1000),
 ];
 
 #[test]

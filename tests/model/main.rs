@@ -27,6 +27,7 @@ mod instance;
 mod invariants;
 #[path = "../scenarios/log.rs"]
 mod log;
+mod mended;
 #[path = "../scenarios/node.rs"]
 mod node;
 #[cfg(feature = "breaks")]

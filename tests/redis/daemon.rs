@@ -30,6 +30,8 @@ pub struct Daemon {
     /// The file of its client.
     pub file: PathBuf,
     pub variables: BTreeMap<String, String>,
+    /// What it is started as.
+    pub program: PathBuf,
     host: Option<Host>,
     log: PathBuf,
     process: Option<Process>,
@@ -47,6 +49,7 @@ impl Daemon {
             socket: path(".sock"),
             file,
             variables: BTreeMap::new(),
+            program: PROGRAM.into(),
             host,
             log: path(".log"),
             process: None,
@@ -75,8 +78,8 @@ impl Daemon {
     /// The program with the daemon's settings, and no others.
     pub fn command(&self, subcommand: &str) -> Command {
         let mut command = match &self.host {
-            Some(host) => host.command(Path::new(PROGRAM)),
-            None => Command::new(PROGRAM),
+            Some(host) => host.command(&self.program),
+            None => Command::new(&self.program),
         };
         command.arg(subcommand);
         for (key, _) in std::env::vars_os() {

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use promoterd::model::Epoch;
+
 use crate::cluster::Cluster;
 use crate::process::eventually;
 use crate::server::Server;
@@ -210,6 +212,41 @@ fn links_that_flap_every_700_ms_cost_no_more_than_one_failover() {
 #[test]
 fn links_that_flap_every_1500_ms_cost_no_more_than_one_failover() {
     flap(Duration::from_millis(1500));
+}
+
+#[test]
+fn a_master_whose_link_goes_down_again_and_again_is_replaced_as_often_as_it_may_be() {
+    let mut cluster = Cluster::prepare_on_five_hosts();
+    cluster.set("GROUPS__FEATURES__FAILOVERS_MAX", "2");
+    cluster.set("GROUPS__FEATURES__COOLDOWN", "0s");
+    cluster.start_servers();
+    cluster.start_daemons();
+    let lab = cluster.lab.as_ref().unwrap();
+    for epoch in 1..=3 {
+        let master = cluster.await_healthy(epoch);
+        lab.run(&["split", &(master + 1).to_string()]);
+        // The daemon of another host is among the majority.
+        let other = &cluster.daemons[(master + 1) % 5];
+        other.await_status("it is replaced, or paused", |report| {
+            let group = &report.groups[0];
+            let is_replaced = group.epoch == Some(Epoch(epoch + 1)) && epoch < 3;
+            let paused = group.paused.as_ref().filter(|_| epoch == 3);
+            is_replaced
+                || paused.is_some_and(|it| it.by == "promoterd, after 2 failovers within an hour")
+        });
+        lab.run(&["heal"]);
+    }
+    // It is the master still, and nobody else is.
+    eventually("all follow one master", || all_follow_one(&cluster));
+    assert_eq!(cluster.failovers().len(), 2);
+    for daemon in &cluster.daemons {
+        eventually("its status says why", || {
+            let page = daemon.output("status");
+            let page = String::from_utf8_lossy(&page.stdout).into_owned();
+            let says = page.contains("after 2 failovers within an hour");
+            says.then_some(()).ok_or(page)
+        });
+    }
 }
 
 #[test]

@@ -50,6 +50,11 @@ impl Process {
         self.0.wait().unwrap();
     }
 
+    /// Whether it has ended by itself, or somebody else ended it.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     /// Waits for it to end by itself.
     pub fn end(mut self, what: &str) -> ExitStatus {
         eventually(what, || {

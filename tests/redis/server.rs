@@ -152,6 +152,11 @@ impl Server {
         self.process.as_ref().unwrap().signal(signal);
     }
 
+    /// Whether it was started, and somebody else ended it.
+    pub fn was_ended(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::has_ended)
+    }
+
     pub fn is_running(&self) -> bool {
         self.process.is_some()
     }

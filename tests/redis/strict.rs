@@ -3,6 +3,7 @@
 //!
 //! Needs root, for network namespaces and for the fencer.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -31,10 +32,10 @@ impl Strict {
         let lab = cluster.lab.as_ref().expect("hosts");
         let mut fencers = Vec::new();
         for (position, daemon) in cluster.daemons.iter_mut().enumerate() {
-            let socket = cluster
-                .directory
-                .path()
-                .join(format!("fencer-{position}.sock"));
+            // In a directory of its own: a fencer keeps there what it holds.
+            let directory = cluster.directory.path().join(format!("fencer-{position}"));
+            fs::create_dir(&directory).unwrap();
+            let socket = directory.join("sock");
             let log = cluster
                 .directory
                 .path()

@@ -66,6 +66,8 @@ pub struct Instance {
     /// The epoch whose replicas' user it knows, and the one whose password it shows its master.
     pub knows: Option<Epoch>,
     pub shows: Option<Epoch>,
+    /// When, in microseconds, it last took a full copy of another's data.
+    pub copied_at: Option<u64>,
     /// It restarted without the data that it had, and has had none from anybody since.
     pub emptied: bool,
     reading: Option<Reading>,
@@ -109,6 +111,7 @@ impl Instance {
             backlog_from: 0,
             knows: None,
             shows: None,
+            copied_at: None,
             emptied: false,
             reading: None,
             configured: follows.map(str::to_owned),
@@ -262,13 +265,7 @@ impl Instance {
             process_id: self.process_id(),
             version: "redis 7.0.15".to_owned(),
             role: self.role(all, is_timed),
-            history: ReplicationHistory {
-                id: id(self.history),
-                offset: ReplicationOffset(self.offset),
-                continues: self
-                    .continues
-                    .map(|(earlier, parted_at)| (id(earlier), ReplicationOffset(parted_at))),
-            },
+            history: self.history(),
             loading: match self.loads {
                 true => Loading::Blocking,
                 false => Loading::No,
@@ -276,6 +273,16 @@ impl Instance {
             priority: self.priority,
             has_keys: self.has_keys,
             connected_replicas: 0,
+        }
+    }
+
+    pub fn history(&self) -> ReplicationHistory {
+        ReplicationHistory {
+            id: id(self.history),
+            offset: ReplicationOffset(self.offset),
+            continues: self
+                .continues
+                .map(|(earlier, parted_at)| (id(earlier), ReplicationOffset(parted_at))),
         }
     }
 

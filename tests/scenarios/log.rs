@@ -299,6 +299,7 @@ impl World {
         self.nodes[node].is_paused = false;
         let slept = self.now - self.nodes[node].paused_at;
         let is_deposed = self.nodes[node].leads && self.log.leader != Some(node);
+        self.oracle.woke(node, self.nodes[node].paused_at, self.now);
         if slept > SLEPT {
             self.oracle.slept(node, self.now);
         }
@@ -320,15 +321,18 @@ impl World {
         self.push(self.now, Occurrence::Commit(term, entry));
     }
 
-    /// A snapshot takes the place of all that a node has not applied yet. Only the leader sends one.
+    /// A snapshot takes the place of all that a node has not applied yet. A leader has the entries, so none
+    /// is sent to it; and who led hears first of the leader that sends one.
     pub fn install(&mut self, node: usize) {
         let length = self.log.length();
-        let is_sent = self.log.leader != Some(node);
         let installing = &mut self.nodes[node];
-        if !is_sent || installing.is_dead || installing.is_paused || installing.applied == length {
+        let is_leader = self.log.leader == Some(node);
+        if is_leader || installing.is_dead || installing.is_paused || installing.applied == length {
             return;
         }
-        installing.applied = length;
+        let life = installing.life;
+        self.depose(node, life);
+        self.nodes[node].applied = length;
         let (records, now) = (self.log.state(length), self.moment());
         let actions = self.nodes[node].supervisor.install(records, now);
         self.take_up(node, actions);

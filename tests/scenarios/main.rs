@@ -164,6 +164,7 @@ scenarios! {
     a_pause_holds_while_the_master_is_down
     a_refused_promotion_is_followed_by_the_next_candidate
     a_replica_that_refuses_info_is_passed_over_at_once
+    a_replica_that_gets_the_stream_delays_the_failover_as_long_as_it_may
     a_replica_that_strays_is_repointed
     a_request_reaches_the_next_leader
     a_restart_behind_what_a_replica_got_meanwhile_is_a_failover
@@ -176,6 +177,7 @@ scenarios! {
     data_that_nobody_has_are_not_waited_for
     what_is_left_is_gone_on_with_once_all_have_spoken
     the_old_master_returns
+    what_an_old_master_takes_until_it_is_demoted_is_in_its_loss
     what_the_old_master_has_is_saved_before_it_is_demoted
     what_cannot_be_saved_is_told_and_the_group_goes_on
     the_first_start

@@ -7,7 +7,7 @@ use promoterd::decision::{
     GuardTask, LinkId, Login, ProbeCommand, ProbeEvent, ProbeOrder, ProbeReport, RescueOrder,
     RescueOutcome, Rescued,
 };
-use promoterd::model::{Endpoint, InstanceInfo, PingReply};
+use promoterd::model::{Endpoint, InstanceInfo, PingReply, ReplicationHistory};
 
 use crate::instance::{Process, endpoint};
 use crate::invariants;
@@ -256,7 +256,7 @@ impl World {
         &mut self,
         sent: &Sent<FollowOrder>,
         after: u64,
-        result: Result<(), CommandFailure>,
+        result: Result<Option<ReplicationHistory>, CommandFailure>,
     ) {
         let order = sent.order.clone();
         let event = Event::Followed(FollowOutcome { order, result });
@@ -267,7 +267,7 @@ impl World {
         &mut self,
         name: &str,
         order: &FollowOrder,
-    ) -> Result<(), CommandFailure> {
+    ) -> Result<Option<ReplicationHistory>, CommandFailure> {
         let instance = self.instance(name).unwrap();
         if instance.process != Process::Running {
             return Err(CommandFailure::Lost("connection refused".to_owned()));
@@ -290,6 +290,7 @@ impl World {
             Login::Guard => instance.shows = Some(order.epoch),
             Login::Own => instance.shows = None,
         }
+        let had = order.demotes.then(|| instance.history());
         self.follow(name, order.master.host());
         let instance = self.instance(name).unwrap();
         if order.demotes {
@@ -302,7 +303,7 @@ impl World {
         if order.demotes && self.weather.is_some() {
             self.close(name, None, false);
         }
-        Ok(())
+        Ok(had)
     }
 
     /// Without weather the guard is as good as done.

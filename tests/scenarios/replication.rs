@@ -114,6 +114,7 @@ impl World {
     }
 
     pub fn finish_copy(&mut self, index: usize, attempt: u64) {
+        let now = self.now;
         let replica = &self.instances[index];
         if replica.attempt != attempt || replica.link != Link::Syncing {
             return;
@@ -125,6 +126,7 @@ impl World {
         match source.filter(|_| replica.process == Process::Running) {
             Some(source) => {
                 replica.copy(&source);
+                replica.copied_at = Some(now);
                 replica.link = Link::Up;
             }
             None => {

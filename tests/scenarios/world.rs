@@ -55,8 +55,9 @@ pub struct Sent<Order> {
 pub enum Occurrence {
     Line(String),
     Deliver(usize, u64, Event),
-    /// What another node told, and how many entries were committed if it leads.
-    Told(usize, Event, Option<usize>),
+    /// What another node told this life of a node, and how many entries were committed if it leads: links
+    /// end with the processes at their ends, and what is on its way over them.
+    Told(usize, u64, Event, Option<usize>),
     Arrive(Sent<ProbeOrder>),
     ArriveFollow(Sent<FollowOrder>),
     ArriveGuard(Sent<GuardOrder>),
@@ -269,7 +270,11 @@ impl World {
                     self.handle(node, event);
                 }
             }
-            Occurrence::Told(node, event, committed) => self.hear(node, event, committed),
+            Occurrence::Told(node, life, event, committed) => {
+                if self.nodes[node].life == life {
+                    self.hear(node, event, committed);
+                }
+            }
             Occurrence::Arrive(sent) => self.arrive(sent),
             Occurrence::ArriveFollow(sent) => self.arrive_follow(sent),
             Occurrence::ArriveGuard(sent) => self.arrive_guard(sent),
@@ -399,7 +404,8 @@ impl World {
                     life: Life(life),
                     report: report.clone(),
                 };
-                self.later(after, Occurrence::Told(other, event, committed));
+                let to = self.nodes[other].life;
+                self.later(after, Occurrence::Told(other, to, event, committed));
             }
         }
     }

@@ -16,6 +16,7 @@ use super::host::Host;
 use super::server::{Hold, Part, Process, Server, Upstream, draw_id, draw_run_id};
 use super::shape::{draw_fencing, one_of};
 use super::streams::{Purpose, stream};
+use super::theme::Theme;
 use super::world::{Happens, SimulatedGroup, World};
 
 const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
@@ -56,7 +57,10 @@ fn host(world: &World, node: usize, random: &mut SplitMix) -> Host {
         files: None,
         files_due: None,
         files_held: false,
-        clock: Clock::draw(world.shape.drift, random),
+        clock: match world.narrowing.theme {
+            Theme::Everything | Theme::Disks => Clock::draw(world.shape.drift, random),
+            Theme::Leases => Clock::draw_wrong(world.shape.drift, random),
+        },
         disk: Disk::new(Identity {
             node: name(node),
             voters: voters.clone(),
@@ -76,6 +80,7 @@ fn host(world: &World, node: usize, random: &mut SplitMix) -> Host {
         applied: LogIndex(0),
         published: BTreeMap::new(),
         holds: BTreeMap::new(),
+        fencer_deaf_until: 0,
         busy: (0, 0),
         woken_in_vain: 0,
         is_emptied: false,
@@ -89,7 +94,7 @@ fn host(world: &World, node: usize, random: &mut SplitMix) -> Host {
 
 fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
     let size = one_of(random, &[2, 3, 3, 3, 4, 4]);
-    let fencing = draw_fencing(random);
+    let fencing = draw_fencing(world.narrowing.theme, random);
     let first = world.servers.len();
     let shift = usize::try_from(random.below(8)).unwrap_or(0);
     // All servers of a group have the same file.
@@ -198,7 +203,7 @@ fn policy(
     } else {
         all.map(endpoint).collect()
     };
-    GroupPolicy {
+    let usual = GroupPolicy {
         instances,
         quorum: world.shape.voters / 2 + 1,
         down_after: milliseconds(1000),
@@ -222,6 +227,16 @@ fn policy(
         rescue_limits: RescueLimits {
             size_max: 1 << 30,
             lasts_max: milliseconds(3000),
+        },
+    };
+    match world.narrowing.theme {
+        Theme::Everything | Theme::Disks => usual,
+        // Else nobody ever has to wait for a lease.
+        Theme::Leases => GroupPolicy {
+            lease: milliseconds(one_of(random, &[400, 800, 800, 1600, 1600])),
+            down_after: milliseconds(one_of(random, &[300, 500, 1000])),
+            cooldown: Duration::ZERO,
+            ..usual
         },
     }
 }

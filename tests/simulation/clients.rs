@@ -7,7 +7,7 @@ use promoterd::decision::Event;
 use promoterd::model::NodeRole;
 
 use super::files::{Begun, Files, Happened, Said};
-use super::invariants::{Violation, files_never_go_back};
+use super::invariants::{Violation, files_never_go_back, journals_say_what_was_read};
 use super::world::{Happens, World};
 
 impl World {
@@ -26,6 +26,9 @@ impl World {
         if host.files.is_none() {
             let what = format!("node {node} cannot read its journal");
             self.fail(Violation::new("recovery of the clients' journal", what));
+        }
+        if let Err(violation) = journals_say_what_was_read::check(self, node) {
+            self.fail(violation);
         }
     }
 
@@ -63,6 +66,15 @@ impl World {
         if let Some(at) = due.filter(|_| is_news) {
             let at = self.micros(node, at);
             self.at(at, Happens::FilesDue { node, life });
+        }
+    }
+
+    /// The kernel tells the daemon that somebody else changed a file.
+    pub fn see_changed_file(&mut self, node: usize, index: usize) {
+        let now = self.instant(node);
+        if let Some(files) = &mut self.hosts[node].files {
+            files.see_changed(index, now);
+            self.work_on_files(node);
         }
     }
 

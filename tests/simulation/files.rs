@@ -4,7 +4,7 @@
 //! One client a group. The file's rename, the record in the journal and the client's reload are steps of
 //! their own, and a crash may come between any two.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use promoterd::clients::journal::{Book, Write};
 use promoterd::clients::reloads::Reloads;
@@ -26,6 +26,8 @@ pub struct Kept {
     pub read: Vec<Option<Said>>,
     /// The bytes of the journal; none when there is no such file.
     journal: Option<Vec<u8>>,
+    /// A file was replaced that the journal could not be told of first: its disk refused.
+    pub is_behind: bool,
 }
 
 impl Kept {
@@ -34,6 +36,7 @@ impl Kept {
             files: vec![None; groups],
             read: vec![None; groups],
             journal: None,
+            is_behind: false,
         }
     }
 
@@ -213,6 +216,9 @@ impl Files {
             }
             Some(Step::Replace(due)) => {
                 let replaced = kept.replace(&due, &self.targets);
+                if due.is_revisit {
+                    self.schedule.note_correction(due.index, now);
+                }
                 self.note_right(&due, true, now);
                 vec![replaced]
             }
@@ -226,13 +232,17 @@ impl Files {
                         }
                     }
                     // The file is more important.
-                    Next::Replace(due) => self.step = Some(Step::Replace(due)),
+                    Next::Replace(due) => {
+                        kept.is_behind = true;
+                        self.step = Some(Step::Replace(due));
+                    }
                     Next::Nothing => {}
                 }
                 vec![Happened::NotJournalled]
             }
             Some(Step::Journal(write, next)) => {
                 kept.write(&write);
+                kept.is_behind = false;
                 self.book.written(&write);
                 self.after_journal(next)
             }
@@ -259,6 +269,18 @@ impl Files {
     /// A step that follows another without a decision between them.
     pub fn follows(&self, random: &mut SplitMix) -> Option<Micros> {
         self.step.as_ref().map(|_| 300 + random.below(6_000))
+    }
+
+    /// Somebody else changed a file.
+    pub fn see_changed(&mut self, index: usize, now: Instant) {
+        self.schedule.revisit(index, Duration::ZERO, now);
+    }
+
+    /// What the journal says that a client has read.
+    pub fn journalled_read(&self, index: usize) -> Option<Said> {
+        let target = &self.targets[index];
+        let entry = self.book.last(&target.client, &target.group)?;
+        entry.reloaded.then(|| (entry.epoch, entry.master.clone()))
     }
 
     /// A client has read what its file said when the command began.

@@ -6,8 +6,9 @@ use promoterd::model::{GroupName, Life, ReplicationId, ReplicationOffset, SplitM
 
 use super::faults::{Blow, Undo};
 use super::files::Said;
-use super::pipes::PipeId;
-use super::probes::{ConnectionId, Order, Reply};
+use super::orders::Order;
+use super::pipes::{Micros, PipeId};
+use super::probes::{ConnectionId, Reply};
 use super::world::World;
 
 /// Something that stands in the queue.
@@ -70,6 +71,7 @@ pub enum Happens {
         node: usize,
         life: u64,
         order: HoldOrder,
+        ends_at: Micros,
     },
     /// A moment that a fencer was told.
     HoldsOver { host: usize },

@@ -53,7 +53,9 @@ pub struct Host {
     /// What it last published of each group, in all its lives.
     pub published: BTreeMap<GroupName, (Epoch, Endpoint)>,
     /// What its fencer was told: which process lives until when.
-    pub holds: BTreeMap<(usize, u64), Instant>,
+    pub holds: BTreeMap<(usize, u64), Micros>,
+    /// Until then its fencer takes no orders; it ends what it holds all the same.
+    pub fencer_deaf_until: Micros,
     /// Consecutive steps at one moment.
     pub busy: (Micros, u32),
     /// Consecutive deadlines after which it was due at once again.
@@ -403,6 +405,7 @@ impl World {
         let slow = 20_000 + self.random.below(400_000);
         let host = &mut self.hosts[node];
         let replaces = matches!(batch, Batch::Replace { .. });
+        let appends = matches!(batch, Batch::Append { .. });
         if replaces {
             self.tally.snapshots += 1;
         }
@@ -410,6 +413,10 @@ impl World {
         self.transcript
             .note(self.now, || format!("node {node} writes {batch:?}"));
         host.disk.start(batch);
+        if appends {
+            self.on_appending(node);
+        }
+        let host = &self.hosts[node];
         let life = host.life;
         let lasts = if host.slow_disk_until > self.now {
             slow

@@ -33,7 +33,7 @@ pub enum Operation {
     StopEach,
 }
 
-/// All of them.
+/// Those of schedules about everything.
 pub const ALL: [Operation; 6] = [
     Operation::Pause,
     Operation::Switchover,
@@ -41,6 +41,20 @@ pub const ALL: [Operation; 6] = [
     Operation::Reload,
     Operation::Stop,
     Operation::StopEach,
+];
+
+/// Those of schedules about leases, and about disks.
+pub const OF_LEASES: [Operation; 4] = [
+    Operation::Switchover,
+    Operation::Switchover,
+    Operation::Stop,
+    Operation::Pause,
+];
+pub const OF_DISKS: [Operation; 4] = [
+    Operation::Switchover,
+    Operation::Switchover,
+    Operation::Pause,
+    Operation::Stop,
 ];
 
 impl World {

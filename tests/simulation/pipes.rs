@@ -26,6 +26,8 @@ pub struct Pipes<Item> {
     drawn: u64,
     /// How many faults cut each direction.
     cuts: BTreeMap<(usize, usize), u32>,
+    /// How many faults answer for the far end, in each direction, that nobody is there.
+    rejections: BTreeMap<(usize, usize), u32>,
     /// By how much some directions take longer, and until when.
     slow: BTreeMap<(usize, usize), (Micros, Micros)>,
 }
@@ -36,6 +38,7 @@ impl<Item> Pipes<Item> {
             pipes: BTreeMap::new(),
             drawn: 0,
             cuts: BTreeMap::new(),
+            rejections: BTreeMap::new(),
             slow: BTreeMap::new(),
         }
     }
@@ -119,6 +122,22 @@ impl<Item> Pipes<Item> {
             .collect()
     }
 
+    /// Whoever connects this way is refused.
+    pub fn reject(&mut self, from: usize, to: usize) {
+        *self.rejections.entry((from, to)).or_default() += 1;
+    }
+
+    /// Lifts one rejection.
+    pub fn admit(&mut self, from: usize, to: usize) {
+        if let Some(rejections) = self.rejections.get_mut(&(from, to)) {
+            *rejections = rejections.saturating_sub(1);
+        }
+    }
+
+    pub fn is_rejected(&self, from: usize, to: usize) -> bool {
+        self.rejections.get(&(from, to)).is_some_and(|it| *it > 0)
+    }
+
     /// What goes this way takes longer until then.
     pub fn slow_down(&mut self, from: usize, to: usize, longer: Micros, until: Micros) {
         if from != to {
@@ -128,6 +147,7 @@ impl<Item> Pipes<Item> {
 
     pub fn end_delays(&mut self) {
         self.slow.clear();
+        self.rejections.clear();
     }
 
     /// Time that a packet takes at `now`.

@@ -1,17 +1,15 @@
-//! The daemons' connections to the servers, and the commands on them.
-
-use std::time::Instant;
+//! The daemons' connections to the servers: how they come up and end, and what goes over them.
 
 use promoterd::daemon::NodeEvent;
 use promoterd::decision::{
-    CommandFailure, ConnectFailure, Event, FollowOrder, LinkId, Login, ProbeCommand, ProbeEvent,
-    ProbeOrder, ProbeReport,
+    CommandFailure, ConnectFailure, Event, LinkId, ProbeCommand, ProbeEvent, ProbeOrder,
+    ProbeReport,
 };
-use promoterd::model::{Epoch, InstanceInfo, PingReply, WriteLimits};
+use promoterd::model::ReplicationHistory;
 
-use super::invariants::a_calm_switchover_loses_nothing;
+use super::orders::Order;
 use super::pipes::{Micros, PipeId};
-use super::server::{Process, info};
+use super::server::Process;
 use super::work::Work;
 use super::world::{Happens, Item, World};
 
@@ -30,46 +28,18 @@ pub struct ConnectionId {
 pub struct Connection {
     pub server: usize,
     /// The process at its other end; none until it is up.
-    server_life: Option<u64>,
+    pub server_life: Option<u64>,
     up: PipeId,
-    down: PipeId,
+    pub down: PipeId,
+    /// The daemon knows that it is up.
+    is_known: bool,
     /// The daemon still has its end.
     is_open: bool,
     /// The daemon would hear of the exit of the process.
     is_watched: bool,
     /// Nobody answers any more, and a child of the dead process holds the socket.
     is_orphaned: bool,
-    work: Option<Work>,
-}
-
-/// A command on its way to a server.
-#[derive(Debug)]
-pub enum Order {
-    Ping {
-        sent_at: Instant,
-    },
-    Info {
-        sent_at: Instant,
-    },
-    CountSentinels {
-        sent_at: Instant,
-    },
-    Promote {
-        epoch: Epoch,
-    },
-    Limits {
-        sent_at: Instant,
-    },
-    SetLimits {
-        sent_at: Instant,
-        limits: WriteLimits,
-    },
-    Hold {
-        sent_at: Instant,
-        lasts: Micros,
-    },
-    Release,
-    Work,
+    pub work: Option<Work>,
 }
 
 /// An answer on its way to a daemon.
@@ -78,7 +48,7 @@ pub enum Reply {
     Report(ProbeReport),
     /// The connection did not come up, or ended.
     Ends(ProbeReport),
-    Worked(Result<(), CommandFailure>),
+    Worked(Result<Option<ReplicationHistory>, CommandFailure>),
 }
 
 impl World {
@@ -139,6 +109,7 @@ impl World {
         let connection = Connection {
             server,
             server_life: None,
+            is_known: false,
             up: self.pipes.open(id.node, host),
             down: self.pipes.open(host, id.node),
             is_open: true,
@@ -171,6 +142,10 @@ impl World {
             return;
         };
         let server = &self.servers[connection.server];
+        if self.pipes.is_rejected(id.node, server.host) {
+            self.tell_probe(id, ProbeReport::ConnectFailed(ConnectFailure::Refused), 500);
+            return self.disconnect(id);
+        }
         if !self.pipes.is_open_both_ways(id.node, server.host) {
             self.later(1_000_000, Happens::ConnectionOverdue { id });
             return;
@@ -196,7 +171,7 @@ impl World {
         }
     }
 
-    fn forget_if_over(&mut self, id: ConnectionId) {
+    pub fn forget_if_over(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else {
             return;
         };
@@ -221,195 +196,8 @@ impl World {
         }
     }
 
-    /// A command reaches a server.
-    pub fn on_order(&mut self, id: ConnectionId, order: Order) {
-        let Some(connection) = self.connections.get(&id) else {
-            return;
-        };
-        let index = connection.server;
-        let server = &mut self.servers[index];
-        if connection.server_life != Some(server.life) || server.process == Process::Gone {
-            return;
-        }
-        if server.process == Process::Hung {
-            server.stalled.push(Item::Order { id, order });
-            return;
-        }
-        let reply = self.execute(id, index, order);
-        if let Some(connection) = self.connections.get(&id) {
-            let down = connection.down;
-            self.push(down, Item::Reply { id, reply });
-        }
-        self.forget_if_over(id);
-    }
-
-    fn execute(&mut self, id: ConnectionId, index: usize, order: Order) -> Reply {
-        match order {
-            Order::Ping { sent_at } => {
-                let reply = if self.servers[index].is_loading() {
-                    PingReply::Loading
-                } else {
-                    PingReply::Pong
-                };
-                Reply::Report(ProbeReport::PingReplied { sent_at, reply })
-            }
-            Order::Info { sent_at } => {
-                let result = Ok(info(&self.servers, index, self.now));
-                Reply::Report(ProbeReport::InfoReplied { sent_at, result })
-            }
-            Order::CountSentinels { sent_at } => {
-                let group = &self.groups[self.servers[index].group];
-                let result = Ok(if group.sentinels_until > self.now {
-                    3
-                } else {
-                    0
-                });
-                Reply::Report(ProbeReport::SentinelsCounted { sent_at, result })
-            }
-            Order::Promote { epoch } => {
-                let result = self.promote(id.node, index, epoch);
-                Reply::Report(ProbeReport::PromoteReplied { epoch, result })
-            }
-            Order::Limits { sent_at } => {
-                let result = self.may_configure(index);
-                let result = result.map(|()| self.servers[index].limits);
-                Reply::Report(ProbeReport::LimitsReplied { sent_at, result })
-            }
-            Order::SetLimits { sent_at, limits } => {
-                let result = self.set_limits(id.node, index, limits);
-                Reply::Report(ProbeReport::LimitsSet {
-                    sent_at,
-                    limits,
-                    result,
-                })
-            }
-            Order::Hold { sent_at, lasts } => {
-                let result = self.hold_writes(index, lasts);
-                Reply::Report(ProbeReport::WritesHeld { sent_at, result })
-            }
-            Order::Release => {
-                self.release_writes(index);
-                Reply::Report(ProbeReport::WritesReleased { result: Ok(()) })
-            }
-            Order::Work => Reply::Worked(self.execute_work(id, index)),
-        }
-    }
-
-    fn hold_writes(&mut self, index: usize, lasts: Micros) -> Result<InstanceInfo, CommandFailure> {
-        self.may_configure(index)?;
-        self.note(|| format!("server {index} holds writes"));
-        let until = self.now + lasts;
-        let server = &mut self.servers[index];
-        server.hold.until = server.hold.until.max(Some(until));
-        let life = server.life;
-        self.at(until, Happens::HoldEnds { index, life });
-        Ok(info(&self.servers, index, self.now))
-    }
-
-    pub fn may_change_role(&self, index: usize) -> Result<(), CommandFailure> {
-        let server = &self.servers[index];
-        if server.is_loading() {
-            return Err(CommandFailure::Loading);
-        }
-        if server.denies {
-            return Err(CommandFailure::Denied("NOPERM".to_owned()));
-        }
-        Ok(())
-    }
-
-    /// `CONFIG` is allowed while a data set is read.
-    fn may_configure(&self, index: usize) -> Result<(), CommandFailure> {
-        if self.servers[index].denies {
-            return Err(CommandFailure::Denied("NOPERM".to_owned()));
-        }
-        Ok(())
-    }
-
-    fn set_limits(
-        &mut self,
-        node: usize,
-        index: usize,
-        limits: WriteLimits,
-    ) -> Result<WriteLimits, CommandFailure> {
-        self.may_configure(index)?;
-        self.note(|| format!("server {index} gets {limits} from node {node}"));
-        if limits.is_fence() {
-            self.tally.fences += 1;
-        }
-        Ok(std::mem::replace(&mut self.servers[index].limits, limits))
-    }
-
-    fn promote(&mut self, node: usize, index: usize, epoch: Epoch) -> Result<(), CommandFailure> {
-        self.may_change_role(index)?;
-        self.become_master(index);
-        self.note(|| format!("server {index} promoted by node {node} in epoch {epoch}"));
-        self.tally.promotions += 1;
-        let server = &self.servers[index];
-        let group = self.groups[server.group].name.clone();
-        let promoted = (server.endpoint.clone(), server.run_id);
-        if let Err(violation) = self.oracle.promoted(&group, epoch, promoted) {
-            self.fail(violation);
-        }
-        Ok(())
-    }
-
-    fn note_handed_over(&mut self, index: usize, master: usize) {
-        if let Err(violation) = a_calm_switchover_loses_nothing::check(self, index, master) {
-            self.fail(violation);
-        }
-    }
-
-    fn execute_work(&mut self, id: ConnectionId, index: usize) -> Result<(), CommandFailure> {
-        let work = self.connections.get(&id).and_then(|held| held.work.clone());
-        let work = work.expect("a connection of its own");
-        if work.run_id() != self.servers[index].run_id {
-            return Err(CommandFailure::OtherProcess(self.servers[index].run_id));
-        }
-        match work {
-            Work::Follow(order) => self.execute_follow(id, index, &order),
-            Work::Guard(order) => self.execute_guard(index, &order),
-            Work::Rescue(_) => self.execute_rescue(index),
-        }
-    }
-
-    fn execute_follow(
-        &mut self,
-        id: ConnectionId,
-        index: usize,
-        order: &FollowOrder,
-    ) -> Result<(), CommandFailure> {
-        match order.login {
-            Login::Kept => {}
-            Login::Guard => self.servers[index].shows = Some(order.epoch),
-            Login::Own => self.servers[index].shows = None,
-        }
-        self.may_change_role(index)?;
-        let master = self.server_at(&order.master);
-        let master = master.ok_or_else(|| CommandFailure::Refused("no such host".to_owned()))?;
-        if self.servers[index].is_master() {
-            self.tally.demotions += 1;
-            self.note_handed_over(index, master);
-        }
-        self.note(|| {
-            let epoch = order.epoch;
-            format!(
-                "server {index} follows server {master} by order of node {} in epoch {epoch}",
-                id.node
-            )
-        });
-        self.follow(index, master);
-        let server = &mut self.servers[index];
-        if let Some(limits) = order.restores.filter(|_| server.is_fenced()) {
-            server.limits = limits;
-        }
-        if order.demotes {
-            self.kill_clients(index);
-        }
-        Ok(())
-    }
-
     /// `CLIENT KILL TYPE normal`: all probe connections of all daemons are among them.
-    fn kill_clients(&mut self, index: usize) {
+    pub fn kill_clients(&mut self, index: usize) {
         self.servers[index].hold.waiting = 0;
         let life = self.servers[index].life;
         for id in self.connections_to(index, life) {
@@ -477,6 +265,7 @@ impl World {
         }
         let endpoint = self.servers[connection.server].endpoint.clone();
         let link = LinkId(id.number);
+        connection.is_known = true;
         let event = match reply {
             Reply::Report(report) => Event::Probed(ProbeEvent {
                 endpoint,
@@ -563,6 +352,23 @@ impl World {
         self.disconnect(id);
         if self.hosts[id.node].life == id.life {
             self.tell(id.node, event);
+        }
+    }
+
+    /// What lies between a node and a host answers for it: its probe connections there are reset.
+    pub fn reset_connections(&mut self, node: usize, host: usize) {
+        let ids = self.connections.iter().filter(|(id, held)| {
+            let is_there = self.servers[held.server].host == host;
+            id.node == node && is_there && held.is_open && held.work.is_none()
+        });
+        let ids: Vec<ConnectionId> = ids.map(|(id, _)| *id).collect();
+        for id in ids {
+            let report = match self.connections[&id].is_known {
+                true => ProbeReport::Closed("reset".to_owned()),
+                false => ProbeReport::ConnectFailed(ConnectFailure::Refused),
+            };
+            self.tell_probe(id, report, 500);
+            self.disconnect(id);
         }
     }
 

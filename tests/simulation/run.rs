@@ -6,6 +6,7 @@ use super::invariants::Violation;
 use super::narrowing::Narrowing;
 use super::settled::{self, EXCUSED_AFTER, HOLDS_FOR, SETTLES_WITHIN};
 use super::tally::Tally;
+use super::theme::Theme;
 use super::transcript::Wanted;
 use super::world::World;
 
@@ -23,7 +24,12 @@ pub struct Outcome {
 
 /// Runs the schedule that `seed` names.
 pub fn run(seed: u64, wanted: Wanted) -> Outcome {
-    run_part(seed, wanted, Narrowing::default())
+    run_about(Theme::Everything, seed, wanted)
+}
+
+/// Runs the schedule about `theme` that `seed` names.
+pub fn run_about(theme: Theme, seed: u64, wanted: Wanted) -> Outcome {
+    run_part(seed, wanted, Narrowing::whole(theme))
 }
 
 /// Runs a part of it.
@@ -59,6 +65,9 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
 fn carry_on(world: &mut World) {
     let quiet_from = world.plan.faults_until;
     world.run_until(quiet_from);
+    if world.narrowing.is_brief {
+        return;
+    }
     let mut settled_at = None;
     let mut excused_at = None;
     while world.violation.is_none() {
@@ -68,7 +77,8 @@ fn carry_on(world: &mut World) {
                 excused_at = None;
                 let since = *settled_at.get_or_insert(world.now);
                 if world.now - since >= HOLDS_FOR {
-                    world.tally.settled_after.push(since - quiet_from);
+                    let after = (since - quiet_from) / 1000;
+                    *world.tally.settled_after.entry(after).or_default() += 1;
                     return;
                 }
                 continue;
@@ -81,7 +91,7 @@ fn carry_on(world: &mut World) {
             if world.now - since >= EXCUSED_AFTER {
                 world.note(|| format!("not settled ({why}): {excuse}"));
                 let seed = world.seed;
-                world.tally.unsettled.entry(excuse).or_default().push(seed);
+                world.tally.unsettled.insert(excuse, (1, vec![seed]));
                 return;
             }
         } else {

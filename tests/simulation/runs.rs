@@ -1,35 +1,46 @@
-//! Many schedules on all cores, until one breaks a promise.
+//! Many schedules on all cores: until one breaks a promise, or on and on.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{available_parallelism, scope};
 use std::time::{Duration, Instant};
 
-use super::run::run;
+use super::run::run_about;
 use super::tally::Tally;
+use super::theme::Theme;
 use super::transcript::Wanted;
 
 /// Time between two lines that say how far it is.
-const TOLD_EVERY: Duration = Duration::from_secs(5);
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// What came of them.
-struct Results {
-    tally: Tally,
-    failed: Option<u64>,
-    told_at: Instant,
+/// When it is over, if there is still something left.
+#[derive(Debug)]
+pub enum Goes<'a> {
+    /// With the first schedule that breaks a promise.
+    UntilBroken,
+    /// Once this is set. Until then it says every few seconds how far it is, and names each schedule that
+    /// breaks a promise.
+    On(&'a AtomicBool),
 }
 
-/// Runs `count` schedules from `first` on; gives what happened, and the first seed that broke a promise.
-/// Where they `tell`, they say every few seconds how far they are.
-pub fn run_all(first: u64, count: u64, tell: bool) -> (Tally, Option<u64>) {
+/// What came of them: what happened, and the seeds that broke a promise.
+#[derive(Debug, Default)]
+pub struct Results {
+    pub tally: Tally,
+    pub broken: Vec<u64>,
+    told_after: Duration,
+}
+
+/// Runs `count` schedules about `theme` from `first` on.
+pub fn run_all(theme: Theme, first: u64, count: u64, goes: &Goes<'_>) -> Results {
     let next = AtomicU64::new(first);
-    let is_over = AtomicBool::new(false);
+    let is_broken = AtomicBool::new(false);
+    let is_over = match goes {
+        Goes::UntilBroken => &is_broken,
+        Goes::On(is_told) => is_told,
+    };
     let started = Instant::now();
-    let results = Mutex::new(Results {
-        tally: Tally::default(),
-        failed: None,
-        told_at: started,
-    });
+    let results = Mutex::new(Results::default());
     let threads = available_parallelism().map_or(1, usize::from);
     scope(|scope| {
         for _ in 0..threads {
@@ -39,21 +50,33 @@ pub fn run_all(first: u64, count: u64, tell: bool) -> (Tally, Option<u64>) {
                     if seed - first >= count {
                         return;
                     }
-                    let outcome = run(seed, Wanted::Nothing);
+                    let outcome = run_about(theme, seed, Wanted::Nothing);
                     let mut results = results.lock().unwrap();
                     results.tally.add(outcome.tally);
-                    if outcome.broken.is_some() {
-                        is_over.store(true, Ordering::Relaxed);
-                        results.failed = Some(results.failed.map_or(seed, |it| it.min(seed)));
+                    if let Some(broken) = outcome.broken {
+                        is_broken.store(true, Ordering::Relaxed);
+                        results.broken.push(seed);
+                        println!("seed {seed} breaks a promise: {broken}");
                     }
-                    if tell && results.told_at.elapsed() >= TOLD_EVERY {
-                        results.told_at = Instant::now();
-                        println!("{}", results.tally.summary(started.elapsed()));
+                    if let Goes::On(_) = goes {
+                        results.tell(started.elapsed());
                     }
                 }
             });
         }
     });
-    let results = results.into_inner().unwrap();
-    (results.tally, results.failed)
+    let mut results = results.into_inner().unwrap();
+    results.broken.sort_unstable();
+    results
+}
+
+impl Results {
+    fn tell(&mut self, took: Duration) {
+        if took < self.told_after {
+            return;
+        }
+        self.told_after = took + TOLD_EVERY;
+        let broken = self.broken.len();
+        println!("{}, broken {broken}", self.tally.summary(took));
+    }
 }

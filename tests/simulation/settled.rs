@@ -172,9 +172,15 @@ pub fn excuse(world: &World) -> Option<String> {
 fn excuse_group(world: &World, group: &SimulatedGroup) -> Option<String> {
     let servers = || group.servers.iter().map(|index| &world.servers[*index]);
     let Some(record) = world.oracle.newest_record(&group.name) else {
-        let masters = servers().filter(|server| server.is_master()).count();
-        return (masters != 1)
-            .then(|| format!("never registered: {masters} masters at first start"));
+        let masters: Vec<&Server> = servers().filter(|server| server.is_master()).collect();
+        return match masters.as_slice() {
+            [only] if is_named(world, group, only) => None,
+            [_] => Some("never registered: no listed server leads to the only master".to_owned()),
+            _ => Some(format!(
+                "never registered: {} masters at first start",
+                masters.len()
+            )),
+        };
     };
     let lives = servers().any(|server| {
         server.run_id == record.master().run_id
@@ -192,6 +198,31 @@ fn excuse_group(world: &World, group: &SimulatedGroup) -> Option<String> {
         return None;
     }
     without_data(world, record, servers())
+}
+
+/// Whether a master is listed, or some listed server follows it or one that does: else a stranger has turned
+/// all of these elsewhere, and nothing in the settings says where the group is.
+fn is_named(world: &World, group: &SimulatedGroup, master: &Server) -> bool {
+    let leads_to_it = |index: &usize| {
+        let mut upstream = Some(*index);
+        // They may follow one another in a circle.
+        for _ in 0..world.servers.len() {
+            let Some(server) = upstream.map(|index| &world.servers[index]) else {
+                return false;
+            };
+            if server.endpoint == master.endpoint {
+                return true;
+            }
+            upstream = server.follows();
+        }
+        false
+    };
+    let servers = group.servers.iter();
+    let mut listed = servers.filter(|index| {
+        let endpoint = &world.servers[**index].endpoint;
+        group.policy.instances.contains(endpoint)
+    });
+    listed.any(leads_to_it)
 }
 
 /// A master with data of its own, or one that is not listed.

@@ -7,6 +7,7 @@ use promoterd::model::{NodeRole, SplitMix};
 
 use super::clock::DRIFT_MAX;
 use super::narrowing::Narrowing;
+use super::theme::Theme;
 
 /// What a run is made of.
 #[derive(Debug, Clone)]
@@ -28,6 +29,36 @@ pub struct Shape {
 
 impl Shape {
     pub fn draw(random: &mut SplitMix, narrowing: &Narrowing) -> Self {
+        let drawn = match narrowing.theme {
+            Theme::Everything | Theme::Disks => Self::draw_any(random),
+            Theme::Leases => Self::draw_for_leases(random),
+        };
+        Self {
+            groups: drawn.groups.min(narrowing.groups.unwrap_or(drawn.groups)),
+            datagrams: drawn.datagrams && !narrowing.is_calm,
+            drift: if narrowing.is_calm { 0 } else { drawn.drift },
+            ..drawn
+        }
+    }
+
+    /// A daemon beside each server, few groups, clocks that are as wrong as they may be.
+    fn draw_for_leases(random: &mut SplitMix) -> Self {
+        let voters = one_of(random, &[3, 3, 3, 3, 3, 4, 5, 5]);
+        Self {
+            voters,
+            witnesses: one_of(random, &[0, 0, 1]).min((voters - 1) / 2),
+            other_hosts: 0,
+            groups: one_of(random, &[1, 1, 1, 1, 1, 1, 1, 2]),
+            datagrams: random.below(4) == 0,
+            rewrites: random.below(2) == 0,
+            drift: one_of(
+                random,
+                &[0, 100, DRIFT_MAX, DRIFT_MAX, DRIFT_MAX, DRIFT_MAX],
+            ),
+        }
+    }
+
+    fn draw_any(random: &mut SplitMix) -> Self {
         const VOTERS: [usize; 16] = [1, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 5, 5, 6, 7];
         let voters = one_of(random, &VOTERS);
         // One host at least has clients, or nothing would be written anywhere.
@@ -41,10 +72,10 @@ impl Shape {
             voters,
             witnesses,
             other_hosts,
-            groups: groups.min(narrowing.groups.unwrap_or(groups)),
-            datagrams: datagrams && !narrowing.is_calm,
+            groups,
+            datagrams,
             rewrites,
-            drift: if narrowing.is_calm { 0 } else { drift },
+            drift,
         }
     }
 
@@ -89,7 +120,10 @@ fn draw_groups(random: &mut SplitMix) -> usize {
 }
 
 /// How a group keeps an old master from taking writes.
-pub fn draw_fencing(random: &mut SplitMix) -> Fencing {
+pub fn draw_fencing(theme: Theme, random: &mut SplitMix) -> Fencing {
+    if theme == Theme::Leases {
+        return Fencing::Strict;
+    }
     one_of(
         random,
         &[

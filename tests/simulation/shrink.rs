@@ -5,21 +5,22 @@ use std::time::{Duration, Instant};
 
 use super::narrowing::Narrowing;
 use super::run::{Outcome, run_part};
+use super::theme::Theme;
 use super::transcript::Wanted;
 
 /// Longest time that is spent on it.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The smallest part of the schedule found that breaks the promise that `whole` broke.
-pub fn shrink(seed: u64, whole: &Outcome) -> Narrowing {
+pub fn shrink(seed: u64, theme: Theme, whole: &Outcome) -> Narrowing {
     let Some(broken) = &whole.broken else {
-        return Narrowing::default();
+        return Narrowing::whole(theme);
     };
     let mut search = Search {
         seed,
         promise: broken.promise,
         until: Instant::now() + PATIENCE,
-        best: Narrowing::default(),
+        best: Narrowing::whole(theme),
     };
     search.leave_out_groups(whole.groups);
     search.try_with(|part| part.is_calm = true);

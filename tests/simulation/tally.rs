@@ -7,6 +7,9 @@ use promoterd::decision::{Cause, FenceCause, Happening, Supervisor, TRANSITIONS,
 
 use super::faults::Injection;
 
+/// Seeds that are named as examples.
+const SEEDS_TOLD: usize = 5;
+
 /// Counts of one run, or of many.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -89,10 +92,10 @@ pub struct Tally {
     pub failed_writes: u64,
     /// Schedules in which no majority had the same settings, and nothing was registered.
     pub unequal: u64,
-    /// Seeds of the runs that could not settle, by why that is nobody's fault.
-    pub unsettled: BTreeMap<String, Vec<u64>>,
-    /// Microseconds from the last fault to the settled cluster, of each run.
-    pub settled_after: Vec<u64>,
+    /// How many runs could not settle, by why that is nobody's fault; and the seeds of some of them.
+    pub unsettled: BTreeMap<String, (u64, Vec<u64>)>,
+    /// How many runs settled so many milliseconds after the last fault.
+    pub settled_after: BTreeMap<u64, u64>,
 }
 
 impl Tally {
@@ -172,10 +175,13 @@ impl Tally {
         self.torn_journals += other.torn_journals;
         self.not_journalled += other.not_journalled;
         self.unequal += other.unequal;
-        for (why, seeds) in other.unsettled {
-            self.unsettled.entry(why).or_default().extend(seeds);
+        for (why, (count, seeds)) in other.unsettled {
+            let (sum, some) = self.unsettled.entry(why).or_default();
+            *sum += count;
+            some.extend(seeds);
+            some.truncate(SEEDS_TOLD);
         }
-        self.settled_after.extend(other.settled_after);
+        add_all(&mut self.settled_after, other.settled_after);
     }
 
     /// What a large number of runs must have seen, or they prove less than they claim.
@@ -283,7 +289,7 @@ impl Tally {
     pub fn summary(&self, took: Duration) -> String {
         let seconds = took.as_secs().max(1);
         let begun: u64 = self.begun.values().sum();
-        let unsettled: usize = self.unsettled.values().map(Vec::len).sum();
+        let unsettled = self.left_to_operators();
         format!(
             "{seconds} s: schedules {} ({} a second), steps {}, epochs begun {begun}, failovers done {}, \
              transitions {} of {}, left to operators {unsettled}, injected: {}",
@@ -297,7 +303,12 @@ impl Tally {
         )
     }
 
-    pub fn print(&mut self) {
+    /// How many ended in a state that only an operator can mend.
+    pub fn left_to_operators(&self) -> u64 {
+        self.unsettled.values().map(|(count, _)| count).sum()
+    }
+
+    pub fn print(&self) {
         println!("schedules {}, steps {}", self.schedules, self.steps);
         println!("injected {}", self.injections());
         println!("epochs begun, by cause: {:?}", self.begun);
@@ -360,19 +371,19 @@ impl Tally {
             "copies: partial {}, full {}",
             self.partial_copies, self.full_copies
         );
-        for (why, seeds) in &self.unsettled {
-            let some = &seeds[..seeds.len().min(5)];
-            println!(
-                "not settled: {} times {why}, as with seeds {some:?}",
-                seeds.len()
-            );
+        for (why, (count, seeds)) in &self.unsettled {
+            println!("not settled: {count} times {why}, as with seeds {seeds:?}");
         }
-        self.settled_after.sort_unstable();
-        let at = |share: usize| {
-            let last = self.settled_after.len().saturating_sub(1);
-            self.settled_after
-                .get(last * share / 100)
-                .map_or(0, |span| span / 1000)
+        let settled: u64 = self.settled_after.values().sum();
+        let at = |share: u64| {
+            let mut left = settled.saturating_sub(1) * share / 100;
+            let mut spans = self.settled_after.iter();
+            let found = spans.find(|(_, count)| {
+                let is_it = left < **count;
+                left = left.saturating_sub(**count);
+                is_it
+            });
+            found.map_or(0, |(span, _)| *span)
         };
         println!(
             "settled after ms: median {}, 99 % {}, longest {}",

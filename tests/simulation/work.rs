@@ -4,7 +4,7 @@ use promoterd::decision::{
     CommandFailure, Event, FollowOrder, FollowOutcome, GuardOrder, GuardOutcome, GuardTask,
     RescueOrder, RescueOutcome, Rescued,
 };
-use promoterd::model::{Endpoint, RunId};
+use promoterd::model::{Endpoint, ReplicationHistory, RunId};
 
 use super::world::World;
 
@@ -33,12 +33,15 @@ impl Work {
         }
     }
 
-    pub fn ended(self, result: Result<(), CommandFailure>) -> Event {
+    pub fn ended(self, result: Result<Option<ReplicationHistory>, CommandFailure>) -> Event {
         match self {
             Self::Follow(order) => Event::Followed(FollowOutcome { order, result }),
-            Self::Guard(order) => Event::Guarded(GuardOutcome { order, result }),
+            Self::Guard(order) => Event::Guarded(GuardOutcome {
+                order,
+                result: result.map(|_| ()),
+            }),
             Self::Rescue(order) => {
-                let saved = result.map(|()| Rescued {
+                let saved = result.map(|_| Rescued {
                     path: format!("{}-{}.rdb", order.group, order.epoch),
                     bytes: 1,
                 });

@@ -17,6 +17,7 @@ use super::narrowing::Narrowing;
 use super::peers::Session;
 use super::pipes::{Micros, PipeId, Pipes};
 use super::probes::{Connection, ConnectionId};
+use super::queue::Queue;
 use super::server::Server;
 use super::shape::Shape;
 use super::streams::{Purpose, stream};
@@ -47,9 +48,7 @@ pub struct World {
     pub dice: SplitMix,
     pub shape: Shape,
     pub narrowing: Narrowing,
-    /// In boxes: it is moving them about that costs.
-    queue: BTreeMap<(Micros, u64), Box<Happens>>,
-    sequence: u64,
+    queue: Queue<Happens>,
     pub hosts: Vec<Host>,
     pub host_count: usize,
     /// The hosts that sleep.
@@ -71,15 +70,14 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, wanted: Wanted, narrowing: Narrowing) -> Self {
         let shape = Shape::draw(&mut stream(seed, Purpose::Shape, 0), &narrowing);
-        let plan = Plan::draw(&mut stream(seed, Purpose::Plan, 0));
+        let plan = Plan::draw(narrowing.theme, &mut stream(seed, Purpose::Plan, 0));
         let mut world = Self {
             seed,
             now: 0,
             random: stream(seed, Purpose::Course, 0),
             dice: stream(seed, Purpose::Injection, 0),
             narrowing,
-            queue: BTreeMap::new(),
-            sequence: 0,
+            queue: Queue::new(),
             hosts: Vec::new(),
             suspended: BTreeSet::new(),
             host_count: shape.hosts(),
@@ -112,9 +110,7 @@ impl World {
     }
 
     pub fn at(&mut self, when: Micros, happens: Happens) {
-        self.sequence += 1;
-        self.queue
-            .insert((when.max(self.now), self.sequence), Box::new(happens));
+        self.queue.push(when.max(self.now), happens);
     }
 
     pub fn later(&mut self, delay: Micros, happens: Happens) {
@@ -142,19 +138,15 @@ impl World {
     /// Goes on until `end`, or until a promise is broken.
     pub fn run_until(&mut self, end: Micros) {
         while self.violation.is_none() {
-            let Some(first) = self
-                .queue
-                .first_entry()
-                .filter(|first| first.key().0 <= end)
-            else {
+            let first = self.queue.first_at().filter(|at| *at <= end);
+            let Some((at, happens)) = first.and_then(|at| Some((at, self.queue.pop()?))) else {
                 self.now = end;
                 return;
             };
-            let ((at, sequence), happens) = first.remove_entry();
             self.now = at;
             self.tally.steps += 1;
-            self.transcript.mix(at ^ (sequence << 32));
-            self.step(*happens);
+            self.transcript.mix(at);
+            self.step(happens);
             if let Err(violation) = one_writer_under_strict_fencing::check(self) {
                 self.fail(violation);
             }
@@ -209,7 +201,12 @@ impl World {
             Happens::Acknowledges { index } => self.on_acknowledges(index),
             Happens::HoldEnds { index, life } => self.on_hold_ends(index, life),
             Happens::ClientWrites { group } => self.on_client_writes(group),
-            Happens::Hold { node, life, order } => self.on_hold(node, life, order),
+            Happens::Hold {
+                node,
+                life,
+                order,
+                ends_at,
+            } => self.on_hold(node, life, order, ends_at),
             Happens::HoldsOver { host } => self.end_overdue(host),
             Happens::FilesStep { node, life } => self.on_files_step(node, life),
             Happens::FilesDue { node, life } => self.on_files_due(node, life),

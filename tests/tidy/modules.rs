@@ -45,7 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("status", &["decision", "model"]),
     ("sentinel", &["decision", "model"]),
-    ("clients", &["decision", "model"]),
+    ("clients", &["decision", "model", "breaks"]),
     // Peers carry the engine's messages.
     ("peer", &["consensus", "decision", "model"]),
     ("fencer", &["decision", "model"]),

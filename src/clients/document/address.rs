@@ -2,86 +2,11 @@
 
 use std::ops::Range;
 
-use thiserror::Error;
-
-use super::ValueKind;
+use super::{Edit, ValueKind, ValueProblem, connection};
 use crate::model::Endpoint;
 
 /// The port of a URL that names none.
 pub(super) const DEFAULT_PORT: u16 = 6379;
-
-/// Why a value cannot be changed without a guess. Never repeats the value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum ValueProblem {
-    /// Nothing tells what belongs there.
-    #[error("the value is empty: set VALUE to endpoint, host or port")]
-    Empty,
-    /// User, password and database cannot be invented.
-    #[error("the value is empty and shall be a URL: write the URL once, with any host")]
-    EmptyUrl,
-    /// It is nothing that we know.
-    #[error("the value is no URL, host:port, host or port")]
-    Unrecognised,
-    /// It is not what `VALUE` says.
-    #[error("the value is not what VALUE says: correct VALUE, or leave it out")]
-    OtherKind,
-    /// A Unix socket.
-    #[error("the value names a Unix socket: write an address of TCP instead")]
-    Socket,
-    /// Sentinels, which find the master themselves.
-    #[error("the URL names Sentinels and no master: take the file out of the settings")]
-    Sentinel,
-    /// Neither `redis` nor any other known scheme.
-    #[error("the scheme of the URL is none of redis, rediss, valkey, valkeys, tcp, tls")]
-    Scheme,
-    /// No host can be found in the URL.
-    #[error(
-        "the URL holds no valid host and port: percent-encode the password, or correct the host"
-    )]
-    Authority,
-    /// An `@` in the path: some readers see the host before it and some behind it.
-    #[error(
-        "the URL holds an '@' behind its host: percent-encode '/', '?', '#' and '@' in the password"
-    )]
-    StrayAt,
-    /// A list of hosts.
-    #[error("the value names several hosts: name only one")]
-    SeveralHosts,
-    /// A backslash joins the line to the next one.
-    #[error("the line ends with a backslash: write the value on one line")]
-    Continuation,
-    /// The quotes are closed on a later line, or never.
-    #[error("the quoted value does not end on its line: write it on one line")]
-    SpansLines,
-    /// Something else stands behind the closing quote.
-    #[error("there is text behind the closing quote: quote the whole value")]
-    TextBehindQuote,
-    /// `#` begins a comment for some readers and not for others.
-    #[error("the value holds a '#' that is no comment for all readers: quote the value")]
-    UnquotedHash,
-    /// White space ends the value for some readers and not for others.
-    #[error("the value holds white space: quote the value")]
-    UnquotedSpace,
-    /// A control character.
-    #[error("the value holds a control character: remove it")]
-    Control,
-    /// A variable that some readers replace, elsewhere than in the user info, path or query of a URL.
-    #[error(
-        "the value refers to a variable where host and port are, or may be: write these out, or put a literal '$' in single quotes"
-    )]
-    Reference,
-    /// A number that is no port as people write it.
-    #[error("the number is no port in plain digits: write it so, or write the value as a text")]
-    Number,
-    /// Text over several lines.
-    #[error("the value is a text of several lines: write it on one line, with one pair of quotes")]
-    SeveralLines,
-    /// More than a variable: nobody can tell what some readers put in its place.
-    #[error(
-        "the value holds a '`', a '$(', or more than a name within '${{' and '}}': write it out, or put the value in single quotes"
-    )]
-    Substitution,
-}
 
 /// Some bytes of a value, and what takes their place.
 #[derive(Debug)]
@@ -89,6 +14,10 @@ pub(super) struct Rewrite {
     pub(super) range: Range<usize>,
     pub(super) text: String,
 }
+
+/// How an address is written in a value: finds it, and says how it shall read.
+pub(super) type Rewriting =
+    fn(value: &[u8], references: &[Range<usize>], edit: Edit<'_>) -> Result<Rewrite, ValueProblem>;
 
 /// Finds the address in `value` and says how it shall read.
 ///
@@ -99,18 +28,23 @@ pub(super) struct Rewrite {
 pub(super) fn rewrite(
     value: &[u8],
     references: &[Range<usize>],
-    kind: Option<ValueKind>,
-    master: &Endpoint,
+    edit: Edit<'_>,
 ) -> Result<Rewrite, ValueProblem> {
+    let master = edit.master;
     let told = tell(value);
-    if !references.is_empty() && told != Ok(ValueKind::Url) {
+    let has_other_parts = matches!(told, Ok(ValueKind::Url | ValueKind::Connection));
+    if !references.is_empty() && !has_other_parts {
         return Err(ValueProblem::Reference);
     }
-    let kind = match (kind, told) {
+    let kind = match (edit.value, told) {
         (None, told) => told?,
         (Some(ValueKind::Url), Err(ValueProblem::Empty)) => return Err(ValueProblem::EmptyUrl),
         (Some(kind), Err(ValueProblem::Empty)) => kind,
         (Some(kind), Ok(told)) if kind == told => kind,
+        // Without options it is an address alone.
+        (Some(ValueKind::Connection), Ok(ValueKind::Endpoint | ValueKind::Host)) => {
+            ValueKind::Connection
+        }
         (Some(_), Ok(_)) => return Err(ValueProblem::OtherKind),
         (Some(_), Err(problem)) => return Err(problem),
     };
@@ -120,6 +54,7 @@ pub(super) fn rewrite(
     };
     match kind {
         ValueKind::Url => rewrite_url(value, references, master),
+        ValueKind::Connection => connection::rewrite(value, references, master),
         ValueKind::Endpoint => Ok(whole(master.to_string())),
         ValueKind::Host if value.starts_with(b"[") => Ok(whole(bracketed(master))),
         ValueKind::Host => Ok(whole(master.host().to_owned())),
@@ -138,7 +73,7 @@ fn tell(value: &[u8]) -> Result<ValueKind, ValueProblem> {
         return Err(ValueProblem::Socket);
     }
     if value.contains(&b',') {
-        return Err(ValueProblem::SeveralHosts);
+        return connection::tell(value).map(|()| ValueKind::Connection);
     }
     let text = std::str::from_utf8(value).map_err(|_| ValueProblem::Unrecognised)?;
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -182,13 +117,9 @@ fn rewrite_url(
         return Err(ValueProblem::StrayAt);
     }
     let has_port = check_authority(&value[host_start..end])?;
-    let mut text = bracketed(master);
-    if has_port || master.port() != DEFAULT_PORT {
-        text = format!("{text}:{}", master.port());
-    }
     Ok(Rewrite {
         range: host_start..end,
-        text,
+        text: with_port_if(has_port, master),
     })
 }
 
@@ -205,7 +136,7 @@ fn check_scheme(scheme: &[u8]) -> Result<(), ValueProblem> {
 }
 
 /// Accepts a host with or without a port, and says whether there is one.
-fn check_authority(authority: &[u8]) -> Result<bool, ValueProblem> {
+pub(super) fn check_authority(authority: &[u8]) -> Result<bool, ValueProblem> {
     if authority.contains(&b',') {
         return Err(ValueProblem::SeveralHosts);
     }
@@ -234,6 +165,15 @@ fn parse_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| *port != 0)
 }
 
+/// Host and port; the latter may be left out where it is the usual one.
+pub(super) fn with_port_if(has_port: bool, master: &Endpoint) -> String {
+    if has_port || master.port() != DEFAULT_PORT {
+        master.to_string()
+    } else {
+        bracketed(master)
+    }
+}
+
 /// The host as it stands before a port: IPv6 in brackets.
 fn bracketed(master: &Endpoint) -> String {
     if master.host().contains(':') {
@@ -258,7 +198,12 @@ mod tests {
         kind: Option<ValueKind>,
         master: &str,
     ) -> Result<String, ValueProblem> {
-        let rewrite = rewrite(value.as_bytes(), &[], kind, &master.parse().unwrap())?;
+        let edit = Edit {
+            keys: &[],
+            value: kind,
+            master: &master.parse().unwrap(),
+        };
+        let rewrite = rewrite(value.as_bytes(), &[], edit)?;
         let mut text = value.to_owned();
         text.replace_range(rewrite.range, &rewrite.text);
         Ok(text)
@@ -288,6 +233,12 @@ mod tests {
             ("::1", "b.example"),
             ("[::1]", "b.example"),
             ("6379", "7001"),
+            (
+                "a:6379,ssl=true,password=p=w,db=3",
+                "b.example:7001,ssl=true,password=p=w,db=3",
+            ),
+            ("ssl=true, [::1]:1 ,db=3", "ssl=true, b.example:7001 ,db=3"),
+            ("a,password=x", "b.example:7001,password=x"),
         ] {
             assert_eq!(rewritten(old, None, "b.example:7001").unwrap(), new);
         }
@@ -301,6 +252,8 @@ mod tests {
             ("a:1", "[fd77::2]:6379"),
             ("a", "fd77::2"),
             ("[::1]", "[fd77::2]"),
+            ("a:1,db=1", "[fd77::2]:6379,db=1"),
+            ("a,db=1", "[fd77::2],db=1"),
         ] {
             assert_eq!(rewritten(old, None, "[fd77::2]:6379").unwrap(), new);
         }
@@ -316,6 +269,11 @@ mod tests {
             ("a b", Problem::Unrecognised),
             ("host:port", Problem::Unrecognised),
             ("a:1,b:2", Problem::SeveralHosts),
+            ("a:1,password=p,w", Problem::SeveralHosts),
+            ("ssl=true,db=1", Problem::Unrecognised),
+            ("a:x,db=1", Problem::Unrecognised),
+            (",db=1", Problem::Unrecognised),
+            ("a:1,ServiceName=m", Problem::Sentinel),
             ("/run/redis.sock", Problem::Socket),
             ("unix:/run/redis.sock", Problem::Socket),
             ("unix:///run/redis.sock", Problem::Socket),
@@ -345,8 +303,14 @@ mod tests {
 
     #[test]
     fn a_stated_kind_fills_an_empty_value_and_refuses_another_kind() {
-        use ValueKind::{Endpoint, Host, Port, Url};
-        for (kind, filled) in [(Endpoint, "b:1"), (Host, "b"), (Port, "1")] {
+        use ValueKind::{Connection, Endpoint, Host, Port, Url};
+        assert_eq!(rewritten("a:7", Some(Connection), "b:1").unwrap(), "b:1");
+        for (kind, filled) in [
+            (Endpoint, "b:1"),
+            (Host, "b"),
+            (Port, "1"),
+            (Connection, "b:1"),
+        ] {
             assert_eq!(rewritten("", Some(kind), "b:1").unwrap(), filled);
         }
         assert_eq!(rewritten("", Some(Url), "b:1"), Err(ValueProblem::EmptyUrl));
@@ -356,6 +320,9 @@ mod tests {
             (Endpoint, "a"),
             (Url, "a:1"),
             (Host, "1"),
+            (Endpoint, "a:1,db=1"),
+            (Connection, "redis://a:1"),
+            (Connection, "1"),
         ] {
             assert_eq!(
                 rewritten(value, Some(kind), "b:1"),

@@ -3,9 +3,11 @@
 use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions};
 
-use super::tree::{Tree, compare, position};
+use super::path::position;
+use super::tree::{Tree, compare};
 use super::verify::{Discrepancy, check_outside};
-use super::{Edit, EditError, KeyPath, Letters, Slot, Splice, ValueProblem, line_at, text_of};
+use super::{Edit, EditError, KeyPath, Letters, Slot, Splice, ValueProblem};
+use super::{address, line_at, text_of};
 
 /// Finds the value of every path in `keys`, in the order of the text.
 ///
@@ -13,30 +15,28 @@ use super::{Edit, EditError, KeyPath, Letters, Slot, Splice, ValueProblem, line_
 /// [`EditError`] when the text is no JSON, or a path leads to no value that can name a host.
 pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a>>, EditError> {
     let (document, mark) = text_of(text)?;
-    // First, for it is strict, and bounds how deep the other one has to go.
-    serde_json::from_str::<serde::de::IgnoredAny>(document).map_err(|error| {
+    check_syntax(document, "JSON")?;
+    let place = Place {
+        text,
+        document,
+        mark,
+    };
+    place.slots(&strict(), "JSON", keys)
+}
+
+/// Bounds how deep other parsers have to go, too.
+pub(super) fn check_syntax(document: &str, format: &'static str) -> Result<(), EditError> {
+    let read = serde_json::from_str::<serde::de::IgnoredAny>(document);
+    read.map(|_| ()).map_err(|error| {
         let reason = match error.classify() {
             serde_json::error::Category::Eof => "it ends too soon",
             serde_json::error::Category::Io
             | serde_json::error::Category::Data
             | serde_json::error::Category::Syntax => "it breaks off there",
         };
-        syntax_error(error.line(), reason)
-    })?;
-    let parsed = jsonc_parser::parse_to_ast(document, &collect(), &strict())
-        .map_err(|error| syntax_error(error.line_display(), "it cannot be read"))?;
-    let root = parsed.value.ok_or_else(|| syntax_error(1, "it is empty"))?;
-    let place = Place {
-        text,
-        document,
-        mark,
-    };
-    let slots = keys.iter().map(|key| place.slot(&root, key));
-    let mut slots = slots.collect::<Result<Vec<_>, _>>()?;
-    slots.sort_by_key(|slot| slot.range.start);
-    Ok(slots)
+        syntax_error(format, error.line(), reason)
+    })
 }
-
 /// Demands that `new` is `old` but for the values of the keys, and that these name the master.
 ///
 /// # Errors
@@ -48,12 +48,17 @@ pub(super) fn check(
     edit: Edit<'_>,
 ) -> Result<(), Discrepancy> {
     check_outside(old, new, splices)?;
+    let read = |text| {
+        let unreadable = Discrepancy::Unreadable { format: "JSON" };
+        let (document, _) = text_of(text).map_err(|_| unreadable.clone())?;
+        read(document).ok_or(unreadable)
+    };
     compare(read(old)?, read(new)?, edit)
 }
 
-fn syntax_error(line: usize, reason: &str) -> EditError {
+fn syntax_error(format: &'static str, line: usize, reason: &str) -> EditError {
     EditError::Syntax {
-        format: "JSON",
+        format,
         line,
         reason: reason.to_owned(),
     }
@@ -66,7 +71,7 @@ fn collect() -> CollectOptions {
     }
 }
 
-fn strict() -> ParseOptions {
+pub(super) fn strict() -> ParseOptions {
     ParseOptions {
         allow_comments: false,
         allow_loose_object_property_names: false,
@@ -82,14 +87,31 @@ fn strict() -> ParseOptions {
 }
 
 /// Where a document stands.
-struct Place<'t> {
-    text: &'t [u8],
-    document: &'t str,
+pub(super) struct Place<'t> {
+    pub(super) text: &'t [u8],
+    pub(super) document: &'t str,
     /// Length of the byte order mark before it.
-    mark: usize,
+    pub(super) mark: usize,
 }
 
 impl Place<'_> {
+    /// The value of every path in `keys`, in the order of the text, read with such options.
+    pub(super) fn slots<'k>(
+        &self,
+        options: &ParseOptions,
+        format: &'static str,
+        keys: &'k [KeyPath],
+    ) -> Result<Vec<Slot<'k>>, EditError> {
+        let parsed = jsonc_parser::parse_to_ast(self.document, &collect(), options)
+            .map_err(|error| syntax_error(format, error.line_display(), "it cannot be read"))?;
+        let root = parsed.value;
+        let root = root.ok_or_else(|| syntax_error(format, 1, "it is empty"))?;
+        let slots = keys.iter().map(|key| self.slot(&root, key));
+        let mut slots = slots.collect::<Result<Vec<_>, _>>()?;
+        slots.sort_by_key(|slot| slot.range.start);
+        Ok(slots)
+    }
+
     fn slot<'k>(&self, root: &Value<'_>, key: &'k KeyPath) -> Result<Slot<'k>, EditError> {
         let mut value = root;
         for (depth, segment) in key.segments().iter().enumerate() {
@@ -174,6 +196,7 @@ impl Place<'_> {
             range: self.mark + range.start..self.mark + range.end,
             references: Vec::new(),
             letters,
+            rewriting: address::rewrite,
         }
     }
 
@@ -182,13 +205,9 @@ impl Place<'_> {
     }
 }
 
-fn read(text: &[u8]) -> Result<Tree, Discrepancy> {
-    let unreadable = Discrepancy::Unreadable { format: "JSON" };
-    let Ok((document, _)) = text_of(text) else {
-        return Err(unreadable);
-    };
-    let value: serde_json::Value = serde_json::from_str(document).map_err(|_| unreadable)?;
-    Ok(tree(value))
+pub(super) fn read(document: &str) -> Option<Tree> {
+    let value: serde_json::Value = serde_json::from_str(document).ok()?;
+    Some(tree(value))
 }
 
 fn tree(value: serde_json::Value) -> Tree {

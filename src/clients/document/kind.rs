@@ -17,11 +17,14 @@ pub enum ValueKind {
     Host,
     /// A port.
     Port,
+    /// `host:port,ssl=true,password=…,db=0`, as Feast and StackExchange.Redis write it: only the part
+    /// without `=` changes.
+    Connection,
 }
 
 /// A text that names no [`ValueKind`]. It is not repeated: it may be a value, and hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the value is none of url, endpoint, host and port")]
+#[error("the value is none of url, endpoint, host, port and connection")]
 pub struct UnknownValueKind;
 
 impl FromStr for ValueKind {
@@ -33,6 +36,7 @@ impl FromStr for ValueKind {
             "endpoint" => Ok(Self::Endpoint),
             "host" => Ok(Self::Host),
             "port" => Ok(Self::Port),
+            "connection" => Ok(Self::Connection),
             _ => Err(UnknownValueKind),
         }
     }
@@ -43,13 +47,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kind_is_one_of_four_words() {
-        use ValueKind::{Endpoint, Host, Port, Url};
+    fn a_kind_is_one_of_five_words() {
+        use ValueKind::{Connection, Endpoint, Host, Port, Url};
         for (text, kind) in [
             ("url", Ok(Url)),
             (" endpoint ", Ok(Endpoint)),
             ("host", Ok(Host)),
             ("port", Ok(Port)),
+            ("connection", Ok(Connection)),
             ("uri", Err(UnknownValueKind)),
             ("Url", Err(UnknownValueKind)),
             ("host,port", Err(UnknownValueKind)),

@@ -36,6 +36,21 @@ impl Letters {
         (value == meaning.as_bytes()).then_some(Self::Escaped { value, starts })
     }
 
+    /// Reads a text in single quotes, in which two of them stand for one. None as above.
+    pub(super) fn doubled(written: &str, meaning: &str) -> Option<Self> {
+        if written == meaning {
+            return Some(Self::AsWritten);
+        }
+        let (mut value, mut starts, mut position) = (Vec::new(), Vec::new(), 0);
+        while let Some(byte) = written.as_bytes().get(position) {
+            value.push(*byte);
+            starts.push(position);
+            position += 1 + usize::from(written.as_bytes()[position..].starts_with(b"''"));
+        }
+        starts.push(written.len());
+        (value == meaning.as_bytes()).then_some(Self::Escaped { value, starts })
+    }
+
     /// What the bytes mean.
     pub(super) fn read<'a>(&'a self, written: &'a [u8]) -> &'a [u8] {
         match self {
@@ -116,6 +131,14 @@ mod tests {
             assert_eq!(letters.read(written.as_bytes()), meaning.as_bytes());
             assert_eq!(letters.place(&part), place, "{written}");
         }
+    }
+
+    #[test]
+    fn doubled_quotes_stand_for_one() {
+        let letters = Letters::doubled("é''s@a:1''", "é's@a:1'").unwrap();
+        assert_eq!(letters.place(&(5..8)), 6..9);
+        assert!(Letters::doubled("a''", "a''").is_some());
+        assert!(Letters::doubled("a''", "b'").is_none());
     }
 
     #[test]

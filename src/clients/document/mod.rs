@@ -1,90 +1,60 @@
 //! Editing of clients' documents: a few bytes change, and a second reading agrees. Touches no file.
 //!
 //! Each format has a module that says where the values are (`locate`) and that reads old and new once
-//! more by other means (`check`): `env`, `json`, `toml`. To add one is a variant of [`Format`] and such
-//! a module. The addresses within values are the same in all of them (`address`).
+//! more by other means (`check`): `env`, `json`, `ini` and so on. To add one is a variant of [`Format`]
+//! and such a module. The addresses within values are the same in most of them (`address`).
 //! No error and no `Debug` text here repeats a value: it may hold a password.
 
 use std::fmt;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
-
 use crate::model::Endpoint;
 
 mod address;
+mod connection;
 mod env;
+mod error;
+mod format;
+mod haproxy;
+mod hosts;
+mod ini;
 mod json;
+mod jsonc;
 mod kind;
 mod letters;
 mod path;
+mod problem;
+mod properties;
+mod references;
 mod toml;
 mod tree;
+mod twemproxy;
 mod verify;
+mod yaml;
 
+#[cfg(test)]
+mod corpus_tests;
+#[cfg(test)]
+mod generated_tests;
+#[cfg(test)]
+mod line_tests;
 #[cfg(test)]
 mod path_tests;
 #[cfg(test)]
+mod server_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod yaml_tests;
 
-pub use address::ValueProblem;
+use address::Rewriting;
+pub use error::EditError;
+pub use format::Format;
 pub use kind::{UnknownValueKind, ValueKind};
 use letters::Letters;
 pub use path::{InvalidKeyPath, KeyPath, split_paths};
+pub use problem::ValueProblem;
 pub use verify::Discrepancy;
-
-/// How a document is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Lines of `KEY=value`: `.env`, systemd's `EnvironmentFile=`, docker's `--env-file`, or a file
-    /// that a shell reads.
-    Env,
-    /// JSON without comments, as RFC 8259 has it.
-    Json,
-    /// TOML 1.0.
-    Toml,
-}
-
-impl Format {
-    /// Every format, for tests and messages.
-    pub const ALL: [Self; 3] = [Self::Env, Self::Json, Self::Toml];
-
-    /// Its name, as in the settings.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Env => "env",
-            Self::Json => "json",
-            Self::Toml => "toml",
-        }
-    }
-
-    /// Where the values are, in the order of the text.
-    fn locate<'a>(self, text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a>>, EditError> {
-        match self {
-            Self::Env => env::locate(text, keys),
-            Self::Json => json::locate(text, keys),
-            Self::Toml => toml::locate(text, keys),
-        }
-    }
-
-    /// Reads old and new once more: they differ in the values only, and these name the master.
-    fn check(
-        self,
-        old: &[u8],
-        new: &[u8],
-        splices: &[Splice],
-        edit: Edit<'_>,
-    ) -> Result<(), Discrepancy> {
-        match self {
-            Self::Env => env::check(old, new, splices, edit),
-            Self::Json => json::check(old, new, splices, edit),
-            Self::Toml => toml::check(old, new, splices, edit),
-        }
-    }
-}
 
 /// What to change: each value of each key shall name `master`.
 #[derive(Debug, Clone, Copy)]
@@ -103,94 +73,6 @@ pub struct Edited {
     changed: bool,
 }
 
-/// Why a document stays as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum EditError {
-    /// There is nothing to look for.
-    #[error("no key is named: set EDIT to the keys that name the master")]
-    NoKeys,
-    /// The document holds a NUL byte, as UTF-16 text and binaries do.
-    #[error("line {line} holds a NUL byte: save it as UTF-8 text")]
-    NotText {
-        /// Counted from 1.
-        line: usize,
-    },
-    /// A carriage return ends a line for some readers and not for others.
-    #[error("line {line} holds a carriage return that no line feed follows: remove it")]
-    LoneCarriageReturn {
-        /// Counted from 1.
-        line: usize,
-    },
-    /// Nothing assigns a value to the key.
-    #[error("no line assigns {key}: add one, or correct EDIT")]
-    KeyMissing {
-        /// As in the settings.
-        key: String,
-    },
-    /// It is no text.
-    #[error("line {line} holds bytes that are no UTF-8: save it as UTF-8 text")]
-    NotUtf8 {
-        /// Counted from 1.
-        line: usize,
-    },
-    /// It is not what its format says.
-    #[error("line {line} is no {format} ({reason}): correct the file, or FORMAT")]
-    Syntax {
-        /// The format.
-        format: &'static str,
-        /// Counted from 1.
-        line: usize,
-        /// What the parser says; never a part of the text.
-        reason: String,
-    },
-    /// The path leads nowhere.
-    #[error("{key} leads nowhere, for there is no {missing}: add it, or correct EDIT")]
-    PathMissing {
-        /// As in the settings.
-        key: String,
-        /// The first part of the path that is not there.
-        missing: String,
-    },
-    /// Two keys of one name: loaders take the first, the last, or refuse both.
-    #[error("line {line} gives {part} a second time, on the way to {key}: remove one of them")]
-    GivenTwice {
-        /// As in the settings.
-        key: String,
-        /// Counted from 1.
-        line: usize,
-        /// The key that is there twice.
-        part: String,
-    },
-    /// The path leads to something that names no host.
-    #[error("line {line} has {found} at {key}, where a text or a port belongs: correct EDIT")]
-    NotAValue {
-        /// As in the settings.
-        key: String,
-        /// Counted from 1.
-        line: usize,
-        /// What is there.
-        found: &'static str,
-    },
-    /// The value cannot be changed without a guess.
-    #[error("line {line} assigns {key} in a way that cannot be changed safely")]
-    Value {
-        /// As in the settings.
-        key: String,
-        /// Counted from 1.
-        line: usize,
-        /// What is in the way.
-        #[source]
-        problem: ValueProblem,
-    },
-    /// A second, different reading of old and new text does not see just the wanted change.
-    #[error("the edit did not pass its second reading, so nothing was changed")]
-    Unverified {
-        /// What the second reading saw.
-        #[source]
-        discrepancy: Discrepancy,
-    },
-}
-
 /// A value that was found: its bytes without quotes, and whose it is.
 struct Slot<'a> {
     key: &'a KeyPath,
@@ -200,6 +82,8 @@ struct Slot<'a> {
     references: Vec<Range<usize>>,
     /// What its bytes mean.
     letters: Letters,
+    /// How an address is written there.
+    rewriting: Rewriting,
 }
 
 /// Some bytes of the old text, and what takes their place.
@@ -244,7 +128,7 @@ pub fn edit(format: Format, text: &[u8], edit: Edit<'_>) -> Result<Edited, EditE
 
 fn splice(text: &[u8], slot: &Slot<'_>, edit: Edit<'_>) -> Result<Splice, EditError> {
     let value = slot.letters.read(&text[slot.range.clone()]);
-    let rewrite = address::rewrite(value, &slot.references, edit.value, edit.master);
+    let rewrite = (slot.rewriting)(value, &slot.references, edit);
     let rewrite = rewrite.map_err(|problem| EditError::Value {
         key: slot.key.to_string(),
         line: slot.line,
@@ -257,19 +141,44 @@ fn splice(text: &[u8], slot: &Slot<'_>, edit: Edit<'_>) -> Result<Splice, EditEr
     })
 }
 
+/// Refuses what is no text, and lines that end for some readers only. Bytes beyond ASCII are taken as
+/// they are.
+///
+/// # Errors
+/// [`EditError`] with the line.
+fn check_lines(text: &[u8]) -> Result<(), EditError> {
+    let mut line = 1;
+    for (position, byte) in text.iter().enumerate() {
+        match byte {
+            b'\n' => line += 1,
+            b'\0' => return Err(EditError::NotText { line }),
+            b'\r' if text.get(position + 1) != Some(&b'\n') => {
+                return Err(EditError::LoneCarriageReturn { line });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+const BYTE_ORDER_MARK: &str = "\u{FEFF}";
+
+/// How long the byte order mark is that a text begins with.
+fn mark_length(text: &[u8]) -> usize {
+    let has_mark = text.starts_with(BYTE_ORDER_MARK.as_bytes());
+    if has_mark { BYTE_ORDER_MARK.len() } else { 0 }
+}
+
 /// The text behind a byte order mark, and how long that is.
 ///
 /// # Errors
 /// [`EditError::NotUtf8`] with the line.
 fn text_of(bytes: &[u8]) -> Result<(&str, usize), EditError> {
-    const BYTE_ORDER_MARK: char = '\u{FEFF}';
     let text = std::str::from_utf8(bytes).map_err(|error| EditError::NotUtf8 {
         line: line_at(bytes, error.valid_up_to()),
     })?;
-    Ok(match text.strip_prefix(BYTE_ORDER_MARK) {
-        Some(rest) => (rest, BYTE_ORDER_MARK.len_utf8()),
-        None => (text, 0),
-    })
+    let mark = mark_length(bytes);
+    Ok((&text[mark..], mark))
 }
 
 /// The line that a byte is in, counted from 1.

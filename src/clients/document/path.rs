@@ -51,6 +51,24 @@ impl KeyPath {
     pub fn segments(&self) -> &[String] {
         &self.segments
     }
+
+    /// The document of a file that holds several, counted from 0: that of `---1.redis.url` is 1.
+    pub(super) fn document(&self) -> Option<usize> {
+        let first = self.segments.first().filter(|_| self.segments.len() > 1)?;
+        let number = first.strip_prefix("---")?;
+        // Quoted it is a key like any other.
+        position(number).filter(|_| self.text.starts_with('-'))
+    }
+
+    /// The keys within the document.
+    pub(super) fn within(&self) -> &[String] {
+        &self.segments[usize::from(self.document().is_some())..]
+    }
+
+    /// The path in a format that has no paths: all of it is one key.
+    pub(super) fn flat(&self) -> String {
+        self.within().join(".")
+    }
 }
 
 impl fmt::Display for KeyPath {
@@ -82,6 +100,26 @@ impl FromStr for KeyPath {
         let text = text.to_owned();
         Ok(Self { text, segments })
     }
+}
+
+/// The position in a list that a part of a path names.
+pub(super) fn position(segment: &str) -> Option<usize> {
+    let position: usize = segment.parse().ok()?;
+    (position.to_string() == segment).then_some(position)
+}
+
+/// Such keys as a path.
+pub(super) fn written<'s>(segments: impl Iterator<Item = &'s String>) -> String {
+    let is_odd =
+        |letter: char| letter.is_whitespace() || letter.is_control() || ".,\"".contains(letter);
+    let part = |segment: &String| {
+        if !segment.is_empty() && !segment.contains(is_odd) {
+            return segment.clone();
+        }
+        let escaped = segment.replace('\\', "\\\\").replace('"', "\\\"");
+        format!("\"{escaped}\"")
+    };
+    segments.map(part).collect::<Vec<_>>().join(".")
 }
 
 /// Divides several paths at the commas that are not in quotes.
@@ -144,6 +182,30 @@ mod tests {
             let path: KeyPath = text.parse().unwrap();
             assert_eq!(path.segments(), segments, "{text}");
             assert_eq!(path.to_string(), text);
+            let again: KeyPath = written(path.segments().iter()).parse().unwrap();
+            assert_eq!(again.segments(), segments, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_may_begin_with_the_number_of_a_document() {
+        for (text, document, within) in [
+            ("---0.a.b", Some(0), vec!["a", "b"]),
+            ("---12.a", Some(12), vec!["a"]),
+            ("a.---1", None, vec!["a", "---1"]),
+            ("---1", None, vec!["---1"]),
+            ("---01.a", None, vec!["---01", "a"]),
+            ("--1.a", None, vec!["--1", "a"]),
+            ("\"---1\".a", None, vec!["---1", "a"]),
+        ] {
+            let path: KeyPath = text.parse().unwrap();
+            assert_eq!(
+                (path.document(), path.within()),
+                (
+                    document,
+                    &within.iter().map(ToString::to_string).collect::<Vec<_>>()[..]
+                )
+            );
         }
     }
 

@@ -4,7 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn edited(format: Format, text: &[u8], paths: &str) -> Result<Vec<u8>, EditError> {
+const MASTER: &str = "b.example:7001";
+
+pub(super) fn edited(
+    format: Format,
+    text: &[u8],
+    paths: &str,
+    master: &str,
+) -> Result<Vec<u8>, EditError> {
     let keys: Vec<KeyPath> = split_paths(paths)
         .into_iter()
         .map(|path| path.parse().unwrap())
@@ -12,12 +19,12 @@ fn edited(format: Format, text: &[u8], paths: &str) -> Result<Vec<u8>, EditError
     let edit = Edit {
         keys: &keys,
         value: None,
-        master: &"b.example:7001".parse().unwrap(),
+        master: &master.parse().unwrap(),
     };
     super::edit(format, text, edit).map(Edited::into_bytes)
 }
 
-fn text_of(error: &dyn std::error::Error) -> String {
+pub(super) fn text_of(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", text_of(source)),
         None => error.to_string(),
@@ -100,7 +107,7 @@ fn only_the_value_of_a_path_changes() {
             "a = \"b.example:7001\"",
         ),
     ] {
-        let bytes = edited(format, old.as_bytes(), paths).unwrap();
+        let bytes = edited(format, old.as_bytes(), paths, MASTER).unwrap();
         assert_eq!(String::from_utf8(bytes).unwrap(), new);
     }
 }
@@ -261,7 +268,7 @@ fn what_cannot_be_changed_surely_is_refused_with_its_line_and_path() {
             "line 1 assigns a in a way that cannot be changed safely: the value is a text of several lines: write it on one line, with one pair of quotes",
         ),
     ] {
-        match edited(format, text.as_bytes(), paths) {
+        match edited(format, text.as_bytes(), paths, MASTER) {
             Ok(_) => assert_eq!(message, "", "{text}"),
             Err(error) => {
                 let error = text_of(&error);
@@ -277,8 +284,8 @@ fn what_cannot_be_changed_surely_is_refused_with_its_line_and_path() {
 
 #[test]
 fn bytes_that_are_no_text_are_refused_with_their_line() {
-    for format in [Format::Json, Format::Toml] {
-        let error = edited(format, b"\n\"\xe9\"", "a").unwrap_err();
+    for format in [Format::Json, Format::Jsonc, Format::Toml] {
+        let error = edited(format, b"\n\"\xe9\"", "a", MASTER).unwrap_err();
         assert_eq!(error, EditError::NotUtf8 { line: 2 });
     }
 }
@@ -288,11 +295,12 @@ fn a_document_that_goes_very_deep_is_refused() {
     for (format, text) in [
         (Format::Json, "[".repeat(500_000)),
         (Format::Json, "{\"a\":".repeat(100_000)),
+        (Format::Jsonc, "[//\n".repeat(200_000)),
         (Format::Toml, format!("a = {}", "[".repeat(500_000))),
         (Format::Toml, format!("a = {}", "{a=".repeat(200_000))),
         (Format::Toml, format!("{}a = 1", "a.".repeat(200_000))),
     ] {
-        let error = edited(format, text.as_bytes(), "a").unwrap_err();
+        let error = edited(format, text.as_bytes(), "a", MASTER).unwrap_err();
         assert!(matches!(error, EditError::Syntax { .. }), "{error}");
     }
 }
@@ -371,7 +379,7 @@ fn the_second_reading_sees_every_unwanted_change() {
     }
 }
 
-fn json_value() -> impl Strategy<Value = serde_json::Value> {
+pub(super) fn json_value() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::{Value, json};
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -401,19 +409,19 @@ proptest! {
         };
         let mut wanted = document.clone();
         wanted["K"]["url"] = "redis://b.example:7001/0".into();
-        let bytes = edited(Format::Json, write(&document).as_bytes(), "K.url").unwrap();
+        let bytes = edited(Format::Json, write(&document).as_bytes(), "K.url", MASTER).unwrap();
         prop_assert_eq!(String::from_utf8(bytes).unwrap(), write(&wanted));
     }
 
     #[test]
     fn no_text_makes_the_editing_panic(text in "\\PC{0,80}", format in prop::sample::select(&Format::ALL[..])) {
-        let _ = edited(format, text.as_bytes(), "a.0, b");
+        let _ = edited(format, text.as_bytes(), "a.0, b", MASTER);
     }
 
     #[test]
     fn no_near_document_makes_the_editing_panic(
         text in "[a0\"'={}\\[\\]:,.# \\\\u\n]{0,40}", format in prop::sample::select(&Format::ALL[..]),
     ) {
-        let _ = edited(format, text.as_bytes(), "a.0, a");
+        let _ = edited(format, text.as_bytes(), "a.0, a", MASTER);
     }
 }

@@ -3,9 +3,11 @@
 
 use toml_edit::{Document, Item, Table, TableLike, Value};
 
-use super::tree::{Tree, compare, position};
+use super::path::position;
+use super::tree::{Tree, compare};
 use super::verify::{Discrepancy, check_outside};
-use super::{Edit, EditError, KeyPath, Letters, Slot, Splice, ValueProblem, line_at, text_of};
+use super::{Edit, EditError, KeyPath, Letters, Slot, Splice, ValueProblem};
+use super::{address, line_at, text_of};
 
 /// Finds the value of every path in `keys`, in the order of the text.
 ///
@@ -146,6 +148,7 @@ fn slot<'k>(
         range: mark + range.start..mark + range.end,
         references: Vec::new(),
         letters,
+        rewriting: address::rewrite,
     })
 }
 

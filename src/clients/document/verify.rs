@@ -6,7 +6,7 @@
 
 use thiserror::Error;
 
-use super::{Edit, Splice, ValueKind, address};
+use super::{Edit, KeyPath, Splice, ValueKind, address};
 use crate::model::Endpoint;
 
 /// What the second reading saw. Lines are counted from 1.
@@ -105,16 +105,36 @@ pub(super) fn is_renamed(old: &[u8], new: &[u8], edit: Edit<'_>) -> bool {
     let is_endpoint = old.parse::<Endpoint>().is_ok();
     let kind = match edit.value {
         Some(kind) => kind,
+        None if old.contains(',') => ValueKind::Connection,
         None if is_number => ValueKind::Port,
         None if is_endpoint => ValueKind::Endpoint,
         None => ValueKind::Host,
     };
     match kind {
         ValueKind::Url => false,
+        ValueKind::Connection => is_renamed_connection(old, new, edit.master),
         ValueKind::Endpoint => new.parse().as_ref() == Ok(edit.master),
         ValueKind::Host => new.trim_matches(['[', ']']) == edit.master.host(),
         ValueKind::Port => new.parse() == Ok(edit.master.port()),
     }
+}
+
+/// Compares part by part: only the one without `=` may differ, and names the master.
+fn is_renamed_connection(old: &str, new: &str, master: &Endpoint) -> bool {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.split(',').collect(), new.split(',').collect());
+    let names_master = |part: &str| {
+        let with_port = format!("{part}:{}", address::DEFAULT_PORT);
+        part.parse().as_ref() == Ok(master) || with_port.parse().as_ref() == Ok(master)
+    };
+    let is_right = |(old, new): (&&str, &&str)| {
+        let is_option = old.contains('=');
+        if is_option {
+            old == new
+        } else {
+            names_master(new.trim())
+        }
+    };
+    old.len() == new.len() && old.iter().zip(&new).all(is_right)
 }
 
 fn is_renamed_url(old: &[u8], new: &[u8], master: &Endpoint) -> bool {
@@ -153,4 +173,52 @@ pub(super) fn divide(url: &[u8]) -> Option<Divided<'_>> {
         address: &rest[..length],
         behind: &rest[length..],
     })
+}
+
+/// One assignment of a document made of lines: where it stands, and its value.
+#[derive(Debug, PartialEq)]
+pub(super) struct Assigned {
+    /// The names of section and key, or whatever leads to the value.
+    pub(super) place: Vec<String>,
+    pub(super) value: Vec<u8>,
+}
+
+/// Demands that two documents assign the same, in the same order, but for the values of the keys; and
+/// that just as many of these changed as were found before.
+///
+/// `is_wanted` tells which assignments a key means, `is_right` whether a value became the wanted one.
+///
+/// # Errors
+/// [`Discrepancy`], the first one in the text.
+pub(super) fn compare_assigned(
+    (old, new): (Vec<Assigned>, Vec<Assigned>),
+    splices: &[Splice],
+    edit: Edit<'_>,
+    is_wanted: impl Fn(&Assigned, &KeyPath) -> bool,
+    is_right: impl Fn(&[u8], &[u8]) -> bool,
+) -> Result<(), Discrepancy> {
+    if old.len() != new.len() {
+        return Err(Discrepancy::Elsewhere);
+    }
+    let mut seen = 0;
+    for (old, new) in old.iter().zip(&new) {
+        let wanted = edit.keys.iter().find(|key| is_wanted(old, key));
+        match wanted {
+            Some(key) if old.place == new.place => {
+                seen += 1;
+                if !is_right(&old.value, &new.value) {
+                    let key = key.to_string();
+                    return Err(Discrepancy::ValueAt { key });
+                }
+            }
+            None if old == new => {}
+            Some(_) | None => return Err(Discrepancy::Elsewhere),
+        }
+    }
+    let found = splices.len();
+    if seen == found {
+        Ok(())
+    } else {
+        Err(Discrepancy::Occurrences { seen, found })
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::JournalError;
 use super::record::{self, ENTRIES_MAX, MAGIC};
 use super::{Digest, Entry};
+use crate::breaks::{Break, is_broken};
 use crate::clients::Publication;
 use crate::model::{ClientName, Epoch, GroupName};
 
@@ -141,7 +142,9 @@ impl Book {
     /// when that is worth to be made durable first.
     pub fn note_replacing(&mut self, client: &ClientName, group: &GroupName, epoch: Epoch) -> bool {
         let known = self.last(client, group);
-        let is_reloaded = |entry: &&Entry| entry.epoch == epoch && entry.reloaded;
+        let is_reloaded = |entry: &&Entry| {
+            entry.epoch == epoch && entry.reloaded && !is_broken(Break::ReplacementNotJournalled)
+        };
         let Some(known) = known.filter(is_reloaded).cloned() else {
             return false;
         };

@@ -1,6 +1,6 @@
 //! What nodes tell one another of their fences, what instances had before, and fences without an owner.
 
-use super::{FenceClaim, FenceOverview, HeldFence, UNOWNED_AFTER, lifting_command};
+use super::{FenceCause, FenceClaim, FenceOverview, HeldFence, UNOWNED_AFTER, lifting_command};
 use crate::decision::entry::Entry;
 use crate::decision::event::Action;
 use crate::decision::group::Group;
@@ -9,9 +9,9 @@ use crate::decision::policy::{Fencing, GroupPolicy};
 use crate::decision::record::GroupRecord;
 use crate::decision::view::{VIEW_FRESH_FOR, View};
 use crate::decision::watch::Watch;
-use crate::model::{Endpoint, WriteLimits};
+use crate::model::{Endpoint, NodeId, WriteLimits};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Group {
     /// The fences that this node set and that stand.
@@ -35,6 +35,13 @@ impl Group {
             since: held.since,
         })
         .collect()
+    }
+
+    /// Which these are, and why: what of them is worth a message when it changes.
+    pub(in crate::decision) fn told_fences(&self) -> Vec<(Endpoint, FenceCause)> {
+        let held = self.fences.held.iter().filter(|(_, held)| held.is_up);
+        held.map(|(instance, held)| (instance.clone(), held.cause))
+            .collect()
     }
 
     /// Takes in what a peer fenced: what was there before is worth knowing on more than one node.
@@ -164,11 +171,7 @@ impl Group {
         })
     }
 
-    fn holders(
-        &self,
-        instance: &Endpoint,
-        now: Instant,
-    ) -> Vec<(crate::model::NodeId, super::FenceCause, std::time::Duration)> {
+    fn holders(&self, instance: &Endpoint, now: Instant) -> Vec<(NodeId, FenceCause, Duration)> {
         let own = self
             .own_fences()
             .into_iter()

@@ -185,9 +185,9 @@ impl Group {
             .members()
             .iter()
             .map(|member| self.real(member))
-            .filter(|member| *member != master.endpoint);
-        let is_replica = |member: Endpoint| {
-            let sample = self.watches.get(&member).and_then(Watch::current_sample);
+            .filter(|member| **member != master.endpoint);
+        let is_replica = |member: &Endpoint| {
+            let sample = self.watches.get(member).and_then(Watch::current_sample);
             sample.is_some_and(|sample| matches!(sample.info.role, Role::Replica { .. }))
         };
         is_it && others.all(is_replica)

@@ -29,11 +29,12 @@ impl Group {
             self.watches.contains_key(*endpoint) || self.aliases.contains_key(*endpoint)
         };
         let new = self.named(record).filter(|endpoint| !is_known(endpoint));
-        let new: BTreeSet<Endpoint> = new.cloned().collect();
+        let mut new: Vec<Endpoint> = new.cloned().collect();
+        new.sort_unstable();
         for endpoint in new {
             if self.watches.len() < GroupPolicy::MEMBERS_MAX {
-                self.watches
-                    .insert(endpoint.clone(), Watch::new(endpoint, now));
+                let watch = Watch::new(endpoint.clone(), now);
+                self.watches.entry(endpoint).or_insert(watch);
             }
         }
     }
@@ -92,8 +93,9 @@ impl Group {
         }
     }
 
-    pub(in crate::decision) fn real(&self, endpoint: &Endpoint) -> Endpoint {
-        self.aliases.get(endpoint).unwrap_or(endpoint).clone()
+    /// The name by which an instance is watched.
+    pub(in crate::decision) fn real<'a>(&'a self, endpoint: &'a Endpoint) -> &'a Endpoint {
+        self.aliases.get(endpoint).unwrap_or(endpoint)
     }
 
     /// How one instance stands to the master, if it answers and is not the master itself.
@@ -103,8 +105,9 @@ impl Group {
         endpoint: &Endpoint,
         now: Instant,
     ) -> Option<Standing> {
-        let standings = self.standings(record, now);
-        standings.get(endpoint).map(|(standing, _)| *standing)
+        let mut each = self.each_standing(record, now);
+        let found = each.find(|(instance, _)| *instance == endpoint);
+        found.map(|(_, (standing, _))| standing)
     }
 
     /// How each instance but the master stands to it, of those that answer.
@@ -118,7 +121,7 @@ impl Group {
             .collect()
     }
 
-    pub(super) fn each_standing<'a, 'b>(
+    pub(in crate::decision) fn each_standing<'a, 'b>(
         &'a self,
         record: &'b GroupRecord,
         now: Instant,
@@ -126,9 +129,9 @@ impl Group {
         self.watches
             .iter()
             .filter(move |(endpoint, watch)| {
-                **endpoint != record.master().endpoint
+                watch.open_link().is_some()
+                    && **endpoint != record.master().endpoint
                     && self.is_member(record, endpoint)
-                    && watch.open_link().is_some()
                     && watch.health(&self.policy, None, now) == Health::Up
             })
             .filter_map(move |(endpoint, watch)| {
@@ -137,8 +140,8 @@ impl Group {
                     // The master itself, under a name that is not known as such yet.
                     return None;
                 }
-                let real = |endpoint: &Endpoint| self.real(endpoint);
-                let standing = repair::standing(endpoint, info, record, &self.policy, real);
+                let aliases = &self.aliases;
+                let standing = repair::standing(endpoint, info, record, &self.policy, aliases);
                 // What it has is not known before it has read its file.
                 if standing == Standing::Stranger && info.loading != Loading::No {
                     return None;
@@ -149,6 +152,9 @@ impl Group {
 
     /// Whether it is logged, under whatever name.
     fn is_member(&self, record: &GroupRecord, endpoint: &Endpoint) -> bool {
+        if self.aliases.is_empty() {
+            return record.members().contains(endpoint);
+        }
         let mut aliases = self.aliases.iter();
         let is_alias = |logged: &Endpoint| self.aliases.contains_key(logged);
         (record.members().contains(endpoint) && !is_alias(endpoint))

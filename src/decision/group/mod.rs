@@ -13,7 +13,7 @@ use super::change::Change;
 use super::choice::Ineligible;
 use super::discovery::WaitingFor;
 use super::equality::Equality;
-use super::event::Action;
+use super::event::{Action, Deadline};
 use super::failover::{Failover, Timeline};
 use super::failover_record::FailoverRecord;
 use super::fencing::{Fences, Isolation};
@@ -93,6 +93,13 @@ pub struct Group {
     /// Whether people were told that the master is down and left so on purpose.
     pub(super) held_back_told: bool,
     last_told: Option<Told>,
+    /// Something happened since it last looked at everything, and what it then wanted to be woken for.
+    is_stirred: bool,
+    wakes_at: Option<Deadline>,
+    /// What time has for it may have changed since, and nothing else.
+    is_retimed: bool,
+    /// Nothing was heard of any instance since all that are named were last watched.
+    pub(super) is_roll_current: bool,
     down: BTreeMap<Endpoint, Cause>,
     strangers: BTreeSet<Endpoint>,
 }
@@ -155,6 +162,10 @@ impl Group {
             sentinels_told: (None, false),
             held_back_told: false,
             last_told: None,
+            is_stirred: true,
+            wakes_at: None,
+            is_retimed: false,
+            is_roll_current: false,
             down: BTreeMap::new(),
             strangers: BTreeSet::new(),
         }
@@ -230,6 +241,7 @@ impl Group {
             self.on_limits_set(&event.endpoint, limits, result, now, actions);
         }
         if read_info {
+            self.is_roll_current = false;
             self.find_aliases(record, actions);
             self.watch_role(record, now);
             self.watch_acks(record);
@@ -278,7 +290,7 @@ impl Group {
         let is_news = self.repair.on_outcome(outcome);
         let order = &outcome.order;
         let happening = match &outcome.result {
-            Ok(()) => Happening::Followed {
+            Ok(_) => Happening::Followed {
                 group: self.name.clone(),
                 instance: order.endpoint.clone(),
                 master: order.master.clone(),
@@ -318,6 +330,7 @@ impl Group {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
+        self.is_roll_current = false;
         match change {
             Change::Master | Change::Done => {
                 self.identity_since = now;
@@ -378,6 +391,7 @@ impl Group {
 
     /// This node slept until `now`.
     pub fn forgive(&mut self, now: Instant) {
+        self.stir();
         for watch in self.watches.values_mut() {
             watch.forgive(now);
         }

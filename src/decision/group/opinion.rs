@@ -81,7 +81,7 @@ impl Group {
     #[must_use]
     pub fn own_health(&self, record: &GroupRecord, now: Instant) -> Health {
         let master = record.master();
-        let Some(watch) = self.watches.get(&self.real(&master.endpoint)) else {
+        let Some(watch) = self.watches.get(self.real(&master.endpoint)) else {
             return Health::Unknown;
         };
         if let Some(sample) = watch.sample()
@@ -189,20 +189,24 @@ impl Group {
     }
 
     pub(super) fn own_view(&self, record: &GroupRecord, now: Instant) -> HeldView {
-        let master = &record.master().endpoint;
         HeldView {
             life: Life::default(),
             received_at: now,
             epoch: record.epoch(),
             run_id: record.master().run_id,
             health: self.own_health(record, now),
-            answered: self.watches.get(master).and_then(Watch::answered),
+            answered: self.master_answered(record),
             moving_since: self.moving_since(record),
             files_epoch: self.files_epoch,
             fences: self.own_fences(),
             lease: self.lease_claim(record, now),
             rescues: self.rescue_claims(),
         }
+    }
+
+    fn master_answered(&self, record: &GroupRecord) -> Option<Instant> {
+        let master = self.watches.get(&record.master().endpoint);
+        master.and_then(Watch::answered)
     }
 
     /// The latest moment after which a replica received more of the master's stream.
@@ -255,34 +259,47 @@ impl Group {
         }
     }
 
-    /// This node's view for its peers, and whether it is worth a message at once.
-    pub fn view(&mut self, record: &GroupRecord, now: Instant) -> (View, bool) {
-        let own = self.own_view(record, now);
-        let doubted = own.health != Health::Up
+    /// Whether this node's view is worth a message at once: it is other than what was last told.
+    pub fn has_news(&mut self, record: &GroupRecord, now: Instant) -> bool {
+        let told = self.what_is_told(record, now);
+        let is_news = self.last_told.as_ref() != Some(&told);
+        self.last_told = Some(told);
+        is_news
+    }
+
+    /// Whether nobody, this node included, doubted the master when it last looked.
+    pub(super) fn is_undoubted(&self) -> bool {
+        let told = self.last_told.as_ref();
+        told.is_some_and(|told| told.opinion == Kind::Up && told.signs.is_none())
+    }
+
+    fn what_is_told(&self, record: &GroupRecord, now: Instant) -> Told {
+        let health = self.own_health(record, now);
+        let doubted = health != Health::Up
             || self.views.values().any(|view| match view.health {
                 Health::Suspected { .. } | Health::Down { .. } => {
                     view.counts(record.epoch(), record.master().run_id, now)
                 }
                 Health::Unknown | Health::Up => false,
             });
-        let told = Told {
-            epoch: own.epoch,
-            run_id: own.run_id,
-            opinion: Kind::of(own.health),
-            files_epoch: own.files_epoch,
-            fences: own
-                .fences
-                .iter()
-                .map(|fence| (fence.instance.clone(), fence.cause))
-                .collect(),
-            lease: own.lease.clone(),
-            rescues: own.rescues.clone(),
-            signs: doubted.then_some((own.answered, own.moving_since)),
-        };
-        let changed = self.last_told.as_ref() != Some(&told);
-        self.last_told = Some(told);
+        Told {
+            epoch: record.epoch(),
+            run_id: record.master().run_id,
+            opinion: Kind::of(health),
+            files_epoch: self.files_epoch,
+            fences: self.told_fences(),
+            lease: self.lease_claim(record, now),
+            rescues: self.rescue_claims(),
+            signs: doubted.then(|| (self.master_answered(record), self.moving_since(record))),
+        }
+    }
+
+    /// This node's view for its peers.
+    pub fn view(&mut self, record: &GroupRecord, now: Instant) -> View {
+        self.has_news(record, now);
+        let own = self.own_view(record, now);
         let age = |at: Instant| now.saturating_duration_since(at);
-        let view = View {
+        View {
             group: self.name.clone(),
             epoch: own.epoch,
             run_id: own.run_id,
@@ -293,7 +310,6 @@ impl Group {
             fences: self.fence_claims(now),
             lease: own.lease,
             rescues: own.rescues,
-        };
-        (view, changed)
+        }
     }
 }

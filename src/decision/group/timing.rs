@@ -6,12 +6,68 @@ use super::Group;
 use crate::decision::agreement::Verdict;
 use crate::decision::event::{Action, Deadline, DeadlineReason};
 use crate::decision::health::Health;
+use crate::decision::instance_event::{ProbeEvent, ProbeReport};
 use crate::decision::policy::{EARLY, GroupPolicy};
 use crate::decision::record::GroupRecord;
 use crate::decision::settling::Settling;
 use crate::decision::watch::{LinkIds, Orders, Pace};
+use crate::model::PingReply;
 
 impl Group {
+    /// Has it look at everything anew, in this turn.
+    pub(in crate::decision) fn stir(&mut self) {
+        self.is_stirred = true;
+    }
+
+    /// The same, for what happened on a probe connection; but for the answer to a ping by an instance that
+    /// nobody doubts, which only puts off when to look next.
+    pub(in crate::decision) fn stir_by(&mut self, event: &ProbeEvent, now: Instant) {
+        let Some(watch) = self.watches.get(&event.endpoint) else {
+            return;
+        };
+        let is_pong = matches!(
+            event.report,
+            ProbeReport::PingReplied {
+                reply: PingReply::Pong,
+                ..
+            }
+        );
+        let is_well = is_pong
+            && watch.trouble().is_none()
+            && watch.health(&self.policy, None, now) == Health::Up;
+        let is_calm = is_well
+            && self.is_undoubted()
+            && self.failover.is_idle()
+            && self.settling.is_none()
+            && !self.repair.is_under_way(now);
+        self.is_stirred |= !is_calm;
+        self.is_retimed = true;
+    }
+
+    /// The same, if time alone has something to do for it; what is almost due goes along.
+    pub(in crate::decision) fn stir_if_due(&mut self, now: Instant) {
+        let soon = now + self.earliness();
+        self.is_stirred |= self.wakes_at.is_some_and(|wakes| wakes.at <= soon);
+    }
+
+    /// Whether it is to look.
+    pub(in crate::decision) fn is_stirred(&self) -> bool {
+        self.is_stirred
+    }
+
+    /// It has looked: until it is stirred again it wants nothing before this moment.
+    pub(in crate::decision) fn rest(
+        &mut self,
+        record: Option<&GroupRecord>,
+        now: Instant,
+    ) -> Option<Deadline> {
+        let is_retimed = std::mem::take(&mut self.is_retimed);
+        if std::mem::take(&mut self.is_stirred) || is_retimed {
+            self.wakes_at = self.next_deadline(record, now);
+        }
+        self.wakes_at
+    }
+
     /// Does what is due on the probe connections, and notes who is held down.
     pub fn poll(
         &mut self,
@@ -20,7 +76,10 @@ impl Group {
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
-        self.watch_members(record, now);
+        if !self.is_roll_current {
+            self.watch_members(record, now);
+            self.is_roll_current = true;
+        }
         let pace = self.pace(record, now);
         let beside = self.master_info_interval(record, now);
         let master = record.map(|record| record.master().endpoint.clone());

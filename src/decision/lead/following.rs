@@ -10,9 +10,9 @@ use crate::decision::happening::Happening;
 use crate::decision::health::Health;
 use crate::decision::policy::GroupPolicy;
 use crate::decision::record::GroupRecord;
-use crate::decision::repair::{self, Standing};
+use crate::decision::repair::{self, Repair, Standing};
 use crate::decision::watch::{Orders, Watch};
-use crate::model::{Endpoint, Role};
+use crate::model::{Endpoint, InstanceInfo, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -60,18 +60,36 @@ impl Group {
                 master: identity,
             }));
         }
-        let mut members: BTreeSet<Endpoint> = self.policy.instances.clone();
-        if !is_broken(Break::MembersForgotten) {
-            members.extend(record.members().iter().cloned());
-        }
-        members.extend(discovery::announced(&sample.info).cloned());
-        let members: BTreeSet<Endpoint> = members.iter().map(|member| self.real(member)).collect();
-        let fits = members.len() <= GroupPolicy::MEMBERS_MAX;
-        if !self.bookkeeping.members && same_life && fits && members != *record.members() {
+        if !self.bookkeeping.members
+            && same_life
+            && let Some(members) = self.members_to_log(record, &sample.info)
+        {
             self.bookkeeping.members = true;
             let group = self.name.clone();
             actions.push(Action::Propose(Entry::Members { group, members }));
         }
+    }
+
+    /// The members, by what the master says, where they are others than the logged ones.
+    fn members_to_log(
+        &self,
+        record: &GroupRecord,
+        master: &InstanceInfo,
+    ) -> Option<BTreeSet<Endpoint>> {
+        let is_broken = is_broken(Break::MembersForgotten);
+        let listed = || self.policy.instances.iter();
+        let named = || listed().chain(discovery::announced(master));
+        let logged = record.members();
+        // The usual case, at every event: nothing is copied to find it out.
+        let is_logged = |member| logged.contains(member);
+        if self.aliases.is_empty() && !is_broken && named().all(is_logged) {
+            return None;
+        }
+        let kept = logged.iter().filter(|_| !is_broken);
+        let members = named().chain(kept).map(|member| self.real(member));
+        let members: BTreeSet<Endpoint> = members.cloned().collect();
+        let fits = members.len() <= GroupPolicy::MEMBERS_MAX;
+        (fits && members != *logged).then_some(members)
     }
 
     /// Has every instance follow the master, once it is known to be one.
@@ -99,7 +117,7 @@ impl Group {
         let mut repair = std::mem::take(&mut self.repair);
         let mut standings = self.standings(record, now);
         standings.retain(|_, (standing, watch)| !self.is_outdated(*standing, watch));
-        let returned = self.find_loss(record, &standings);
+        let returned = find_loss(record, &standings, &repair);
         standings.retain(|endpoint, _| !self.awaits_rescue(endpoint, now));
         let parallel = self.parallel_syncs(record);
         let mut orders = repair.poll(&self.name, record, parallel, &standings, login, now);
@@ -136,10 +154,9 @@ impl Group {
         actions: &mut Vec<Action>,
     ) {
         let outdated: Vec<Endpoint> = self
-            .standings(record, now)
-            .into_iter()
+            .each_standing(record, now)
             .filter(|(_, (standing, watch))| self.is_outdated(*standing, watch))
-            .map(|(endpoint, _)| endpoint)
+            .map(|(endpoint, _)| endpoint.clone())
             .collect();
         let since = self.identity_since.max(self.leading_since);
         for endpoint in outdated {
@@ -149,27 +166,6 @@ impl Group {
             }
             self.send(&endpoint, orders, actions);
         }
-    }
-
-    /// The old master of the last failover, if it is back with what the new one never got.
-    pub(super) fn find_loss(
-        &self,
-        record: &GroupRecord,
-        standings: &BTreeMap<Endpoint, (Standing, &Watch)>,
-    ) -> Option<Entry> {
-        let last = record
-            .failovers()
-            .iter()
-            .rev()
-            .find(|past| past.outcome == Outcome::Done)
-            .filter(|past| past.loss.is_none() && past.begin.epoch == record.epoch())?;
-        let (_, watch) = standings.get(&last.begin.from.endpoint)?;
-        let lost_bytes = repair::loss(record.master(), &last.begin.from, &watch.sample()?.info)?;
-        Some(Entry::Returned {
-            group: self.name.clone(),
-            epoch: last.begin.epoch,
-            lost_bytes,
-        })
     }
 
     pub(super) fn settle(&mut self, record: &GroupRecord, now: Instant, actions: &mut Vec<Action>) {
@@ -190,4 +186,37 @@ impl Group {
             None => self.settling = Some(settling),
         }
     }
+}
+
+/// The old master of the last failover, if it is back with what the new one never got. While it is a
+/// master it may take more writes: what it has counts when it is demoted.
+fn find_loss(
+    record: &GroupRecord,
+    standings: &BTreeMap<Endpoint, (Standing, &Watch)>,
+    repair: &Repair,
+) -> Option<Entry> {
+    let last = record
+        .failovers()
+        .iter()
+        .rev()
+        .find(|past| past.outcome == Outcome::Done)
+        .filter(|past| past.loss.is_none() && past.begin.epoch == record.epoch())?;
+    let from = &last.begin.from;
+    let (run_id, had) = match repair.had(&from.endpoint, record.epoch()) {
+        Some(demoted) => demoted,
+        None => {
+            let (standing, watch) = standings.get(&from.endpoint)?;
+            let info = &watch
+                .sample()
+                .filter(|_| *standing != Standing::Rogue)?
+                .info;
+            (info.run_id, info.history)
+        }
+    };
+    let lost_bytes = repair::loss(record.master(), from, run_id, &had)?;
+    Some(Entry::Returned {
+        group: last.begin.group.clone(),
+        epoch: last.begin.epoch,
+        lost_bytes,
+    })
 }

@@ -129,7 +129,11 @@ impl Group {
 
     /// Why an open epoch is given up when its time is over.
     pub(super) fn overdue(&self, mandate: &Mandate<'_>, run: &Run) -> AbortReason {
-        if mandate.begin().asked().is_none() || run.promoted {
+        if run.promoted {
+            let how = "it is not heard since".to_owned();
+            return AbortReason::LostAfterPromotion(how);
+        }
+        if mandate.begin().asked().is_none() {
             return AbortReason::TimedOut(self.policy.promote_timeout);
         }
         AbortReason::NotSwitched(NotSwitched::TimedOut)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use crate::breaks::{Break, is_broken};
 use crate::decision::entry::{Begin, Entry};
 use crate::decision::event::Action;
 use crate::decision::group::Group;
@@ -84,7 +85,8 @@ impl Group {
 
     /// Whether no lease of the master that this epoch replaces can stand any more, nor be had again.
     pub(super) fn is_released(&self, record: &GroupRecord, begin: &Begin, now: Instant) -> bool {
-        if !self.leases(Some(record)) || begin.reinstates() {
+        let is_needed = self.leases(Some(record)) && !is_broken(Break::LeaseNotWaitedFor);
+        if !is_needed || begin.reinstates() {
             return true;
         }
         let own = self.lease_claim(record, now);

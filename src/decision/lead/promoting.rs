@@ -10,7 +10,7 @@ use crate::decision::health::Health;
 use crate::decision::instance_event::{CommandFailure, LinkId, ProbeCommand, PromoteOrder};
 use crate::decision::record::GroupRecord;
 use crate::decision::watch::{Orders, Watch};
-use crate::model::{Endpoint, Epoch, Role, WriteLimits};
+use crate::model::{Endpoint, Epoch, WriteLimits};
 use std::time::Instant;
 
 impl Group {
@@ -130,7 +130,9 @@ impl Group {
     /// Whether a candidate would take writes as soon as it is promoted, where a lease is needed for that.
     fn is_open_to_writes(&self, record: &GroupRecord, candidate: &Endpoint) -> bool {
         let watch = self.watches.get(candidate);
-        self.leases(Some(record)) && !watch.is_some_and(Watch::is_seen_fenced)
+        let is_fenced =
+            watch.is_some_and(Watch::is_seen_fenced) || is_broken(Break::CandidateNotFenced);
+        self.leases(Some(record)) && !is_fenced
     }
 
     /// Where leases are needed only the node beside the new master lets it take writes.
@@ -242,13 +244,15 @@ impl Group {
         }
         let sample = watch.and_then(|watch| watch.sample());
         if let Some(sample) = sample.filter(|sample| sample.asked_at >= sent_at) {
-            return match &sample.info.role {
-                Role::Master { .. } => {
-                    let master = Identity::of(candidate.endpoint.clone(), &sample.info);
-                    self.finish(record, run, master, actions)
-                }
+            return match failover::check(&mandate, &sample.info) {
+                Check::Promoted(master) => self.finish(record, run, master, actions),
                 // Read before the promotion, or turned back by somebody since: look again.
-                Role::Replica { .. } => Failover::Checking { run, asked: None },
+                Check::AsChosen => Failover::Checking { run, asked: None },
+                // A copy that it took from somebody ended between its check and its promotion.
+                Check::Unfit(why) => {
+                    let why = AbortReason::LostAfterPromotion(why.to_string());
+                    self.abort(run, why, actions)
+                }
             };
         }
         let is_refused = watch.is_some_and(|watch| watch.info_failure(sent_at).is_some());

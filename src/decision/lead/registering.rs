@@ -21,6 +21,7 @@ impl Group {
     /// Takes on what an operator changed in the settings.
     pub(in crate::decision) fn adjust(&mut self, policy: GroupPolicy) {
         self.equality.adjust(&policy);
+        self.is_roll_current = false;
         self.policy = policy;
     }
 

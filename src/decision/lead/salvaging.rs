@@ -58,7 +58,7 @@ impl Group {
         let members: BTreeSet<Endpoint> = record
             .members()
             .iter()
-            .map(|member| self.real(member))
+            .map(|member| self.real(member).clone())
             .collect();
         let watches: Option<Vec<&Watch>> = members
             .iter()
@@ -83,9 +83,8 @@ impl Group {
     }
 
     fn may_go_on(&self, endpoint: &Endpoint, info: &InstanceInfo, record: &GroupRecord) -> bool {
-        let real = |endpoint: &Endpoint| self.real(endpoint);
         let is_logged_master = *endpoint == record.master().endpoint;
-        let standing = repair::standing(endpoint, info, record, &self.policy, real);
+        let standing = repair::standing(endpoint, info, record, &self.policy, &self.aliases);
         info.priority > 0
             && !self.policy.excluded.contains(endpoint)
             && (is_logged_master || standing != Standing::Stranger)

@@ -55,11 +55,11 @@ impl Group {
             return found.chosen.ok_or(nobody);
         };
         let instance = self.real(to);
-        if instance == record.master().endpoint {
+        if *instance == record.master().endpoint {
             return Err(NotSwitched::IsMaster(to.clone()));
         }
         let is_member = record.members().iter().any(|it| self.real(it) == instance);
-        let Some(watch) = self.watches.get(&instance).filter(|_| is_member) else {
+        let Some(watch) = self.watches.get(instance).filter(|_| is_member) else {
             let others = record.members().iter();
             let known = others.filter(|it| **it != record.master().endpoint);
             return Err(NotSwitched::Unknown {
@@ -67,7 +67,7 @@ impl Group {
                 known: known.cloned().collect(),
             });
         };
-        if self.cannot_lease(record, now).contains(&instance) {
+        if self.cannot_lease(record, now).contains(instance) {
             return Err(NotSwitched::NotEligible {
                 instance: to.clone(),
                 why: Ineligible::NoFencer,

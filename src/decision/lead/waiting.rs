@@ -77,9 +77,28 @@ impl Group {
         now: Instant,
     ) -> Option<(Awaited, Instant)> {
         let info = self.info_of(&candidate.endpoint)?;
-        let unheard = self.unheard(record, now);
+        let mut unheard = self.unheard(record, now);
+        unheard.extend(self.without_fencer(record, candidate, now));
         let is_needed = !was_fed(info) && !unheard.is_empty();
         is_needed.then(|| (Awaited::Members(unheard), now + LOOK_INTERVAL))
+    }
+
+    /// Those that have more than the candidate and could hold no lease: the promoterd on their host may not
+    /// be up yet.
+    fn without_fencer(
+        &self,
+        record: &GroupRecord,
+        candidate: &Candidate,
+        now: Instant,
+    ) -> Vec<Endpoint> {
+        if !self.is_patient(now) {
+            return Vec::new();
+        }
+        let reach = self.reach_of(record, &candidate.endpoint);
+        let instances = self.cannot_lease(record, now).into_iter();
+        instances
+            .filter(|instance| self.reach_of(record, instance) > reach)
+            .collect()
     }
 
     /// A master that may come back with more than `gone_loss_max` beyond the best candidate is waited

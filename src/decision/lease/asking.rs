@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::term::{Grants, Lease, LeaseMessage, LeaseMessageKind, LeaseRule};
 use super::{HoldFailure, HoldOrder, HoldOutcome, HoldTask};
+use crate::breaks::{Break, is_broken};
 use crate::decision::event::Action;
 use crate::decision::group::Group;
 use crate::decision::happening::Happening;
@@ -44,7 +45,7 @@ pub(super) struct Hold {
     pub(super) check: Check,
     /// The failure that people were told of.
     told: Option<HoldFailure>,
-    /// The latest moment that it was told, and that it confirmed.
+    /// The latest moment at which it was told to end the process, and the latest that it confirmed.
     pub(super) ordered: Option<Instant>,
     pub(super) until: Option<Instant>,
 }
@@ -60,6 +61,38 @@ pub(super) enum Check {
         why: HoldFailure,
         again_at: Instant,
     },
+}
+
+impl Hold {
+    /// Whether the fencer is to be asked about this process.
+    fn is_due(&self, run_id: RunId, now: Instant) -> bool {
+        match &self.check {
+            _ if self.run_id != run_id => true,
+            Check::Passed { again_at } | Check::Failed { again_at, .. } => now >= *again_at,
+            Check::Asked => false,
+        }
+    }
+}
+
+/// An instance beside this node, by what it last said.
+#[derive(Debug)]
+pub(super) struct Beside {
+    pub(super) instance: Endpoint,
+    pub(super) run_id: RunId,
+    /// It is the process that is the master of the committed epoch.
+    pub(super) is_it: bool,
+    part: Part,
+}
+
+/// What it may do.
+#[derive(Debug)]
+enum Part {
+    /// Take writes, under a lease.
+    Master,
+    /// Take none.
+    Other,
+    /// Whatever it does: it only answers at the address of one of ours.
+    Stranger,
 }
 
 impl Leasing {
@@ -101,6 +134,9 @@ impl Leasing {
 
     /// This host slept, and nobody knows what its clock missed: no lease that was had before counts.
     pub fn expire(&mut self) {
+        if is_broken(Break::SuspendForgotten) {
+            return;
+        }
         self.lease = None;
         for hold in self.holds.values_mut() {
             hold.until = None;
@@ -118,10 +154,16 @@ impl Leasing {
         self.holds.get(instance).and_then(|hold| hold.ordered)
     }
 
-    /// Until when the fencer lets the process live.
-    pub(super) fn until(&self, instance: &Endpoint, run_id: RunId) -> Option<Instant> {
+    /// The end of the lease with which the fencer is armed.
+    pub(super) fn armed_until(
+        &self,
+        instance: &Endpoint,
+        run_id: RunId,
+        rule: LeaseRule,
+    ) -> Option<Instant> {
         let hold = self.holds.get(instance)?;
-        hold.until.filter(|_| hold.run_id == run_id)
+        let ends_at = hold.until.filter(|_| hold.run_id == run_id)?;
+        Some(ends_at + rule.end_lead())
     }
 }
 
@@ -144,52 +186,60 @@ impl Group {
             return;
         };
         self.check_fencer(now, actions);
-        let beside: Vec<(Endpoint, InstanceInfo)> = self
-            .watches
-            .values()
-            .filter(|watch| watch.is_beside())
-            .filter_map(|watch| {
-                let sample = watch.current_sample()?;
-                Some((watch.endpoint().clone(), sample.info.clone()))
-            })
-            .collect();
+        let beside = self.beside(record);
         let Some(rule) = record.lease() else {
             self.go_without(record, &beside, actions);
             return;
         };
-        for (instance, info) in &beside {
-            if is_master(record, instance, info) && self.says_master(instance) {
-                if confirmed {
-                    self.ask_lease(record, rule, peers, now, actions);
+        for it in &beside {
+            match it.part {
+                Part::Master => {
+                    if confirmed {
+                        self.ask_lease(record, rule, peers, now, actions);
+                    }
+                    self.obey(record, rule, it, now, actions);
                 }
-                self.obey(record, rule, instance, info, now, actions);
-            } else if self.is_ours(record, instance, info) {
-                self.keep_fenced(record, instance, now, actions);
+                Part::Other => self.keep_fenced(record, &it.instance, now, actions),
+                Part::Stranger => {}
             }
         }
         self.end_hung(record, now, actions);
     }
 
+    /// The instances beside this node that answer it.
+    fn beside(&self, record: &GroupRecord) -> Vec<Beside> {
+        let watches = self.watches.values().filter(|watch| watch.is_beside());
+        let beside = watches.filter_map(|watch| {
+            let (instance, info) = (watch.endpoint(), &watch.current_sample()?.info);
+            let is_it = is_master(record, instance, info);
+            Some(Beside {
+                instance: instance.clone(),
+                run_id: info.run_id,
+                is_it,
+                part: if is_it && watch.says_master() {
+                    Part::Master
+                } else if self.is_ours(record, instance, info) {
+                    Part::Other
+                } else {
+                    Part::Stranger
+                },
+            })
+        });
+        beside.collect()
+    }
+
     /// Asks the fencer about each process beside this node, once, and again while it is not satisfied.
     fn check_fencer(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let seen = self.watches.values().filter(|watch| watch.is_beside());
-        let seen: Vec<(Endpoint, RunId, u32)> = seen
+        let due: Vec<(Endpoint, RunId, u32)> = seen
             .filter_map(|watch| {
                 let info = &watch.current_sample()?.info;
-                Some((watch.endpoint().clone(), info.run_id, info.process_id))
+                let hold = self.leasing.holds.get(watch.endpoint());
+                let is_due = hold.is_none_or(|hold| hold.is_due(info.run_id, now));
+                is_due.then(|| (watch.endpoint().clone(), info.run_id, info.process_id))
             })
             .collect();
-        for (instance, run_id, process_id) in seen {
-            let is_due = match self.leasing.holds.get(&instance) {
-                Some(hold) if hold.run_id == run_id => match &hold.check {
-                    Check::Passed { again_at } | Check::Failed { again_at, .. } => now >= *again_at,
-                    Check::Asked => false,
-                },
-                Some(_) | None => true,
-            };
-            if !is_due {
-                continue;
-            }
+        for (instance, run_id, process_id) in due {
             let hold = self.leasing.holds.entry(instance.clone()).or_insert(Hold {
                 run_id,
                 process_id,
@@ -324,15 +374,17 @@ impl Group {
                 if let Some((_, lease)) = &mut self.leasing.lease
                     && lease.epoch() == message.epoch
                 {
-                    lease.granted(peer.clone(), message.number);
+                    lease.granted(peer.clone(), message.number, now);
                 }
             }
             LeaseMessageKind::Ask => {
-                let Some(rule) = record.lease().filter(|_| confirmed) else {
+                let is_sure = confirmed || is_broken(Break::UnconfirmedVoterGrants);
+                let Some(rule) = record.lease().filter(|_| is_sure) else {
                     return;
                 };
-                let is_current =
-                    record.epoch() == message.epoch && record.last_begun() == message.epoch;
+                let is_begun =
+                    record.last_begun() != message.epoch && !is_broken(Break::ReplacedEpochLeased);
+                let is_current = record.epoch() == message.epoch && !is_begun;
                 if is_current && self.leasing.grants.give(peer, message.epoch, rule, now) {
                     self.leasing.asked_for = now;
                     let kind = LeaseMessageKind::Grant;

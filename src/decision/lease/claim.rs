@@ -73,12 +73,13 @@ impl Group {
     /// Whether the master beside this node takes writes under a lease now.
     fn holds_lease(&self, record: &GroupRecord, now: Instant) -> bool {
         let master = record.master();
-        let is_asked =
-            self.leasing.lease.as_ref().is_some_and(|(number, _)| {
-                record.lease().is_some_and(|rule| rule.number == *number)
-            });
-        let until = self.leasing.until(&master.endpoint, master.run_id);
-        is_asked && until.is_some_and(|until| now < until)
+        let asked = self.leasing.lease.as_ref().map(|(number, _)| *number);
+        let rule = record.lease().filter(|rule| asked == Some(rule.number));
+        let until = rule.and_then(|rule| {
+            self.leasing
+                .armed_until(&master.endpoint, master.run_id, rule)
+        });
+        until.is_some_and(|until| now < until)
     }
 
     /// What this node knows of the lease of the master that the open epoch replaces.
@@ -134,7 +135,9 @@ impl Group {
         let lease = self.leasing.lease.as_ref();
         let due = lease.and_then(|(_, lease)| lease.due(rule));
         let master = record.master();
-        let until = self.leasing.until(&master.endpoint, master.run_id);
+        let until = self
+            .leasing
+            .armed_until(&master.endpoint, master.run_id, rule);
         let fence_at = until.and_then(|until| until.checked_sub(rule.fence_lead()));
         let grace = self.leasing.since + rule.length - rule.fence_lead();
         let outlived = self.leasing.grants.outlived_at(rule);

@@ -13,8 +13,8 @@
 //!    restarted or not.
 //! 2. The lease ends a length after the *sending* of the question that the last of a majority
 //!    granted, its holder included. From a quarter of a length before its end on the master is
-//!    fenced; what does not confirm is ended by the fencer, which also acts when the node is dead,
-//!    hangs, or was suspended.
+//!    fenced; what does not confirm is ended by the fencer an eighth before it, which also acts when
+//!    the node is dead, hangs, or was suspended.
 //! 3. The leader promotes nobody in *e + 1* before the node beside the old master, having applied
 //!    `Begin`, said that the master is fenced or its process gone; or before a majority of voters,
 //!    having applied it, said that their last grant is older than a length and what two clocks may
@@ -28,7 +28,8 @@
 //! # What it relies on
 //!
 //! * The rate of a host's clock is wrong by at most [`DRIFT_MAX_PERCENT`].
-//! * The fencer runs within 100 ms of its moment, and right after a suspend.
+//! * The fencer acts at most an eighth of a length after its moment, so by the end of the lease, and right
+//!   after a suspend.
 //! * One node on a host; and nobody else lifts a fence, or kills fencer and node at once.
 
 mod asking;

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::asking::is_master;
+use super::asking::Beside;
 use super::{HoldTask, LeaseRule};
+use crate::breaks::{Break, is_broken};
 use crate::decision::event::Action;
 use crate::decision::fencing::FenceCause;
 use crate::decision::group::Group;
@@ -20,20 +21,23 @@ impl Group {
         &mut self,
         record: &GroupRecord,
         rule: LeaseRule,
-        instance: &Endpoint,
-        info: &InstanceInfo,
+        beside: &Beside,
         now: Instant,
         actions: &mut Vec<Action>,
     ) {
+        let (instance, run_id) = (&beside.instance, beside.run_id);
         let lease = self.leasing.lease.as_ref();
         let until = lease.and_then(|(_, lease)| lease.until(rule, self.leasing.others));
-        let is_ready = self.leasing.is_ready(instance, info.run_id);
+        let is_ready = self.leasing.is_ready(instance, run_id);
         let lasts = |until: &Instant| now + rule.fence_lead() < *until;
         let granted = until.filter(|until| is_ready && lasts(until));
-        if let Some(until) = granted {
-            self.arm(instance, until, actions);
+        if let Some(ends_at) = granted.and_then(|until| until.checked_sub(rule.end_lead())) {
+            self.arm(instance, ends_at, actions);
         }
-        let armed = self.leasing.until(instance, info.run_id);
+        let armed = self.leasing.armed_until(instance, run_id, rule);
+        let armed = granted
+            .filter(|_| is_broken(Break::WritesWithoutFencer))
+            .or(armed);
         if armed.is_some_and(|until| lasts(&until)) {
             let is_fenced = self.watches.get(instance).is_some_and(Watch::is_fenced);
             if is_fenced && self.fences.may_try(instance, now) {
@@ -53,19 +57,23 @@ impl Group {
     }
 
     /// Has the fencer end the process at this moment, and no sooner.
-    fn arm(&mut self, instance: &Endpoint, until: Instant, actions: &mut Vec<Action>) {
+    fn arm(&mut self, instance: &Endpoint, ends_at: Instant, actions: &mut Vec<Action>) {
         if let Some(hold) = self.leasing.holds.get_mut(instance)
-            && hold.ordered.is_none_or(|ordered| until > ordered)
+            && hold.ordered.is_none_or(|ordered| ends_at > ordered)
         {
-            hold.ordered = Some(until);
-            self.order_hold(instance, HoldTask::Until(until), actions);
+            hold.ordered = Some(ends_at);
+            self.order_hold(instance, HoldTask::Until(ends_at), actions);
         }
     }
 
     /// Whether nothing can make this instance, beside this node, take writes but this node itself.
     pub(super) fn is_surely_fenced(&self, instance: &Endpoint) -> bool {
         let watch = self.watches.get(instance);
-        watch.is_some_and(|watch| watch.is_beside() && watch.is_surely_fenced())
+        let is_sure = |watch: &Watch| match is_broken(Break::FenceBelievedUnconfirmed) {
+            true => watch.is_fenced(),
+            false => watch.is_surely_fenced(),
+        };
+        watch.is_some_and(|watch| watch.is_beside() && is_sure(watch))
     }
 
     /// Whoever is not the master takes no writes, whatever somebody makes of it.
@@ -161,7 +169,7 @@ impl Group {
     pub(super) fn go_without(
         &mut self,
         record: &GroupRecord,
-        beside: &[(Endpoint, InstanceInfo)],
+        beside: &[Beside],
         actions: &mut Vec<Action>,
     ) {
         self.leasing.lease = None;
@@ -172,13 +180,13 @@ impl Group {
             self.release(&instance, actions);
         }
         let is_lifted = record.pause().is_some_and(|pause| pause.lifts_lease);
-        let master = beside
-            .iter()
-            .find(|(instance, info)| is_master(record, instance, info));
-        if let Some((instance, _)) = master.filter(|_| is_lifted)
-            && self.watches.get(instance).is_some_and(Watch::is_fenced)
-        {
-            self.lift(instance, record, actions);
+        let master = beside.iter().find(|beside| beside.is_it);
+        let is_fenced = |it: &&Beside| {
+            let watch = self.watches.get(&it.instance);
+            watch.is_some_and(Watch::is_fenced)
+        };
+        if let Some(master) = master.filter(|_| is_lifted).filter(is_fenced) {
+            self.lift(&master.instance, record, actions);
         }
     }
 
@@ -194,9 +202,9 @@ impl Group {
             return master.run_id == info.run_id
                 || repair::is_of_group(instance, info, record, &self.policy);
         }
-        let real = |endpoint: &Endpoint| self.real(endpoint);
         record.members().contains(instance)
-            && repair::standing(instance, info, record, &self.policy, real) != Standing::Stranger
+            && repair::standing(instance, info, record, &self.policy, &self.aliases)
+                != Standing::Stranger
     }
 
     pub(super) fn says_master(&self, instance: &Endpoint) -> bool {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::breaks::{Break, is_broken};
 use crate::model::{Epoch, GroupName, NodeId};
 
 /// By how much the rate of a clock may be wrong, in percent. What the proof needs of the clocks; real
@@ -43,9 +44,21 @@ impl LeaseRule {
         self.length / 4
     }
 
+    /// So long before its end the fencer ends a master that was not fenced: it may be late by as much.
+    #[must_use]
+    pub fn end_lead(self) -> Duration {
+        if is_broken(Break::FencerTakenForPunctual) {
+            return Duration::ZERO;
+        }
+        self.length / 8
+    }
+
     /// How old a grant has to be on its giver's clock, so that no lease by it can stand on any other.
     #[must_use]
     pub fn outlived_after(self) -> Duration {
+        if is_broken(Break::GrantOutlivedTooSoon) {
+            return self.length;
+        }
         self.length * (100 + DRIFT_MAX_PERCENT) / (100 - DRIFT_MAX_PERCENT)
     }
 }
@@ -119,12 +132,16 @@ impl Lease {
         self.number
     }
 
-    /// Takes in a voter's grant. One for another question than those that wait counts for nothing.
-    pub fn granted(&mut self, by: NodeId, number: u64) {
+    /// Takes in a voter's grant at `now`. One for another question than those that wait counts for
+    /// nothing.
+    pub fn granted(&mut self, by: NodeId, number: u64, now: Instant) {
         let asked = self.asked.iter().find(|(asked, _)| *asked == number);
-        let Some((_, sent_at)) = asked.copied() else {
+        let Some((_, mut sent_at)) = asked.copied() else {
             return;
         };
+        if is_broken(Break::LeaseCountsFromAnswer) {
+            sent_at = now;
+        }
         let latest = self.granted.entry(by).or_insert(sent_at);
         *latest = sent_at.max(*latest);
     }
@@ -158,8 +175,10 @@ impl Grants {
     /// A voter that starts may have granted a lease a moment before.
     #[must_use]
     pub fn new(started: Instant) -> Self {
+        let never = started.checked_sub(Duration::from_secs(3600));
+        let latest = never.filter(|_| is_broken(Break::RestartForgetsGrants));
         Self {
-            latest: started,
+            latest: latest.unwrap_or(started),
             holder: None,
         }
     }
@@ -208,17 +227,25 @@ mod tests {
         let mut lease = Lease::new(Epoch(1), 0);
         let numbers: Vec<u64> = [0, 100, 200].map(|at| lease.ask(start + ms(at))).to_vec();
         assert_eq!(lease.until(RULE, 2), None);
-        lease.granted(node("b"), numbers[2]);
+        lease.granted(node("b"), numbers[2], start + ms(700));
         assert_eq!(lease.until(RULE, 2), None, "one of two");
-        lease.granted(node("c"), numbers[0]);
+        lease.granted(node("c"), numbers[0], start + ms(700));
         assert_eq!(lease.until(RULE, 2), Some(start + ms(800)));
         // Late answers to early questions take nothing back, and no answer to no question gives anything.
-        lease.granted(node("b"), numbers[1]);
-        lease.granted(node("c"), 77);
+        lease.granted(node("b"), numbers[1], start + ms(700));
+        lease.granted(node("c"), 77, start + ms(700));
         assert_eq!(lease.until(RULE, 2), Some(start + ms(800)));
         assert_eq!(lease.until(RULE, 1), Some(start + ms(1000)));
-        lease.granted(node("c"), numbers[1]);
+        lease.granted(node("c"), numbers[1], start + ms(700));
         assert_eq!(lease.until(RULE, 2), Some(start + ms(900)));
+    }
+
+    #[test]
+    fn a_fencer_that_is_as_late_as_it_may_be_ends_a_master_before_its_lease_does() {
+        let latest = RULE.length - RULE.end_lead() + RULE.length / 8;
+        assert!(latest <= RULE.length, "{latest:?}");
+        // The node beside it has as long to fence it before.
+        assert!(RULE.fence_lead() >= 2 * RULE.end_lead());
     }
 
     #[test]

@@ -15,19 +15,21 @@ impl Supervisor {
     ///
     /// What is in the settings never makes a report: it goes along with one that has the time.
     pub(super) fn tell(&mut self, wanted: bool, now: Instant, actions: &mut Vec<Action>) {
-        let soon = now + REPORT_INTERVAL / EARLY;
-        let mut due = wanted || self.report_due <= soon;
-        let claims_due = wanted || self.claims_due <= soon;
-        let mut views = Vec::new();
+        let mut due = wanted || self.is_report_due(now);
+        let claims_due = wanted || self.claims_due <= now + REPORT_INTERVAL / EARLY;
         for (name, group) in &mut self.groups {
-            if let Some(record) = self.records.get(name) {
-                let (view, changed) = group.view(record, now);
-                due |= changed;
-                views.push(view);
+            if let Some(record) = self.records.get(name).filter(|_| group.is_stirred()) {
+                due |= group.has_news(record, now);
             }
         }
         if !due {
             return;
+        }
+        let mut views = Vec::new();
+        for (name, group) in &mut self.groups {
+            if let Some(record) = self.records.get(name) {
+                views.push(group.view(record, now));
+            }
         }
         self.report_due = now + REPORT_INTERVAL;
         if claims_due {

@@ -304,7 +304,16 @@ fn the_file_name_tells_the_format_and_format_insists() {
         ("/etc/api/redis.json", Some("env"), Format::Env),
         ("/etc/api/redis.JSON", None, Format::Json),
         ("/etc/api/redis.toml", None, Format::Toml),
-        ("/etc/api/redis.yaml", Some("json"), Format::Json),
+        ("/etc/api/redis.xml", Some("json"), Format::Json),
+        ("/etc/api/redis.jsonc", None, Format::Jsonc),
+        ("/etc/api/redis.json", Some("jsonc"), Format::Jsonc),
+        ("/etc/php/php.ini", None, Format::Ini),
+        ("/etc/airflow/airflow.cfg", Some("ini"), Format::Ini),
+        ("/etc/shop/application.properties", None, Format::Properties),
+        ("/etc/shop/application.yaml", None, Format::Yaml),
+        ("/srv/shop/config/cable.YML", None, Format::Yaml),
+        ("/etc/hosts", None, Format::Hosts),
+        ("/srv/chroot/etc/hosts", Some("hosts"), Format::Hosts),
     ] {
         let mut ground = Ground::good();
         ground.set("CLIENTS__API__FILE", file);

@@ -247,7 +247,7 @@ fn all_mistakes_of_all_sections_are_told_together_in_the_order_of_the_table() {
     ground
         .set("CLIENTS__API__GROUP", "none")
         .set("CLIENTS__API__VALUE", "x");
-    ground.config("log_format = 'x'\nnothing = 1\n[clients.web]\nfile = '/x.yaml'");
+    ground.config("log_format = 'x'\nnothing = 1\n[clients.web]\nfile = '/x.xml'");
     let mistakes = ground.mistakes();
     let places: Vec<&str> = mistakes
         .iter()

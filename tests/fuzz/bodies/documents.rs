@@ -30,21 +30,23 @@ const MASTERS: [&str; 4] = [
     "m:1",
 ];
 
-/// First byte: the format and what the values hold; second: the keys and the master.
+/// First byte: the format (its low half), what the values hold (three bits), and whether there are two
+/// keys; second: the keys and the master.
 pub fn document(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let (first, second) = (input.byte(), input.byte());
-    let format = Format::ALL[usize::from(first) % Format::ALL.len()];
-    let value = match first >> 4 {
+    let format = Format::ALL[usize::from(first & 15) % Format::ALL.len()];
+    let value = match first >> 4 & 7 {
         0 => Some(ValueKind::Url),
         1 => Some(ValueKind::Endpoint),
         2 => Some(ValueKind::Host),
         3 => Some(ValueKind::Port),
+        5 => Some(ValueKind::Connection),
         _ => None,
     };
     let path = |number: u8| PATHS[usize::from(number & 7)].parse().expect("a path");
     let mut keys: Vec<KeyPath> = vec![path(second)];
-    if first & 8 != 0 {
+    if first & 0x80 != 0 {
         keys.push(path(second >> 3));
     }
     let master: Endpoint = MASTERS[usize::from(second >> 6)].parse().expect("one");
@@ -63,7 +65,14 @@ pub fn document(bytes: &[u8]) {
     match format {
         Format::Json => same_json(old, new, &keys),
         Format::Toml => same_toml(old, new, &keys),
-        Format::Env => {}
+        Format::Env
+        | Format::Jsonc
+        | Format::Ini
+        | Format::Properties
+        | Format::Yaml
+        | Format::Haproxy
+        | Format::Twemproxy
+        | Format::Hosts => {}
     }
     let again = document::edit(format, new, edit).expect("what was written can be edited");
     assert!(!again.is_changed(), "an edit is not the end of it");

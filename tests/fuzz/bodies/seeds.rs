@@ -243,7 +243,7 @@ fn settings() -> Vec<Vec<u8>> {
 }
 
 fn documents() -> Vec<Vec<u8>> {
-    let shapes: [(u8, u8, &str); 16] = [
+    let shapes: [(u8, u8, &str); 35] = [
         (0x40, 0, "K=a:1\n"),
         (
             0x40,
@@ -271,7 +271,7 @@ fn documents() -> Vec<Vec<u8>> {
         ),
         (0x31, 6, "{\"port\": 6379}"),
         (
-            0x49,
+            0xC1,
             0x32,
             "{\"redis\": {\"url\": \"redis://h:1\"}, \"port\": 1}",
         ),
@@ -288,6 +288,61 @@ fn documents() -> Vec<Vec<u8>> {
         (0x42, 2, "redis = { url = \"h:1\", n = 1979-05-27 }\n"),
         (0x42, 7, "a.b.c.d = \"h:1\"\n\"k\" = [1, [\"x\"]]\n"),
         (0x32, 6, "port = 6379\n"),
+        (0x50, 0, "K=h:1,ssl=true,password=$P\n"),
+        (
+            0x43,
+            2,
+            "{ // x\n\"redis\": {\"url\": \"h:1,a=b\", /* , */ }, }\n",
+        ),
+        (0x43, 4, "{\"servers\": [{\"host\": \"h\", },],}//"),
+        (
+            0x44,
+            2,
+            "[redis] ; x\r\nurl = \"redis://u:%(p)s@h:1/0\" # y\r\n",
+        ),
+        (0x44, 0, "\u{FEFF}K: h:1\n[S]\nK=1\n  2\n"),
+        (0x44, 5, "[a.b]\n\tc = h\n\td='x\n"),
+        (0x45, 2, "# x\nredis.url = redis\\://:\\u0070@h\\:1/0 \n"),
+        (
+            0x45,
+            3,
+            "redis.primary.host h\n#---\n!---\nredis.primary.host:h\n",
+        ),
+        (0x45, 0, "J=x\\\n  K=1\nK=${P:x}\n"),
+        (
+            0x46,
+            2,
+            "# x\r\nredis: &r\r\n  url: \"redis://:\\x41@h:1/0\" # y\r\np:\r\n  <<: *r\r\n",
+        ),
+        (
+            0x46,
+            4,
+            "---\nservers: [{host: h, 'é': [1, 2.5]}]\n...\n--- !t\nx: |\n  y\n\n  z",
+        ),
+        (
+            0x46,
+            5,
+            "\u{FEFF}a.b:\n  - x\n? [q]\n: >-\n  w\n\"a.b\": {c: &h 'it''s:1'}\n",
+        ),
+        (0x06, 2, "redis: {url: <%= u %>}\n"),
+        (0x36, 6, "port: 6379\n---\nx: *y\n"),
+        (
+            0x47,
+            2,
+            "backend redis # x\n\tserver url ipv4@10.0.0.1:6379 check\n.if x\nlisten s\n.endif\n",
+        ),
+        (
+            0x47,
+            5,
+            "listen \"a.b\"\r\n server 'c' \"[::1]:1\" a\\ b\r\n",
+        ),
+        (
+            0x48,
+            2,
+            "redis:\n  servers:\n   - 10.0.0.1:6379:1 url\n   - h:1:2 b\n",
+        ),
+        (0x49, 0, "127.0.0.1 localhost\n10.0.0.1\tx K # y\n"),
+        (0x49, 2, "::1 redis.url\r\n"),
     ];
     let seed =
         |(first, second, text): &(u8, u8, &str)| [&[*first, *second], text.as_bytes()].concat();

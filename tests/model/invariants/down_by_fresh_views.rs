@@ -8,7 +8,8 @@ use crate::world::{World, group};
 
 const PROMISE: &str = "a master is held down by one proof or by fresh views of a quorum";
 
-/// A choice takes so long at most, in microseconds, after the agreement that it rests on.
+/// A choice takes so long at most, in microseconds of its node's waking time, after the agreement that it
+/// rests on.
 pub const CHOSEN_WITHIN: u64 = 60_000;
 
 pub fn check(world: &World, node: usize, action: &Action) -> Result<(), Violation> {
@@ -74,12 +75,17 @@ fn is_told(
     let epoch = world.nodes[node].supervisor.records().get(&group());
     let epoch = epoch.map(promoterd::decision::GroupRecord::epoch);
     let fresh_for = u64::try_from(VIEW_FRESH_FOR.as_micros()).unwrap_or(u64::MAX);
+    // A short sleep in the midst of a choice is noticed by nobody: it goes on where it was.
+    let slept = known
+        .nap
+        .filter(|(_, woke)| woke + CHOSEN_WITHIN >= world.now);
+    let chosen_within = CHOSEN_WITHIN + slept.map_or(0, |(from, woke)| woke - from);
     let ends = views.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
     views.iter().zip(ends).any(|((at, view), replaced)| {
         let is_it = Some(view.epoch) == epoch
             && view.run_id == begin.from.run_id
             && matches!(view.opinion, Opinion::Down { cause: told, .. } if told == cause);
         let until = replaced.unwrap_or(u64::MAX).min(at + fresh_for);
-        is_it && *at >= known.awake_since && until + CHOSEN_WITHIN >= world.now
+        is_it && *at >= known.awake_since && until + chosen_within >= world.now
     })
 }

@@ -91,6 +91,8 @@ struct KnownNode {
     is_pausing: bool,
     /// It ran without a break since then.
     awake_since: u64,
+    /// When it last slept, from when to when, however shortly.
+    nap: Option<(u64, u64)>,
     /// The views that came to it of late, by who sent them.
     views: BTreeMap<String, VecDeque<(u64, View)>>,
     /// The epochs whose promotion was answered to it, since it leads.
@@ -121,6 +123,12 @@ impl Oracle {
             awake_since: now,
             ..KnownNode::default()
         };
+    }
+
+    /// A node was asleep until now.
+    pub fn woke(&mut self, node: usize, from: u64, now: u64) {
+        let known = self.nodes.entry(node).or_default();
+        known.nap = Some((from, now));
     }
 
     /// A node was asleep for long until now.

@@ -8,7 +8,7 @@ use promoterd::status::StatusReport;
 use rustix::process::Signal;
 
 use super::history::{Change, HostId};
-use super::listeners::get_now;
+use super::listeners::{get_now, is_voter};
 use super::nemesis::{Nemesis, Undo};
 use super::plan::{Disk, State};
 
@@ -80,6 +80,10 @@ impl Nemesis<'_> {
             }
         }
         if back != State::All {
+            self.change(Change::Voter {
+                host,
+                is_one: false,
+            });
             // It gets another incarnation, and a copy of the one before would be told that its place is
             // taken, which is for an administrator to end.
             drop(fs::remove_dir_all(&older));
@@ -107,7 +111,7 @@ impl Nemesis<'_> {
             .filter(|(other, _)| *other != host);
         for (_, daemon) in others {
             let report: StatusReport = get_now(&daemon.socket, "/v1/status")?;
-            if report.waiting.is_some() || report.leader.is_none() || !report.confirmed {
+            if !is_voter(&report) || report.leader.is_none() {
                 return Err(format!("{} is no voter yet", daemon.name));
             }
         }
@@ -165,14 +169,18 @@ impl Nemesis<'_> {
         self.start_daemon(host);
     }
 
-    /// As `systemctl restart` on one host after the other does it.
+    /// As `systemctl restart` on one host after the other does it, once another program lies there.
     pub(super) fn upgrade(&mut self) -> Result<(), String> {
         if !self.daemons_ill.is_empty() {
             return Err("a daemon is not well".to_owned());
         }
+        let [before, next] = &self.site.programs;
+        let is_next = self.site.daemons[0].program == *next;
+        let program = if is_next { before } else { next }.clone();
         for host in 0..self.site.daemons.len() {
             self.make_ill(host, "SIGTERM");
             self.site.daemons[host].stop();
+            self.site.daemons[host].program = program.clone();
             self.start_daemon(host);
         }
         Ok(())

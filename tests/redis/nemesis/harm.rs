@@ -248,6 +248,24 @@ impl Nemesis<'_> {
         self.make_instance_well(group, instance, &format!("started, {back:?}"));
     }
 
+    /// Starts again whatever a fencer ended, as a supervisor does.
+    pub fn supervise(&mut self) {
+        for group in 0..self.site.groups.len() {
+            for instance in 0..self.site.groups[group].servers.len() {
+                let server = &mut self.site.groups[group].servers[instance];
+                if !server.was_ended() {
+                    continue;
+                }
+                server.kill();
+                *self.found.done.entry("ended by a fencer").or_default() += 1;
+                let harm = (group, self.now(), Harm::Robbed { instance });
+                self.found.harms.push(harm);
+                self.note(Some(group), format!("instance {instance}: ended, started"));
+                self.site.groups[group].servers[instance].spawn(&[]);
+            }
+        }
+    }
+
     /// README.md: a listed instance with data of its own is a stranger, unless an epoch replaced it.
     pub(super) fn put_stranger(&mut self, group: usize, span: Duration) -> Result<(), String> {
         self.must_have_well_instances(group)?;
@@ -280,13 +298,14 @@ impl Nemesis<'_> {
 
     pub(super) fn end_stranger(&mut self, group: usize, instance: InstanceId) {
         let now = self.now();
+        let at_rest = self.site.groups[group].limit_at_rest();
         let server = &mut self.site.groups[group].servers[instance];
         let theirs = server.ask::<usize>(&["EXISTS", "theirs"]);
         let limit = server.ask::<(String, String)>(&["CONFIG", "GET", "min-replicas-to-write"]);
         let is_master = server.is_master();
         let is_untouched = theirs.as_ref().is_ok_and(|count| *count == 1)
             && is_master.as_ref().is_ok_and(|is_master| *is_master)
-            && limit.as_ref().is_ok_and(|(_, limit)| limit == "0");
+            && limit.as_ref().is_ok_and(|(_, limit)| limit == at_rest);
         if !is_untouched {
             let what = format!("master {is_master:?}, its data {theirs:?}, limit {limit:?}");
             self.found.touched.push((group, now, what));

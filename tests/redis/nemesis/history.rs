@@ -40,6 +40,9 @@ pub enum Change {
     Lossy(BTreeSet<HostId>),
     /// Whether the daemon runs, and is neither stopped nor failing.
     Daemon { host: HostId, is_well: bool },
+    /// Whether the daemon is a voter: one that lost its state, or has an older one, is none until it was
+    /// let in again.
+    Voter { host: HostId, is_one: bool },
     /// Whether the instance runs and is not stopped.
     Instance {
         group: usize,
@@ -60,8 +63,8 @@ pub struct GroupHistory {
     pub writes: Vec<Write>,
     /// What the servers logged.
     pub promotions: Vec<Promotion>,
-    /// The processes that followed some master, by their number, and since when.
-    pub followers: BTreeMap<u32, At>,
+    /// The processes that followed some master, by their number, and when they began to.
+    pub followers: BTreeMap<u32, BTreeSet<At>>,
     /// Which history each history continues, and up to where.
     pub forks: BTreeMap<ReplicationId, Fork>,
     pub begun: Vec<Begun>,

@@ -38,6 +38,8 @@ pub struct OfGroup {
 #[derive(Debug, Default)]
 pub struct Heard {
     pub groups: Vec<OfGroup>,
+    /// When its status said that it is a voter, and that its state is not an old one.
+    pub was_voter: Vec<At>,
     pub notes: Vec<(At, Option<usize>, String)>,
 }
 
@@ -59,10 +61,11 @@ impl Listener {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             let (mut heard, asked) =
                 runtime.block_on(async { tokio::join!(self.hear(), self.ask()) });
-            for (group, asked) in heard.groups.iter_mut().zip(asked) {
+            for (group, asked) in heard.groups.iter_mut().zip(asked.groups) {
                 group.told = asked.told;
                 group.epochs = asked.epochs;
             }
+            heard.was_voter = asked.was_voter;
             heard
         })
     }
@@ -156,8 +159,11 @@ impl Listener {
         }
     }
 
-    async fn ask(&self) -> Vec<OfGroup> {
-        let mut groups = self.nothing();
+    async fn ask(&self) -> Heard {
+        let mut heard = Heard {
+            groups: self.nothing(),
+            ..Heard::default()
+        };
         let mut latest = BTreeMap::new();
         let mut life = 0;
         let mut uptime = 0;
@@ -169,17 +175,20 @@ impl Listener {
             {
                 life += u64::from(status.uptime_ms < uptime);
                 uptime = status.uptime_ms;
-                self.note_epochs(&status, life, &mut groups);
+                self.note_epochs(&status, life, &mut heard.groups);
+                if is_voter(&status) {
+                    heard.was_voter.push(self.now());
+                }
             }
             if turn.is_multiple_of(HISTORY_EVERY) {
                 let answer = timeout(WAIT_MAX, self.get::<HistoryReport>("/v1/history")).await;
                 if let Ok(Ok(history)) = answer {
-                    self.note_told(&history, &mut latest, &mut groups);
+                    self.note_told(&history, &mut latest, &mut heard.groups);
                 }
             }
             sleep(STATUS_INTERVAL).await;
         }
-        groups
+        heard
     }
 
     async fn get<T: serde::de::DeserializeOwned>(
@@ -245,6 +254,11 @@ impl Listener {
         }
         Ok(groups)
     }
+}
+
+/// Whether a daemon says that it is a voter, and a leader has confirmed that its state is not an old one.
+pub fn is_voter(status: &StatusReport) -> bool {
+    status.waiting.is_none() && status.confirmed
 }
 
 /// What the daemon at a socket answers.

@@ -1,7 +1,7 @@
 //! A nemesis: five hosts with real daemons and servers, writers on every side, and faults from a seed;
 //! afterwards a checker judges what was recorded.
 //!
-//! Needs root, for network namespaces, and a C compiler. `PROMOTERD_NEMESIS_SEED` replays a plan,
+//! Needs root, for network namespaces, and a C compiler. `PROMOTERD_NEMESIS_SEED` plays another plan,
 //! `PROMOTERD_NEMESIS_SECONDS` and `PROMOTERD_NEMESIS_GROUPS` make it longer and larger,
 //! `PROMOTERD_NEMESIS_FENCING` has another level.
 
@@ -35,6 +35,8 @@ const ROUND: Duration = Duration::from_secs(40);
 /// What is asked for by a test run.
 const SECONDS: u64 = 60;
 const GROUPS: usize = 4;
+/// The plan of a test run: what is found in one is to be found in the next.
+const SEED: u64 = 5;
 /// What the soak is for.
 const SOAK_SECONDS: u64 = 600;
 const SOAK_GROUPS: usize = 8;
@@ -54,8 +56,8 @@ fn drawn_seed() -> u64 {
     u64::from(since.subsec_nanos()) ^ since.as_secs()
 }
 
-fn run(seconds: u64, groups: usize) {
-    let seed = number("PROMOTERD_NEMESIS_SEED", drawn_seed());
+fn run(seed: u64, seconds: u64, groups: usize) {
+    let seed = number("PROMOTERD_NEMESIS_SEED", seed);
     let wanted = Wanted {
         groups: usize::try_from(number("PROMOTERD_NEMESIS_GROUPS", groups as u64)).unwrap(),
         fencing: std::env::var("PROMOTERD_NEMESIS_FENCING").unwrap_or_else(|_| "fast".to_owned()),
@@ -123,6 +125,7 @@ fn settle(
     let at = nemesis.now();
     nemesis.note(None, "all faults are taken back");
     loop {
+        nemesis.supervise();
         match nemesis.site.settled() {
             Ok(()) => {
                 calms.push((at, Ok(start.elapsed())));
@@ -139,14 +142,14 @@ fn settle(
 }
 
 #[test]
-#[ignore = "one run in a few finds an old master that takes a write too late: run it by its name"]
+#[ignore = "it has not been clean often enough: cargo test --test redis a_minute_of -- --ignored"]
 fn a_minute_of_random_faults_breaks_no_promise() {
-    run(SECONDS, GROUPS);
+    run(SEED, SECONDS, GROUPS);
 }
 
 /// Prints the figures that README.md has.
 #[test]
 #[ignore = "takes ten minutes: cargo test --test redis nemesis_soak -- --ignored --nocapture"]
 fn nemesis_soak() {
-    run(SOAK_SECONDS, SOAK_GROUPS);
+    run(drawn_seed(), SOAK_SECONDS, SOAK_GROUPS);
 }

@@ -11,6 +11,9 @@ use super::history::{At, Change, Harm, HostId, InstanceId};
 use super::plan::Fault;
 use super::site::Site;
 
+/// Time between two looks at what a fencer may have ended.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Does and undoes.
 pub struct Nemesis<'a> {
     pub site: &'a mut Site,
@@ -130,8 +133,15 @@ impl<'a> Nemesis<'a> {
         self.wait_until(until);
     }
 
-    fn wait_until(&self, at: At) {
-        thread::sleep(at.saturating_sub(self.now()));
+    fn wait_until(&mut self, at: At) {
+        loop {
+            let left = at.saturating_sub(self.now());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(LOOK_INTERVAL));
+            self.supervise();
+        }
     }
 
     fn undo_all(&mut self) {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::history::{GroupHistory, History, Level, Told, WriteId};
+use super::history::{At, Change, GroupHistory, History, HostId, Level, Told, WriteId};
 use super::listeners::{Heard, Listener};
 use super::nemesis::Found;
 use super::server_logs;
@@ -138,8 +138,10 @@ impl Recorder {
             of_group.held = held(group).into_iter().collect();
             history.groups.push(of_group);
         }
-        for heard in self.heard {
+        for (host, heard) in self.heard.into_iter().enumerate() {
             let heard = heard.join().unwrap();
+            let let_in = let_in(&history.world, host, &heard.was_voter);
+            history.world.extend(let_in);
             history.notes.extend(heard.notes);
             for (group, heard) in history.groups.iter_mut().zip(heard.groups) {
                 group.begun.extend(heard.begun);
@@ -161,6 +163,7 @@ impl Recorder {
                 process.is_stranger = true;
             }
         }
+        history.world.sort_by_key(|(at, _)| *at);
         for group in &mut history.groups {
             group.files.sort_by_key(|file| file.seen);
             group.told.sort_by_key(|told| told.heard);
@@ -202,6 +205,29 @@ impl Recorder {
             }
         })
     }
+}
+
+/// When a daemon that had lost its state was a voter again: when it first said so after it was started.
+fn let_in(world: &[(At, Change)], host: HostId, was_voter: &[At]) -> Vec<(At, Change)> {
+    let mut found = Vec::new();
+    let mut is_outside = false;
+    for (at, change) in world {
+        match change {
+            Change::Voter { host: it, .. } if *it == host => is_outside = true,
+            Change::Daemon { host: it, is_well } if *it == host && *is_well && is_outside => {
+                if let Some(again) = was_voter.iter().find(|again| *again > at) {
+                    found.push((*again, Change::Voter { host, is_one: true }));
+                    is_outside = false;
+                }
+            }
+            Change::Cuts(_)
+            | Change::Lossy(_)
+            | Change::Daemon { .. }
+            | Change::Voter { .. }
+            | Change::Instance { .. } => {}
+        }
+    }
+    found
 }
 
 /// A client on each host, and somebody beside each instance.

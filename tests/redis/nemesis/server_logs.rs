@@ -1,6 +1,6 @@
 //! What the servers logged: each promotion by a command, and the history that it began.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -28,10 +28,11 @@ pub fn read(
         at: since(began, time_of_day),
         ..promotion
     });
-    let mut followers = BTreeMap::new();
+    let mut followers: BTreeMap<u32, BTreeSet<At>> = BTreeMap::new();
     for line in text.lines().filter(|line| line.contains(FOLLOWS)) {
         if let (Some(process_id), Some(at)) = (process_id(line), time_of_day(line)) {
-            followers.entry(process_id).or_insert(since(began, at));
+            let began_to = followers.entry(process_id).or_default();
+            began_to.insert(since(began, at));
         }
     }
     Logged {
@@ -43,8 +44,8 @@ pub fn read(
 /// What one instance logged.
 pub struct Logged {
     pub promotions: Vec<Promotion>,
-    /// The processes that followed some master, and since when.
-    pub followers: BTreeMap<u32, At>,
+    /// The processes that followed some master, and when they began to.
+    pub followers: BTreeMap<u32, BTreeSet<At>>,
 }
 
 /// Each promotion with its time of day.

@@ -10,14 +10,17 @@ use tempfile::TempDir;
 use super::history::{HostId, InstanceId};
 use super::listeners::get_now;
 use crate::cluster::{MORE_NODES, draw_key};
-use crate::daemon::{Daemon, client_file};
+use crate::daemon::{Daemon, PROGRAM, client_file};
 use crate::disk::build_faults;
 use crate::hosts::Lab;
-use crate::process::{Turn, eventually};
+use crate::process::{Process, Turn, eventually};
 use crate::server::{Kind, Server};
 
 /// Where the instances of a group are, from its first host on.
 const SPREADS: [[usize; 3]; 4] = [[0, 1, 3], [0, 2, 3], [0, 1, 2], [0, 2, 4]];
+
+/// `min-replicas-to-write` of a server that takes no writes.
+const FENCED: &str = "2147483647";
 
 /// A group.
 pub struct Group {
@@ -25,6 +28,8 @@ pub struct Group {
     pub hosts: Vec<HostId>,
     pub servers: Vec<Server>,
     pub is_guarded: bool,
+    /// Whether its servers start fenced.
+    pub is_strict: bool,
     /// The file of its client on each host.
     pub files: Vec<PathBuf>,
 }
@@ -34,10 +39,13 @@ pub struct Site {
     // In the order in which they end: nothing is promoted while the servers go down.
     pub daemons: Vec<Daemon>,
     pub groups: Vec<Group>,
+    _fencers: Vec<Process>,
     pub lab: Lab,
     pub directory: TempDir,
     /// A file with data that are of no group.
     pub foreign_data: PathBuf,
+    /// The program twice: an upgrade goes from the one to the other.
+    pub programs: [PathBuf; 2],
     _turn: Turn,
 }
 
@@ -67,8 +75,16 @@ impl Group {
         place.unwrap_or_else(|| panic!("{endpoint} is no instance of {}", self.name))
     }
 
-    /// Every other group is.
-    fn new(number: usize, lab: &Lab, directory: &Path) -> Self {
+    /// `min-replicas-to-write` of an instance that nobody has told anything.
+    pub fn limit_at_rest(&self) -> &'static str {
+        match self.is_strict {
+            true => FENCED,
+            false => "0",
+        }
+    }
+
+    /// Every other group is guarded.
+    fn new(number: usize, is_strict: bool, lab: &Lab, directory: &Path) -> Self {
         let name = format!("g{}", number + 1);
         let hosts: Vec<HostId> = SPREADS[number % SPREADS.len()]
             .iter()
@@ -78,7 +94,12 @@ impl Group {
         let server = |host: &HostId| {
             let host = lab.host(host + 1);
             let endpoint = Endpoint::new(&host.address(), port).unwrap();
-            Server::new(Kind::Redis7, endpoint, directory, Some(host))
+            let mut server = Server::new(Kind::Redis7, endpoint, directory, Some(host));
+            if is_strict {
+                server.configure(&["--min-replicas-to-write", FENCED]);
+                server.configure(&["--min-replicas-max-lag", "1"]);
+            }
+            server
         };
         let servers: Vec<Server> = hosts.iter().map(server).collect();
         let file = |node: &&str| {
@@ -89,6 +110,7 @@ impl Group {
         Self {
             files: MORE_NODES.iter().map(file).collect(),
             is_guarded: number.is_multiple_of(2),
+            is_strict,
             name,
             hosts,
             servers,
@@ -103,20 +125,28 @@ impl Site {
         let directory = TempDir::new().unwrap();
         let lab = Lab::start(MORE_NODES.len());
         let groups: Vec<Group> = (0..wanted.groups)
-            .map(|number| Group::new(number, &lab, directory.path()))
+            .map(|number| Group::new(number, wanted.is_strict(), &lab, directory.path()))
             .collect();
         let faults = build_faults(directory.path());
         let key = draw_key(&directory.path().join("key"));
         let daemons = (0..MORE_NODES.len())
             .map(|host| daemon(host, wanted, &groups, &lab, directory.path(), &faults, &key))
             .collect();
+        let fencers = match wanted.is_strict() {
+            true => start_fencers(&lab, directory.path()),
+            false => Vec::new(),
+        };
         let foreign_data = make_foreign_data(&lab, directory.path());
+        let next = directory.path().join("promoterd-next");
+        fs::copy(PROGRAM, &next).unwrap();
         let mut site = Self {
             daemons,
             groups,
+            _fencers: fencers,
             lab,
             directory,
             foreign_data,
+            programs: [PROGRAM.into(), next],
             _turn: turn,
         };
         for group in &mut site.groups {
@@ -183,8 +213,12 @@ impl Group {
             }
             let limit = server.ask::<(String, String)>(&["CONFIG", "GET", "min-replicas-to-write"]);
             let (_, limit) = limit.map_err(|error| error.to_string())?;
-            if limit != "0" {
-                return Err(format!("{} is still fenced", server.endpoint));
+            let wanted = match server.endpoint == master {
+                true => "0",
+                false => self.limit_at_rest(),
+            };
+            if limit != wanted {
+                return Err(format!("{} has the limit {limit}", server.endpoint));
             }
         }
         for file in &self.files {
@@ -227,6 +261,32 @@ impl Group {
     }
 }
 
+impl Wanted {
+    fn is_strict(&self) -> bool {
+        self.fencing == "strict"
+    }
+}
+
+/// One on each host, of real-time priority as its unit has it.
+fn start_fencers(lab: &Lab, directory: &Path) -> Vec<Process> {
+    let start = |(host, node): (usize, &&str)| {
+        let socket = fencer_socket(directory, node);
+        fs::create_dir(socket.parent().unwrap()).unwrap();
+        let mut command = lab.host(host + 1).command(Path::new("/usr/bin/chrt"));
+        command
+            .args(["--fifo", "10", PROGRAM, "fencer", "--socket"])
+            .arg(socket)
+            .args(["--assume", "starts-fenced"]);
+        Process::start(&mut command, &directory.join(format!("fencer-{node}.log")))
+    };
+    MORE_NODES.iter().enumerate().map(start).collect()
+}
+
+/// In a directory of its own: a fencer keeps there what it holds.
+fn fencer_socket(directory: &Path, node: &str) -> PathBuf {
+    directory.join(format!("fencer-{node}")).join("sock")
+}
+
 fn fault_path(directory: &Path, node: &str, name: &str) -> PathBuf {
     directory.join(format!("{node}-told-{name}"))
 }
@@ -253,6 +313,10 @@ fn daemon(
     daemon.set("PEERS", &peers.join(","));
     daemon.set("PEER_KEY_FILE", key);
     daemon.set("LOG", &wanted.log);
+    if wanted.is_strict() {
+        let socket = fencer_socket(directory, node);
+        daemon.set("FENCER_SOCKET", &socket.display().to_string());
+    }
     for group in groups {
         let name = group.name.to_uppercase();
         let endpoints: Vec<String> = group.endpoints().iter().map(ToString::to_string).collect();

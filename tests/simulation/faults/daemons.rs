@@ -1,5 +1,8 @@
 //! Daemons that crash, are stopped for a while, or sleep with their hosts.
 
+use promoterd::daemon::NodeEvent;
+use promoterd::decision::Event;
+
 use super::end::Undo;
 use crate::world::{Happens, World};
 
@@ -34,6 +37,10 @@ impl World {
     pub fn suspend_host(&mut self, host: usize) {
         self.note(|| format!("host {host} is suspended"));
         self.suspended.insert(host);
+        if host < self.hosts.len() {
+            let now = self.now;
+            self.hosts[host].clock.stop(now);
+        }
         if host < self.hosts.len() && self.hosts[host].node.is_some() {
             self.hosts[host].paused = true;
         }
@@ -50,14 +57,26 @@ impl World {
 
     pub fn wake_host(&mut self, host: usize, servers: &[usize]) {
         self.note(|| format!("host {host} wakes"));
-        self.suspended.remove(&host);
-        // Its timer rings before anything else goes on.
-        self.end_overdue(host);
+        self.end_sleep(host);
         for server in servers {
             self.resume_server(*server);
         }
         if host < self.hosts.len() {
             self.resume_node(host);
+        }
+    }
+
+    /// Its fencer's timer rings before anything else goes on, and its daemon learns first that it slept.
+    pub fn end_sleep(&mut self, host: usize) {
+        if !self.suspended.remove(&host) || host >= self.hosts.len() {
+            return;
+        }
+        self.end_overdue(host);
+        let now = self.now;
+        let woken = &mut self.hosts[host];
+        woken.clock.go_on(now);
+        if woken.paused {
+            woken.inbox.push_front(NodeEvent::Core(Event::Suspended));
         }
     }
 

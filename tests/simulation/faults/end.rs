@@ -18,6 +18,8 @@ pub enum Undo {
     WakeHost(usize, Vec<usize>),
     HealDisk(usize),
     Heal(Vec<(usize, usize)>),
+    /// Nobody is refused on these ways any more.
+    Admit(Vec<(usize, usize)>),
     ResumeServer(usize),
     RestartServer(usize, Restart),
     Allow(usize),
@@ -106,6 +108,27 @@ impl World {
         });
     }
 
+    /// A daemon begins to write what it will answer for: of what is acknowledged, nothing may be lost when
+    /// the power is cut at once. Whoever leads comes back last.
+    pub fn on_appending(&mut self, node: usize) {
+        if self.hosts[node].leads() {
+            return;
+        }
+        let Some(dice) = self.plan.power_cut() else {
+            return;
+        };
+        self.with_dice(dice, |world| {
+            let leader = world.leader().unwrap_or(node);
+            let until = world.now + 10_000;
+            for other in (0..world.hosts.len()).filter(|other| *other != leader) {
+                let slow = &mut world.hosts[other].slow_disk_until;
+                *slow = until.max(*slow);
+            }
+            let soon = 500 + world.dice.below(8_000);
+            world.strike_later(soon, Blow::CrashAllNodes { last: leader });
+        });
+    }
+
     /// A daemon replaces a file in two steps: the worst moment lies between them.
     pub fn on_replacing(&mut self, node: usize, lasts: Micros) {
         if let Some(dice) = self.plan.sabotage() {
@@ -142,6 +165,11 @@ impl World {
                 self.note(|| format!("healed: {paths:?}"));
                 self.heal(&paths);
             }
+            Undo::Admit(paths) => {
+                for (from, to) in paths {
+                    self.pipes.admit(from, to);
+                }
+            }
             Undo::ResumeServer(server) => self.resume_server(server),
             Undo::RestartServer(server, restart) => self.restart_server(server, restart),
             Undo::Allow(server) => {
@@ -157,8 +185,8 @@ impl World {
         self.note(|| "all faults end".to_owned());
         let dice = stream(self.seed, Purpose::End, 0);
         self.with_dice(dice, |world| {
-            for host in std::mem::take(&mut world.suspended) {
-                world.end_overdue(host);
+            while let Some(host) = world.suspended.first().copied() {
+                world.end_sleep(host);
             }
             while let Some(path) = world.pipes.cut_paths().first().copied() {
                 world.heal(&[path]);
@@ -173,6 +201,7 @@ impl World {
     fn end_faults_of_nodes(&mut self) {
         for node in 0..self.hosts.len() {
             self.hosts[node].slow_disk_until = 0;
+            self.hosts[node].fencer_deaf_until = 0;
             self.hosts[node].disk.ailment = None;
             self.resume_node(node);
             self.start_node(node);

@@ -3,6 +3,8 @@
 mod daemons;
 mod disks;
 mod end;
+mod files;
+mod leases;
 mod network;
 mod plan;
 mod servers;
@@ -56,9 +58,34 @@ pub enum Fault {
     RestartSite,
     /// When an epoch begins, or a file is replaced: whoever takes part is hit, some times over.
     Sabotage,
+    /// Whoever connects to the master's host is refused, and what its daemon and the others say to each
+    /// other gets through, or not, or in one direction.
+    RejectMaster,
+    /// The master's host is cut off.
+    IsolateMaster,
+    /// The master's host sleeps.
+    SuspendMaster,
+    /// The daemon beside the master is stopped for a while, or dies; its server and its fencer are not.
+    PauseBesideMaster,
+    CrashBesideMaster,
+    /// The daemon beside the master and another one hear nothing of each other.
+    BlindVoter,
+    /// One daemon that is not beside the master is started again at once, or all of them are.
+    BounceVoter,
+    BounceVoters,
+    /// What the others send to the master's host takes long, or what it sends to them.
+    SlowGrants,
+    /// The master refuses to be fenced.
+    DenyMaster,
+    /// The fencer beside the master takes no orders, but ends what it holds.
+    DeafFencer,
+    /// When a follower writes next, the power of all hosts is cut in the midst of it.
+    CutPower,
+    /// Somebody puts another address into a client's file, and the client reads it.
+    ChangeFile,
 }
 
-/// All of them.
+/// Those of schedules about everything.
 pub const ALL: [Fault; 29] = [
     Fault::CrashNode,
     Fault::CrashLeader,
@@ -89,6 +116,73 @@ pub const ALL: [Fault; 29] = [
     Fault::Sentinels,
     Fault::RestartSite,
     Fault::Sabotage,
+];
+
+/// What schedules about leases are made of; what stands there more often is more frequent.
+pub const OF_LEASES: [Fault; 41] = [
+    Fault::RejectMaster,
+    Fault::RejectMaster,
+    Fault::RejectMaster,
+    Fault::PauseBesideMaster,
+    Fault::PauseBesideMaster,
+    Fault::PauseBesideMaster,
+    Fault::RejectMaster,
+    Fault::RejectMaster,
+    Fault::RejectMaster,
+    Fault::RejectMaster,
+    Fault::PauseBesideMaster,
+    Fault::PauseBesideMaster,
+    Fault::PauseBesideMaster,
+    Fault::CrashBesideMaster,
+    Fault::CrashBesideMaster,
+    Fault::BlindVoter,
+    Fault::BlindVoter,
+    Fault::BounceVoter,
+    Fault::BounceVoters,
+    Fault::BounceVoters,
+    Fault::SlowGrants,
+    Fault::SlowGrants,
+    Fault::SuspendMaster,
+    Fault::IsolateMaster,
+    Fault::DenyMaster,
+    Fault::DeafFencer,
+    Fault::CrashMaster,
+    Fault::HangMaster,
+    Fault::BounceMaster,
+    Fault::CrashServer,
+    Fault::CrashLeader,
+    Fault::PauseLeader,
+    Fault::CrashNode,
+    Fault::PauseNode,
+    Fault::SlowDisk,
+    Fault::SlowPath,
+    Fault::FlapLink,
+    Fault::PartialPartition,
+    Fault::SplitHosts,
+    Fault::Sabotage,
+    Fault::Sabotage,
+];
+
+/// The same of schedules about disks.
+pub const OF_DISKS: [Fault; 18] = [
+    Fault::CutPower,
+    Fault::CutPower,
+    Fault::CutPower,
+    Fault::ChangeFile,
+    Fault::ChangeFile,
+    Fault::ChangeFile,
+    Fault::Sabotage,
+    Fault::Sabotage,
+    Fault::CrashNode,
+    Fault::CrashLeader,
+    Fault::CrashAllNodes,
+    Fault::SlowDisk,
+    Fault::FullDisk,
+    Fault::FailingDisk,
+    Fault::CrashMaster,
+    Fault::BounceMaster,
+    Fault::CutBothWays,
+    Fault::RestartSite,
 ];
 
 impl World {
@@ -149,6 +243,21 @@ impl World {
             Fault::Sentinels => self.let_sentinels_watch(group),
             Fault::RestartSite => self.restart_site(),
             Fault::Sabotage => self.plan_sabotage(),
+            Fault::RejectMaster => self.reject(self.servers[master].host),
+            Fault::IsolateMaster => {
+                self.cut_for_a_while(self.paths_of(self.servers[master].host));
+            }
+            Fault::SuspendMaster => self.suspend_host(self.servers[master].host),
+            Fault::PauseBesideMaster => self.pause_beside(master),
+            Fault::CrashBesideMaster => self.crash_beside(master),
+            Fault::BlindVoter => self.blind_a_voter(master),
+            Fault::BounceVoter => self.bounce_voters(master, 1),
+            Fault::BounceVoters => self.bounce_voters(master, usize::MAX),
+            Fault::SlowGrants => self.slow_grants(master),
+            Fault::DenyMaster => self.deny_for_a_while(master),
+            Fault::DeafFencer => self.deafen_fencer(master),
+            Fault::CutPower => self.plan.cut_power(&mut self.dice),
+            Fault::ChangeFile => self.change_file(node, group),
         }
     }
 

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use promoterd::model::SplitMix;
 
-use super::{ALL, Fault};
+use super::{ALL, Fault, OF_DISKS, OF_LEASES};
 use crate::operators::{self, Operation};
 use crate::pipes::Micros;
 use crate::streams::{Purpose, stream};
+use crate::theme::Theme;
 use crate::world::{Happens, World};
 
 /// Something that is done to a cluster from outside.
@@ -26,22 +27,27 @@ pub struct Plan {
     kinds: Vec<Injection>,
     /// Moments that will be disturbed.
     sabotages: VecDeque<SplitMix>,
+    /// Writes in whose midst the power will be cut.
+    power_cuts: VecDeque<SplitMix>,
+    /// Faults come close together, and then none for a while.
+    comes_in_waves: bool,
     /// What has been done so far, by its number.
     pub injected: Vec<u64>,
     pub is_over: bool,
 }
 
 impl Plan {
-    pub fn draw(random: &mut SplitMix) -> Self {
-        let faults = ALL.into_iter().map(Injection::Fault);
-        let operations = operators::ALL.into_iter().map(Injection::Operation);
+    pub fn draw(theme: Theme, random: &mut SplitMix) -> Self {
         // Each run knows about half of the kinds, so that rare ones are not drowned by the others.
-        let mut kinds: Vec<Injection> = faults
-            .chain(operations)
+        let mut kinds: Vec<Injection> = all_kinds(theme)
+            .into_iter()
             .filter(|_| random.below(2) == 0)
             .collect();
         if kinds.is_empty() {
             kinds.push(Injection::Fault(Fault::CrashMaster));
+        }
+        if theme == Theme::Leases {
+            return Self::of_leases(kinds, random);
         }
         let faults_from = random.below(4_000_000);
         let is_rough = random.below(2) == 0;
@@ -51,15 +57,64 @@ impl Plan {
             pause_max: 200_000 + random.below(if is_rough { 2_500_000 } else { 6_000_000 }),
             kinds,
             sabotages: VecDeque::new(),
+            power_cuts: VecDeque::new(),
+            comes_in_waves: false,
             injected: Vec::new(),
             is_over: false,
         }
+    }
+
+    /// A lease is had first, and again between the waves.
+    fn of_leases(kinds: Vec<Injection>, random: &mut SplitMix) -> Self {
+        let faults_from = 2_000_000 + random.below(1_000_000);
+        Self {
+            faults_from,
+            faults_until: faults_from + 2_000_000 + random.below(3_000_000),
+            pause_max: 50_000 + random.below(300_000),
+            kinds,
+            sabotages: VecDeque::new(),
+            power_cuts: VecDeque::new(),
+            comes_in_waves: true,
+            injected: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    /// Until the next fault.
+    fn pause(&self, dice: &mut SplitMix) -> Micros {
+        if self.comes_in_waves && dice.below(4) == 0 {
+            1_000_000 + dice.below(2_000_000)
+        } else {
+            dice.below(self.pause_max)
+        }
+    }
+
+    /// The power will be cut at one of the next writes.
+    pub fn cut_power(&mut self, dice: &mut SplitMix) {
+        self.power_cuts.push_back(SplitMix::new(dice.next()));
+    }
+
+    /// The random numbers to cut it by, if it is to be cut now.
+    pub fn power_cut(&mut self) -> Option<SplitMix> {
+        self.power_cuts.pop_front().filter(|_| !self.is_over)
     }
 
     /// The random numbers to disturb this moment by, if it is to be.
     pub fn sabotage(&mut self) -> Option<SplitMix> {
         self.sabotages.pop_front().filter(|_| !self.is_over)
     }
+}
+
+/// What may be done in schedules about `theme`; what is there more often is more frequent.
+fn all_kinds(theme: Theme) -> Vec<Injection> {
+    let (faults, operations): (&[Fault], &[Operation]) = match theme {
+        Theme::Everything => (&ALL, &operators::ALL),
+        Theme::Leases => (&OF_LEASES, &operators::OF_LEASES),
+        Theme::Disks => (&OF_DISKS, &operators::OF_DISKS),
+    };
+    let faults = faults.iter().copied().map(Injection::Fault);
+    let operations = operations.iter().copied().map(Injection::Operation);
+    faults.chain(operations).collect()
 }
 
 impl World {
@@ -69,7 +124,7 @@ impl World {
             return;
         }
         let mut dice = stream(self.seed, Purpose::Injection, ordinal);
-        let pause = dice.below(self.plan.pause_max);
+        let pause = self.plan.pause(&mut dice);
         let ordinal_next = ordinal + 1;
         self.later(
             pause,

@@ -5,6 +5,7 @@ pub mod an_emptied_source_feeds_nobody;
 mod bounded_work;
 mod epochs_only_grow;
 pub mod files_never_go_back;
+pub mod journals_say_what_was_read;
 mod mandate_before_promotion;
 mod one_log;
 mod one_promotion_an_epoch;

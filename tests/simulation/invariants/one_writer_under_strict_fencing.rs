@@ -5,7 +5,7 @@ use promoterd::decision::Fencing;
 use super::{Violation, World};
 use crate::server::Server;
 
-const PROMISE: &str = "S4: with strict fencing no two instances take writes";
+pub const PROMISE: &str = "S4: with strict fencing no two instances take writes";
 
 /// Looks at every server, after whatever happened.
 pub fn check(world: &World) -> Result<(), Violation> {

@@ -6,13 +6,11 @@
 
 use std::ops::Range;
 
-use super::{EditError, KeyPath, Letters, Slot, ValueProblem};
+use super::{EditError, KeyPath, Letters, Slot, ValueProblem, address, check_lines, mark_length};
 
 mod verify;
 
 pub(super) use verify::check;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Finds every value of every key in `keys`, in the order of the text.
 ///
@@ -20,7 +18,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// [`EditError`] when the text is none, or a wanted value is written in a way that readers take
 /// differently.
 pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a>>, EditError> {
-    check_text(text)?;
+    check_lines(text)?;
     let mut scanner = Scanner::new(text);
     let mut slots = Vec::new();
     while let Some(assignment) = scanner.next_assignment() {
@@ -44,24 +42,10 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a
             range,
             references,
             letters: Letters::AsWritten,
+            rewriting: address::rewrite,
         });
     }
     Ok(slots)
-}
-
-fn check_text(text: &[u8]) -> Result<(), EditError> {
-    let mut line = 1;
-    for (position, byte) in text.iter().enumerate() {
-        match byte {
-            b'\n' => line += 1,
-            b'\0' => return Err(EditError::NotText { line }),
-            b'\r' if text.get(position + 1) != Some(&b'\n') => {
-                return Err(EditError::LoneCarriageReturn { line });
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// Where a value is in the text, and where in the value a variable is referred to.
@@ -83,10 +67,9 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     fn new(text: &'a [u8]) -> Self {
-        let has_mark = text.starts_with(BYTE_ORDER_MARK);
         Self {
             text,
-            position: if has_mark { BYTE_ORDER_MARK.len() } else { 0 },
+            position: mark_length(text),
             line: 1,
         }
     }

@@ -106,9 +106,17 @@ fn is_same_for_all(right: &[u8]) -> bool {
         (Some(raw), Some(expanded)) => {
             raw.scheme == expanded.scheme && raw.address == expanded.address
         }
-        (None, None) => value == expanded,
+        (None, None) => addresses(value).eq(addresses(&expanded)),
         (None, Some(_)) | (Some(_), None) => false,
     }
+}
+
+/// The parts by commas that are no options: all of the value where it has none.
+fn addresses(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let has_options = value.contains(&b',');
+    let is_option = move |part: &&[u8]| has_options && part.contains(&b'=');
+    let parts = value.split(|byte| *byte == b',');
+    parts.filter(move |part| !is_option(part))
 }
 
 /// The value with an `x` for each variable; none if more than variables would be put in place.

@@ -9,6 +9,9 @@ use crate::nemesis::history::{At, Change, History, HostId, InstanceId};
 /// then has seen its replicas, and the logged process is the one that runs.
 const WELL_BEFORE: Duration = Duration::from_secs(5);
 
+/// A daemon that can reach an instance for so long has asked it how much it has.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+
 /// Why an old master must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Means {
@@ -33,6 +36,8 @@ struct State {
     cuts: BTreeSet<(HostId, HostId)>,
     lossy: BTreeSet<HostId>,
     daemons_ill: BTreeSet<HostId>,
+    /// Daemons that are no voters.
+    outside: BTreeSet<HostId>,
     instances_ill: BTreeSet<(usize, InstanceId)>,
 }
 
@@ -58,6 +63,34 @@ impl<'a> Ground<'a> {
             states.push((*at, state));
         }
         Self { history, states }
+    }
+
+    /// Whether a daemon that chose at `at` must have seen how much an instance of the group had since `from`:
+    /// since it was started, or went on, it could reach that for long enough.
+    pub fn has_seen(
+        &self,
+        node: HostId,
+        group: usize,
+        instance: InstanceId,
+        from: At,
+        at: At,
+    ) -> bool {
+        let host = self.history.groups[group].hosts[instance];
+        let ends = self.states.iter().skip(1).map(|(began, _)| *began);
+        let spans = self.states.iter().zip(ends.chain([At::MAX]));
+        let mut has_seen = false;
+        for ((began, state), ended) in spans.take_while(|((began, _), _)| *began < at) {
+            let reaches = state.hear_one_another(node, host)
+                && !state.instances_ill.contains(&(group, instance))
+                && !state.lossy.contains(&node)
+                && !state.lossy.contains(&host);
+            if state.daemons_ill.contains(&node) {
+                has_seen = false;
+            } else if reaches && ended.min(at).saturating_sub(from.max(*began)) >= SEEN_WITHIN {
+                has_seen = true;
+            }
+        }
+        has_seen
     }
 
     /// By when an instance must have stopped that is not the master any more since `from`; where the faults
@@ -115,7 +148,7 @@ impl<'a> Ground<'a> {
         let hosts = &self.history.groups[group].hosts;
         let here = hosts[instance];
         let is_running = !state.instances_ill.contains(&(group, instance));
-        let is_beside = !state.daemons_ill.contains(&here);
+        let is_beside = state.is_counted(here);
         if !is_running || !is_beside || !state.lossy.is_empty() {
             return None;
         }
@@ -127,11 +160,7 @@ impl<'a> Ground<'a> {
             return None;
         }
         let is_majority = |number: usize| number * 2 > count;
-        if is_majority(
-            side.iter()
-                .filter(|host| !state.daemons_ill.contains(host))
-                .count(),
-        ) {
+        if is_majority(side.iter().filter(|host| state.is_counted(**host)).count()) {
             return Some(Means::Replaced);
         }
         let replicas = hosts
@@ -164,6 +193,13 @@ impl State {
                     self.daemons_ill.insert(*host);
                 }
             }
+            Change::Voter { host, is_one } => {
+                if *is_one {
+                    self.outside.remove(host);
+                } else {
+                    self.outside.insert(*host);
+                }
+            }
             Change::Instance {
                 group,
                 instance,
@@ -176,6 +212,11 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Whether the daemon of this host runs, and votes.
+    fn is_counted(&self, host: HostId) -> bool {
+        !self.daemons_ill.contains(&host) && !self.outside.contains(&host)
     }
 
     /// A connection needs both ways.

@@ -4,48 +4,35 @@ use std::collections::BTreeMap;
 
 use promoterd::model::ReplicationId;
 
-use super::lineage::shared;
+use super::ground::Ground;
+use super::lineage::{parting, shared};
 use super::old_masters::Reigning;
 use super::reigns::Reign;
 use super::{Broken, Rule, Tally};
+use crate::cluster::MORE_NODES;
 use crate::nemesis::history::{Answer, At, GroupHistory, Harm, Told, Write};
 
 /// The estimate goes by the highest rate of writes that was seen; what may be written between two looks
 /// beyond that, in bytes.
 pub const ESTIMATE_MARGIN: u64 = 16 * 1024;
 
-/// The fact is read before the old master is fenced, which is within 100 ms of its first answer: what it
-/// takes in between is not in it.
-const FENCED_WITHIN: At = At::from_millis(100);
-
 /// The most that one failover lost.
 #[derive(Debug, Default, Clone)]
 struct Loss {
     /// Of what was acknowledged before it began.
     before: u64,
-    /// What the very process took that was replaced, at any time: when, and how far it then was.
-    of_old_process: Vec<(At, u64)>,
+    /// Of what the very process took that was replaced, at any time.
+    of_old_process: u64,
     count: u64,
     example: Option<Write>,
 }
 
-impl Loss {
-    /// How far the old process was so long before the last write that it took.
-    fn before_the_last(&self, span: At) -> u64 {
-        let last = self.of_old_process.iter().map(|(sent, _)| *sent).max();
-        let until = last.unwrap_or_default().saturating_sub(span);
-        let told = self
-            .of_old_process
-            .iter()
-            .filter(|(sent, _)| *sent <= until);
-        told.map(|(_, bytes)| *bytes).max().unwrap_or(0)
-    }
-}
-
 pub fn check(
+    number: usize,
     group: &GroupHistory,
     reigns: &[Reign],
     reigning: &Reigning<'_>,
+    ground: &Ground<'_>,
     tally: &mut Tally,
 ) -> Vec<Broken> {
     let mut broken = check_the_others(group);
@@ -112,10 +99,10 @@ pub fn check(
             broken.push(Broken::new(rule, write.sent, what));
             continue;
         }
-        let shared = heir
+        let parted = heir
             .history
-            .and_then(|heir| shared(&group.forks, heir, history));
-        if shared.is_none() && group.is_guarded {
+            .and_then(|heir| parting(&group.forks, heir, history));
+        if parted.is_none() && group.is_guarded {
             let what = format!(
                 "{write:?} and all before it, since epoch {} has other data",
                 heir.epoch
@@ -123,7 +110,7 @@ pub fn check(
             broken.push(Broken::new(Rule::GuardHolds, write.sent, what));
             continue;
         }
-        let bytes = offset - shared.unwrap_or(0);
+        let bytes = offset - parted.unwrap_or(0);
         let loss = losses.entry(lost_at).or_default();
         loss.count += 1;
         if write.answered < heir.begun && reigning.replaced_since(write).is_none() {
@@ -135,20 +122,33 @@ pub fn check(
         let is_old_process =
             Some(group.processes[write.process].run_id) == reigns[lost_at - 1].run_id;
         if is_old_process {
-            loss.of_old_process.push((write.sent, bytes));
+            loss.of_old_process = loss.of_old_process.max(bytes);
         }
         if loss.before == bytes || loss.example.is_none() {
             loss.example = Some(write.clone());
         }
     }
     for (lost_at, loss) in losses {
-        broken.extend(compare(group, &reigns[lost_at], &loss, tally));
+        // Whoever never saw the lost master as the master has nothing to estimate by.
+        let (lost, heir) = (&reigns[lost_at - 1], &reigns[lost_at]);
+        let told = group.told.iter().find(|told| told.epoch == heir.epoch);
+        let leader = told.and_then(|told| MORE_NODES.iter().position(|it| *it == told.leader));
+        let is_estimated = leader.is_some_and(|node| {
+            ground.has_seen(node, number, lost.instance, lost.from, heir.begun)
+        });
+        broken.extend(compare(group, &reigns[lost_at], &loss, is_estimated, tally));
     }
     broken
 }
 
 /// What was lost, and what the history of failovers says of it.
-fn compare(group: &GroupHistory, heir: &Reign, loss: &Loss, tally: &mut Tally) -> Vec<Broken> {
+fn compare(
+    group: &GroupHistory,
+    heir: &Reign,
+    loss: &Loss,
+    is_estimated: bool,
+    tally: &mut Tally,
+) -> Vec<Broken> {
     let told = group.told.iter().filter(|told| told.epoch == heir.epoch);
     let told: Vec<&Told> = told.collect();
     let Some(estimate) = told.iter().map(|told| told.estimate).next() else {
@@ -165,16 +165,16 @@ fn compare(group: &GroupHistory, heir: &Reign, loss: &Loss, tally: &mut Tally) -
         );
         broken.push(Broken::new(Rule::LossIsReported, heir.begun, what));
     };
-    if loss.before > estimate + ESTIMATE_MARGIN {
+    if is_estimated && loss.before > estimate + ESTIMATE_MARGIN {
         complain(format!(
             "{} bytes acknowledged before it are lost, and estimated were {estimate}",
             loss.before
         ));
     }
-    let told = loss.before_the_last(FENCED_WITHIN);
-    if let Some(fact) = fact.filter(|fact| told > *fact) {
+    let lost = loss.of_old_process;
+    if let Some(fact) = fact.filter(|fact| lost > *fact) {
         complain(format!(
-            "{told} bytes are lost, and the fact is told to be {fact}"
+            "{lost} bytes are lost, and the fact is told to be {fact}"
         ));
     }
     broken

@@ -6,6 +6,8 @@ mod ground;
 mod lineage;
 mod losses;
 mod old_masters;
+#[cfg(test)]
+mod old_masters_tests;
 mod reigns;
 mod tally;
 #[cfg(test)]
@@ -128,7 +130,9 @@ fn check_group(
     broken.extend(files::check(group, &reigns));
     let reigning = old_masters::Reigning::new(group, &reigns);
     broken.extend(old_masters::check(number, group, &reigning, ground, tally));
-    broken.extend(losses::check(group, &reigns, &reigning, tally));
+    broken.extend(losses::check(
+        number, group, &reigns, &reigning, ground, tally,
+    ));
     for (at, what) in &group.strangers_touched {
         broken.push(Broken::new(Rule::StrangersStay, *at, what));
     }

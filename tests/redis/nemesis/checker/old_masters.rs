@@ -39,10 +39,11 @@ impl<'a> Reigning<'a> {
     /// Since when the process that took this write was no master any more, if it was none.
     pub fn replaced_since(&self, write: &Write) -> Option<At> {
         let instance = self.instances[write.process];
+        // It may have been carried out as late as it was answered.
         let until = self
             .reigns
             .iter()
-            .take_while(|reign| reign.from <= write.sent + CLOCK_MARGIN);
+            .take_while(|reign| reign.from <= write.answered + CLOCK_MARGIN);
         let mut since = None;
         for reign in until {
             if reign.instance == instance {

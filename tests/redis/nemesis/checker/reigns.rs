@@ -44,7 +44,7 @@ pub fn reigns(group: &GroupHistory) -> (Vec<Reign>, Vec<Broken>) {
             continue;
         }
         // After a restart of everything it is a master already, as it was started.
-        if promotion.is_none() && !begun.reinstates && has_followed(group, begun) {
+        if promotion.is_none() && !begun.reinstates && follows(group, begun) {
             let what = format!("epoch {epoch} is done, and its master logged no promotion");
             broken.push(Broken::new(Rule::OnePromotion, begun.heard, what));
         }
@@ -86,14 +86,25 @@ pub fn reigns(group: &GroupHistory) -> (Vec<Reign>, Vec<Broken>) {
     (reigns, broken)
 }
 
-/// Whether the candidate followed some master in its life.
-fn has_followed(group: &GroupHistory, begun: &Begun) -> bool {
+/// Whether the candidate followed some master when the epoch began, as far as its log tells: it had not
+/// been promoted since.
+fn follows(group: &GroupHistory, begun: &Begun) -> bool {
     let process = group
         .processes
         .iter()
         .find(|process| process.run_id == begun.run_id);
-    let since = process.and_then(|process| group.followers.get(&process.process_id));
-    since.is_some_and(|since| *since < begun.heard)
+    let Some(process) = process else {
+        return false;
+    };
+    let began_to = group.followers.get(&process.process_id);
+    let began_to = began_to.and_then(|times| times.range(..begun.heard).next_back());
+    let promotions = group.promotions.iter();
+    let own = promotions.filter(|it| {
+        (it.instance, it.process_id) == (process.instance, process.process_id)
+            && it.at < begun.heard
+    });
+    let promoted = own.map(|promotion| promotion.at).max();
+    began_to.is_some_and(|began_to| promoted.is_none_or(|promoted| promoted < *began_to))
 }
 
 /// The master that was found at the first start.
@@ -192,9 +203,11 @@ fn fitting(
             && promotion.at <= begun.heard + PROMOTED_WITHIN
             && (outcome(group, begun.epoch) == OutcomeName::Done) == wants_done
     };
+    // A process may be the master of several epochs, and of some without a promotion.
     let found = begun
         .iter()
-        .find(|(epoch, begun)| !assigned.contains_key(epoch) && fits(begun));
+        .filter(|(epoch, begun)| !assigned.contains_key(epoch) && fits(begun))
+        .min_by_key(|(_, begun)| begun.heard.abs_diff(promotion.at));
     found.map(|(epoch, _)| *epoch)
 }
 
