@@ -232,6 +232,7 @@ impl Node {
                 self.on_message(peer, life, message, &mut turn);
             }
         }
+        self.note_deposed(&mut turn);
         // The engine wakes this node far more often than the core asks for; what the core will want
         // soon goes along.
         if self.supervisor.is_due(now) {

@@ -103,6 +103,34 @@ const MENDED: &[(&str, &str)] = &[
          at 2017 restart a empty\n\
          at 2400 calm\n",
     ),
+    (
+        "a master was waited for that came back with more than the candidate, and less than one that refused",
+        "nodes n1 n2 n3 n4 n5\n\
+         weather 24855\n\
+         beside n2 b\n\
+         beside n3 c\n\
+         guarded\n\
+         rewrites\n\
+         sabotage anybody\n\
+         with gone_after 100\n\
+         with promote_timeout 2000\n\
+         with cooldown 3000\n\
+         with replica_veto_max 1000\n\
+         with failovers_max 0\n\
+         with gone_loss_max 1000\n\
+         at 571 freeze log\n\
+         at 577 thaw log\n\
+         at 865 pause n3\n\
+         at 886 wake n3\n\
+         at 949 restart b data\n\
+         at 987 deny promote c\n\
+         at 1008 kill a\n\
+         at 1014 restart a old\n\
+         at 1214 resume c\n\
+         at 1377 heed c\n\
+         at 1381 ask n3 1 pause 674\n\
+         at 1401 calm\n",
+    ),
 ];
 
 #[test]

@@ -312,42 +312,29 @@ impl World {
         }
     }
 
+    fn sent<Order>(&self, node: usize, order: Order) -> Sent<Order> {
+        Sent {
+            node,
+            life: self.nodes[node].life,
+            at: self.now,
+            order,
+        }
+    }
+
     fn carry_out(&mut self, node: usize, action: Action) {
         self.show_action(node, &action);
-        let life = self.nodes[node].life;
         match action {
             Action::Probe(order) => self.send_probe(node, order),
             Action::Follow(order) => {
-                let at = self.now;
-                let sent = Sent {
-                    node,
-                    life,
-                    at,
-                    order,
-                };
-                let after = self.work_delay();
+                let (after, sent) = (self.work_delay(), self.sent(node, order));
                 self.later(after, Occurrence::ArriveFollow(sent));
             }
             Action::Guard(order) => {
-                let at = self.now;
-                let sent = Sent {
-                    node,
-                    life,
-                    at,
-                    order,
-                };
-                let after = self.work_delay();
+                let (after, sent) = (self.work_delay(), self.sent(node, order));
                 self.later(after, Occurrence::ArriveGuard(sent));
             }
             Action::Rescue(order) => {
-                let at = self.now;
-                let sent = Sent {
-                    node,
-                    life,
-                    at,
-                    order,
-                };
-                let after = RESCUE + self.work_delay();
+                let (after, sent) = (RESCUE + self.work_delay(), self.sent(node, order));
                 self.later(after, Occurrence::ArriveRescue(sent));
             }
             Action::Hold(order) => self.hold(node, order),

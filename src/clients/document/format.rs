@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::verify::Discrepancy;
+use super::verify::{Discrepancy, check_outside};
 use super::{Edit, EditError, KeyPath, Slot, Splice};
 use super::{env, haproxy, hosts, ini, json, jsonc, properties, toml, twemproxy, yaml};
 
@@ -110,7 +110,7 @@ impl Format {
         }
     }
 
-    /// Where the values are, in the order of the text.
+    /// Where the values are.
     pub(super) fn locate<'a>(
         self,
         text: &[u8],
@@ -138,17 +138,19 @@ impl Format {
         splices: &[Splice],
         edit: Edit<'_>,
     ) -> Result<(), Discrepancy> {
+        check_outside(old, new, splices)?;
+        let found = splices.len();
         match self {
-            Self::Env => env::check(old, new, splices, edit),
-            Self::Json => json::check(old, new, splices, edit),
-            Self::Jsonc => jsonc::check(old, new, splices, edit),
-            Self::Toml => toml::check(old, new, splices, edit),
-            Self::Ini => ini::check(old, new, splices, edit),
-            Self::Properties => properties::check(old, new, splices, edit),
-            Self::Yaml => yaml::check(old, new, splices, edit),
-            Self::Haproxy => haproxy::check(old, new, splices, edit),
-            Self::Twemproxy => twemproxy::check(old, new, splices, edit),
-            Self::Hosts => hosts::check(old, new, splices, edit),
+            Self::Env => env::check(old, new, found, edit),
+            Self::Json => json::check(old, new, edit),
+            Self::Jsonc => jsonc::check(old, new, edit),
+            Self::Toml => toml::check(old, new, edit),
+            Self::Ini => ini::check(old, new, found, edit),
+            Self::Properties => properties::check(old, new, found, edit),
+            Self::Yaml => yaml::check(old, new, edit),
+            Self::Haproxy => haproxy::check(old, new, found, edit),
+            Self::Twemproxy => twemproxy::check(old, new, edit),
+            Self::Hosts => hosts::check(old, new, found, edit),
         }
     }
 }

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::address::Rewrite;
-use super::verify::{Assigned, Discrepancy, check_outside, compare_assigned};
-use super::{Edit, EditError, KeyPath, Letters, Slot, Splice, ValueKind, ValueProblem};
+use super::verify::{Assigned, Discrepancy, compare_assigned};
+use super::{Edit, EditError, KeyPath, Letters, Slot, ValueKind, ValueProblem};
 use super::{check_lines, mark_length};
 
-/// Finds the address of every name in `keys`, in the order of the text.
+/// Finds the address of every name in `keys`.
 ///
 /// # Errors
 /// [`EditError`] when no line has the name, or several have.
@@ -110,10 +110,9 @@ fn rewrite(value: &[u8], _: &[Range<usize>], edit: Edit<'_>) -> Result<Rewrite, 
 pub(super) fn check(
     old: &[u8],
     new: &[u8],
-    splices: &[Splice],
+    found: usize,
     edit: Edit<'_>,
 ) -> Result<(), Discrepancy> {
-    check_outside(old, new, splices)?;
     let is_wanted = |assigned: &Assigned, key: &KeyPath| {
         let name = key.segments().join(".").to_lowercase();
         assigned
@@ -127,7 +126,7 @@ pub(super) fn check(
             .ok()
             .is_some_and(|new| Some(new) == edit.master.address())
     };
-    compare_assigned((read(old), read(new)), splices, edit, is_wanted, is_right)
+    compare_assigned((read(old), read(new)), found, edit, is_wanted, is_right)
 }
 
 /// The names of each line, and its address.

@@ -5,11 +5,11 @@ use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions};
 
 use super::path::position;
 use super::tree::{Tree, compare};
-use super::verify::{Discrepancy, check_outside};
-use super::{Edit, EditError, KeyPath, Letters, Slot, Splice, ValueProblem};
+use super::verify::Discrepancy;
+use super::{Edit, EditError, KeyPath, Letters, Slot, ValueProblem};
 use super::{address, line_at, text_of};
 
-/// Finds the value of every path in `keys`, in the order of the text.
+/// Finds the value of every path in `keys`.
 ///
 /// # Errors
 /// [`EditError`] when the text is no JSON, or a path leads to no value that can name a host.
@@ -41,13 +41,7 @@ pub(super) fn check_syntax(document: &str, format: &'static str) -> Result<(), E
 ///
 /// # Errors
 /// [`Discrepancy`], the first one in the text.
-pub(super) fn check(
-    old: &[u8],
-    new: &[u8],
-    splices: &[Splice],
-    edit: Edit<'_>,
-) -> Result<(), Discrepancy> {
-    check_outside(old, new, splices)?;
+pub(super) fn check(old: &[u8], new: &[u8], edit: Edit<'_>) -> Result<(), Discrepancy> {
     let read = |text| {
         let unreadable = Discrepancy::Unreadable { format: "JSON" };
         let (document, _) = text_of(text).map_err(|_| unreadable.clone())?;
@@ -95,7 +89,7 @@ pub(super) struct Place<'t> {
 }
 
 impl Place<'_> {
-    /// The value of every path in `keys`, in the order of the text, read with such options.
+    /// The value of every path in `keys`, read with such options.
     pub(super) fn slots<'k>(
         &self,
         options: &ParseOptions,
@@ -106,10 +100,7 @@ impl Place<'_> {
             .map_err(|error| syntax_error(format, error.line_display(), "it cannot be read"))?;
         let root = parsed.value;
         let root = root.ok_or_else(|| syntax_error(format, 1, "it is empty"))?;
-        let slots = keys.iter().map(|key| self.slot(&root, key));
-        let mut slots = slots.collect::<Result<Vec<_>, _>>()?;
-        slots.sort_by_key(|slot| slot.range.start);
-        Ok(slots)
+        keys.iter().map(|key| self.slot(&root, key)).collect()
     }
 
     fn slot<'k>(&self, root: &Value<'_>, key: &'k KeyPath) -> Result<Slot<'k>, EditError> {

@@ -5,12 +5,12 @@ use jsonc_parser::ParseOptions;
 
 use super::json::{Place, check_syntax, read, strict};
 use super::tree::compare;
-use super::verify::{Discrepancy, check_outside};
-use super::{Edit, EditError, KeyPath, Slot, Splice, text_of};
+use super::verify::Discrepancy;
+use super::{Edit, EditError, KeyPath, Slot, text_of};
 
 const NAME: &str = "JSON with comments";
 
-/// Finds the value of every path in `keys`, in the order of the text.
+/// Finds the value of every path in `keys`.
 ///
 /// # Errors
 /// [`EditError`] when the text is no JSON, or a path leads to no value that can name a host.
@@ -34,13 +34,7 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a
 ///
 /// # Errors
 /// [`Discrepancy`], the first one in the text.
-pub(super) fn check(
-    old: &[u8],
-    new: &[u8],
-    splices: &[Splice],
-    edit: Edit<'_>,
-) -> Result<(), Discrepancy> {
-    check_outside(old, new, splices)?;
+pub(super) fn check(old: &[u8], new: &[u8], edit: Edit<'_>) -> Result<(), Discrepancy> {
     let read = |text| {
         let unreadable = Discrepancy::Unreadable { format: NAME };
         let (document, _) = text_of(text).map_err(|_| unreadable.clone())?;

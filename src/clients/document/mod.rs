@@ -101,7 +101,8 @@ pub fn edit(format: Format, text: &[u8], edit: Edit<'_>) -> Result<Edited, EditE
     if edit.keys.is_empty() {
         return Err(EditError::NoKeys);
     }
-    let slots = format.locate(text, edit.keys)?;
+    let mut slots = format.locate(text, edit.keys)?;
+    slots.sort_by_key(|slot| slot.range.start);
     if let Some(key) = edit
         .keys
         .iter()

@@ -5,11 +5,11 @@ use toml_edit::{Document, Item, Table, TableLike, Value};
 
 use super::path::position;
 use super::tree::{Tree, compare};
-use super::verify::{Discrepancy, check_outside};
-use super::{Edit, EditError, KeyPath, Letters, Slot, Splice, ValueProblem};
+use super::verify::Discrepancy;
+use super::{Edit, EditError, KeyPath, Letters, Slot, ValueProblem};
 use super::{address, line_at, text_of};
 
-/// Finds the value of every path in `keys`, in the order of the text.
+/// Finds the value of every path in `keys`.
 ///
 /// # Errors
 /// [`EditError`] when the text is no TOML, or a path leads to no value that can name a host.
@@ -20,26 +20,18 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a
         line: line_at(text, mark + error.span().map_or(0, |span| span.start)),
         reason: error.message().to_owned(),
     })?;
-    let mut slots = Vec::new();
-    for key in keys {
+    let slot = |key| {
         let value = find(Node::Table(document.as_table()), key)?;
-        slots.push(slot(content, mark, value, key)?);
-    }
-    slots.sort_by_key(|slot| slot.range.start);
-    Ok(slots)
+        slot(content, mark, value, key)
+    };
+    keys.iter().map(slot).collect()
 }
 
 /// Demands that `new` is `old` but for the values of the keys, and that these name the master.
 ///
 /// # Errors
 /// [`Discrepancy`], the first one in the text.
-pub(super) fn check(
-    old: &[u8],
-    new: &[u8],
-    splices: &[Splice],
-    edit: Edit<'_>,
-) -> Result<(), Discrepancy> {
-    check_outside(old, new, splices)?;
+pub(super) fn check(old: &[u8], new: &[u8], edit: Edit<'_>) -> Result<(), Discrepancy> {
     let unreadable = || Discrepancy::Unreadable { format: "TOML" };
     let (Ok((old, _)), Ok((new, _))) = (text_of(old), text_of(new)) else {
         return Err(unreadable());

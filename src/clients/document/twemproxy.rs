@@ -9,12 +9,12 @@ use saphyr_parser::ScalarStyle;
 
 use super::address::Rewrite;
 use super::tree::{Tree, compare_at};
-use super::verify::{Discrepancy, check_outside};
+use super::verify::Discrepancy;
 use super::yaml::{Content, File, Node, Place, documents, quoted_if_needed, unreadable};
-use super::{Edit, EditError, KeyPath, Slot, Splice, ValueKind, ValueProblem, text_of};
+use super::{Edit, EditError, KeyPath, Slot, ValueKind, ValueProblem, text_of};
 use crate::model::Endpoint;
 
-/// Finds the server of every path in `keys`, in the order of the text.
+/// Finds the server of every path in `keys`.
 ///
 /// # Errors
 /// [`EditError`] when the text is no YAML, or there is no such server, or it cannot be changed safely.
@@ -22,26 +22,14 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a
     let (document, mark) = text_of(text)?;
     let file = File::read(document)?;
     let place = Place::new(document, mark, &file);
-    let slots = keys
-        .iter()
-        .map(|key| slot(&place, key))
-        .collect::<Result<Vec<_>, _>>();
-    let mut slots = slots?;
-    slots.sort_by_key(|slot| slot.range.start);
-    Ok(slots)
+    keys.iter().map(|key| slot(&place, key)).collect()
 }
 
 /// Demands that `new` is `old` but for the addresses of the servers, and that these are the master's.
 ///
 /// # Errors
 /// [`Discrepancy`], the first one in the text.
-pub(super) fn check(
-    old: &[u8],
-    new: &[u8],
-    splices: &[Splice],
-    edit: Edit<'_>,
-) -> Result<(), Discrepancy> {
-    check_outside(old, new, splices)?;
+pub(super) fn check(old: &[u8], new: &[u8], edit: Edit<'_>) -> Result<(), Discrepancy> {
     let (old, new) = (documents(old)?, documents(new)?);
     let [root] = old.as_slice() else {
         return Err(unreadable());

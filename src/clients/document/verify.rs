@@ -184,7 +184,7 @@ pub(super) struct Assigned {
 }
 
 /// Demands that two documents assign the same, in the same order, but for the values of the keys; and
-/// that just as many of these changed as were found before.
+/// that as many of these are wanted as the first reading `found`.
 ///
 /// `is_wanted` tells which assignments a key means, `is_right` whether a value became the wanted one.
 ///
@@ -192,7 +192,7 @@ pub(super) struct Assigned {
 /// [`Discrepancy`], the first one in the text.
 pub(super) fn compare_assigned(
     (old, new): (Vec<Assigned>, Vec<Assigned>),
-    splices: &[Splice],
+    found: usize,
     edit: Edit<'_>,
     is_wanted: impl Fn(&Assigned, &KeyPath) -> bool,
     is_right: impl Fn(&[u8], &[u8]) -> bool,
@@ -215,7 +215,6 @@ pub(super) fn compare_assigned(
             Some(_) | None => return Err(Discrepancy::Elsewhere),
         }
     }
-    let found = splices.len();
     if seen == found {
         Ok(())
     } else {

@@ -119,10 +119,12 @@ impl Group {
         }
         let awaited = Awaited::Master { endpoint, lacks };
         if let Some(info) = self.restarted_master(record, now) {
-            // A replica's data are not its own for long.
+            // A replica's data are not its own for long. A master with less than any other instance, be it
+            // one that cannot be promoted, is not accepted: nothing would end the wait for it.
             let is_master = matches!(info.role, Role::Master { .. });
+            let most = reach.max(self.best_reach(record));
             let is_awaited =
-                info.loading != Loading::No || (is_master && self.has_more(record, info, reach));
+                info.loading != Loading::No || (is_master && self.has_more(record, info, most));
             return is_awaited.then_some((awaited, now + LOOK_INTERVAL));
         }
         let until = since + self.policy.down_after;

@@ -35,7 +35,7 @@ const SECTIONS: [&[u8]; 20] = [
     b"userlist",
 ];
 
-/// Finds the address of every server in `keys`, in the order of the text.
+/// Finds the address of every server in `keys`.
 ///
 /// # Errors
 /// [`EditError`] when a server is not there or is there twice, or its line cannot be changed safely.
@@ -43,10 +43,7 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a
     check_lines(text)?;
     let servers = servers(text);
     let slot = |key| slot(text, &servers, key);
-    let slots = keys.iter().map(slot).collect::<Result<Vec<_>, _>>();
-    let mut slots = slots?;
-    slots.sort_by_key(|slot| slot.range.start);
-    Ok(slots)
+    keys.iter().map(slot).collect()
 }
 
 struct Server {

@@ -1,7 +1,7 @@
 //! The second reading of a HAProxy configuration: every line as the words that it has between blanks.
 
-use super::super::verify::{Assigned, Discrepancy, check_outside, compare_assigned};
-use super::super::{Edit, KeyPath, Splice};
+use super::super::verify::{Assigned, Discrepancy, compare_assigned};
+use super::super::{Edit, KeyPath};
 
 /// Demands that `new` is `old` but for the addresses of the servers, and that these are the master's.
 ///
@@ -10,10 +10,9 @@ use super::super::{Edit, KeyPath, Splice};
 pub(in crate::clients::document) fn check(
     old: &[u8],
     new: &[u8],
-    splices: &[Splice],
+    found: usize,
     edit: Edit<'_>,
 ) -> Result<(), Discrepancy> {
-    check_outside(old, new, splices)?;
     let is_wanted = |assigned: &Assigned, key: &KeyPath| {
         let [section, keyword, name, ..] = assigned.place.as_slice() else {
             return false;
@@ -30,7 +29,7 @@ pub(in crate::clients::document) fn check(
         };
         fits && old.0.len() == new.0.len() && new.1 == edit.master.to_string().as_bytes()
     };
-    compare_assigned((read(old), read(new)), splices, edit, is_wanted, is_right)
+    compare_assigned((read(old), read(new)), found, edit, is_wanted, is_right)
 }
 
 /// Family and address, without quotes.

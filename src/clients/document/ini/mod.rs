@@ -13,7 +13,7 @@ mod verify;
 
 pub(super) use verify::check;
 
-/// Finds the value of every path in `keys`, in the order of the text.
+/// Finds the value of every path in `keys`.
 ///
 /// # Errors
 /// [`EditError`] when a section or a key is there twice, or a value may end elsewhere for some readers.
@@ -24,10 +24,7 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a
         let index = find(&lines, key)?;
         slot(text, &lines, index, key)
     };
-    let slots = keys.iter().map(slot).collect::<Result<Vec<_>, _>>();
-    let mut slots = slots?;
-    slots.sort_by_key(|slot| slot.range.start);
-    Ok(slots)
+    keys.iter().map(slot).collect()
 }
 
 struct Line<'t> {

@@ -1,8 +1,8 @@
 //! The second reading of an INI document: one assignment after the other, sharing no code with the
 //! first.
 
-use super::super::verify::{Assigned, Discrepancy, check_outside, compare_assigned, is_renamed};
-use super::super::{Edit, KeyPath, Splice};
+use super::super::verify::{Assigned, Discrepancy, compare_assigned, is_renamed};
+use super::super::{Edit, KeyPath};
 
 /// Demands that `new` is `old` but for the values of the keys, and that these name the master.
 ///
@@ -11,10 +11,9 @@ use super::super::{Edit, KeyPath, Splice};
 pub(in crate::clients::document) fn check(
     old: &[u8],
     new: &[u8],
-    splices: &[Splice],
+    found: usize,
     edit: Edit<'_>,
 ) -> Result<(), Discrepancy> {
-    check_outside(old, new, splices)?;
     let is_wanted = |assigned: &Assigned, key: &KeyPath| {
         let section = key.segments().len().checked_sub(2);
         let section = section.map_or("", |at| key.segments()[at].as_str());
@@ -22,7 +21,7 @@ pub(in crate::clients::document) fn check(
         assigned.place == [section, name]
     };
     let is_right = |old: &[u8], new: &[u8]| is_renamed(old, new, edit);
-    compare_assigned((read(old), read(new)), splices, edit, is_wanted, is_right)
+    compare_assigned((read(old), read(new)), found, edit, is_wanted, is_right)
 }
 
 /// All that stands in the document but comments; a line without a value assigns nothing to itself.

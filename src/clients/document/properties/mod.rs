@@ -7,7 +7,7 @@ mod verify;
 
 pub(super) use verify::check;
 
-/// Finds the value of every path in `keys`, in the order of the text. The key is all of the path.
+/// Finds the value of every path in `keys`. The key is all of the path.
 ///
 /// # Errors
 /// [`EditError`] when a key is not there or is there twice, or a value goes on in the next line.
@@ -15,10 +15,7 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a
     check_lines(text)?;
     let entries = entries(text);
     let slot = |key| slot(text, find(&entries, key)?, key);
-    let slots = keys.iter().map(slot).collect::<Result<Vec<_>, _>>();
-    let mut slots = slots?;
-    slots.sort_by_key(|slot| slot.range.start);
-    Ok(slots)
+    keys.iter().map(slot).collect()
 }
 
 /// One assignment.
@@ -198,7 +195,7 @@ fn unescape(written: &[u8]) -> Option<(Vec<u8>, Vec<usize>)> {
     Some((value, starts))
 }
 
-/// The letter of `\uXXXX`, or of two of them, and how long they are.
+/// The letter of `\u` and four digits, or of two of these, and how long they are.
 fn unicode(text: &[u8]) -> Option<(char, usize)> {
     let unit = |start: usize| {
         let digits = text.get(start..start + 4)?;

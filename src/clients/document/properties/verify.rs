@@ -1,8 +1,8 @@
 //! The second reading of a `.properties` document: as Java's documentation describes it, lines joined
 //! first, sharing no code with the first reading.
 
-use super::super::verify::{Assigned, Discrepancy, check_outside, compare_assigned, is_renamed};
-use super::super::{Edit, KeyPath, Splice};
+use super::super::verify::{Assigned, Discrepancy, compare_assigned, is_renamed};
+use super::super::{Edit, KeyPath};
 
 /// Demands that `new` is `old` but for the values of the keys, and that these name the master.
 ///
@@ -11,10 +11,9 @@ use super::super::{Edit, KeyPath, Splice};
 pub(in crate::clients::document) fn check(
     old: &[u8],
     new: &[u8],
-    splices: &[Splice],
+    found: usize,
     edit: Edit<'_>,
 ) -> Result<(), Discrepancy> {
-    check_outside(old, new, splices)?;
     let is_wanted = |assigned: &Assigned, key: &KeyPath| {
         let [document, name] = assigned.place.as_slice() else {
             return false;
@@ -27,7 +26,7 @@ pub(in crate::clients::document) fn check(
         let (short_old, short_new) = (old.trim_ascii_end(), new.trim_ascii_end());
         old[short_old.len()..] == new[short_new.len()..] && is_renamed(short_old, short_new, edit)
     };
-    compare_assigned((read(old), read(new)), splices, edit, is_wanted, is_right)
+    compare_assigned((read(old), read(new)), found, edit, is_wanted, is_right)
 }
 
 /// Number of the document and key of each assignment.

@@ -22,7 +22,7 @@ use super::path::{position, written};
 use super::{EditError, KeyPath, Letters, Slot, ValueProblem};
 use super::{address, line_at, references, text_of};
 
-/// Finds the value of every path in `keys`, in the order of the text.
+/// Finds the value of every path in `keys`.
 ///
 /// # Errors
 /// [`EditError`] when the text is no YAML, or a path leads to no value that can name a host.
@@ -32,10 +32,7 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a
     let file = File::read(document)?;
     let place = Place::new(document, mark, &file);
     let slot = |key: &'a KeyPath| place.slot(place.find(key.within(), key)?, key);
-    let slots = keys.iter().map(slot).collect::<Result<Vec<_>, _>>();
-    let mut slots = slots?;
-    slots.sort_by_key(|slot| slot.range.start);
-    Ok(slots)
+    keys.iter().map(slot).collect()
 }
 
 /// Refuses statements of templates, by which lines come and go; what only prints a value is none.

@@ -4,21 +4,15 @@
 use libyaml_safer::{Event, EventData, Parser, ScalarStyle};
 
 use super::super::tree::{Tree, compare_at};
-use super::super::verify::{Discrepancy, check_outside, is_renamed};
-use super::super::{Edit, Splice, text_of};
+use super::super::verify::{Discrepancy, is_renamed};
+use super::super::{Edit, text_of};
 use super::node::DEPTH_MAX;
 
 /// Demands that `new` is `old` but for the values of the keys, and that these name the master.
 ///
 /// # Errors
 /// [`Discrepancy`], the first one in the text.
-pub(in super::super) fn check(
-    old: &[u8],
-    new: &[u8],
-    splices: &[Splice],
-    edit: Edit<'_>,
-) -> Result<(), Discrepancy> {
-    check_outside(old, new, splices)?;
+pub(in super::super) fn check(old: &[u8], new: &[u8], edit: Edit<'_>) -> Result<(), Discrepancy> {
     let (old, new) = (documents(old)?, documents(new)?);
     let mut places = Vec::new();
     for key in edit.keys {
