@@ -132,7 +132,7 @@ impl Group {
         let others = record.members().iter().filter(|member| *member != master);
         let all = std::iter::once(master).chain(others);
         all.map(|endpoint| {
-            let watch = self.watches.get(&self.real(endpoint));
+            let watch = self.watches.get(self.real(endpoint));
             let health = match watch {
                 Some(_) if endpoint == master => self.own_health(record, now),
                 Some(watch) => watch.health(&self.policy, None, now),

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Instant;
 
 use tokio::io::Interest;
@@ -24,11 +25,11 @@ pub struct Client {
     pub(super) session: RefCell<Session>,
     /// Where it called from.
     pub(super) address: SocketAddr,
-    /// Since when it is there.
-    pub(super) since: Instant,
     /// Since when it owes something: the rest of a command, or room for what is for it.
     pub(super) owes_since: Cell<Option<Instant>>,
     outbox: RefCell<Vec<u8>>,
+    /// Bytes that wait for all clients together.
+    backlog_of_all: Rc<Cell<usize>>,
     is_closed: Cell<bool>,
     woken: Notify,
 }
@@ -40,14 +41,19 @@ pub struct Gone;
 impl Client {
     /// A client that has just come.
     #[must_use]
-    pub fn new(stream: TcpStream, session: Session, address: SocketAddr, now: Instant) -> Self {
+    pub fn new(
+        stream: TcpStream,
+        session: Session,
+        address: SocketAddr,
+        backlog_of_all: Rc<Cell<usize>>,
+    ) -> Self {
         Self {
             stream,
             session: RefCell::new(session),
             address,
-            since: now,
             owes_since: Cell::new(None),
             outbox: RefCell::default(),
+            backlog_of_all,
             is_closed: Cell::new(false),
             woken: Notify::new(),
         }
@@ -57,6 +63,12 @@ impl Client {
     pub fn close(&self) {
         self.is_closed.set(true);
         self.woken.notify_one();
+    }
+
+    /// Whether it has to end.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.get()
     }
 
     /// Bytes that it did not take yet.
@@ -79,18 +91,25 @@ impl Client {
         };
         if taken < bytes.len() {
             outbox.extend_from_slice(&bytes[taken..]);
+            let all = self.backlog_of_all.get();
+            self.backlog_of_all.set(all + bytes.len() - taken);
             self.woken.notify_one();
         }
     }
 
     pub(super) fn flush(&self) -> Result<(), Gone> {
         let mut outbox = self.outbox.borrow_mut();
-        match self.stream.try_write(&outbox) {
-            Ok(taken) if taken == outbox.len() => *outbox = Vec::new(),
-            Ok(taken) => drop(outbox.drain(..taken)),
+        let taken = match self.stream.try_write(&outbox) {
+            Ok(taken) => taken,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(_) => return Err(Gone),
+        };
+        if taken == outbox.len() {
+            *outbox = Vec::new();
+        } else {
+            outbox.drain(..taken);
         }
+        self.backlog_of_all.set(self.backlog_of_all.get() - taken);
         // It took something, so it has its time again.
         self.owes_since.set(None);
         Ok(())
@@ -135,12 +154,19 @@ impl Client {
 
     /// Nothing when it was woken for something else.
     async fn ready(&self, interest: Interest) -> Result<Option<tokio::io::Ready>, Gone> {
-        if self.is_closed.get() {
+        if self.is_closed() {
             return Err(Gone);
         }
         select! {
             ready = self.stream.ready(interest) => ready.map(Some).map_err(|_| Gone),
             () = self.woken.notified() => Ok(None),
         }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let all = self.backlog_of_all.get();
+        self.backlog_of_all.set(all - self.backlog());
     }
 }

@@ -38,13 +38,11 @@ enum Turn {
 
 /// Serves a client until it leaves or has to.
 pub async fn converse(hub: Rc<Hub>, client: Rc<Client>) {
-    let number = client.session.borrow().id;
-    hub.let_in(number, Rc::clone(&client));
     let mut unfinished = Vec::new();
     // However it ends, it is over.
     let _ = serve(&hub, &client, &mut unfinished).await;
     let _ = hub.note_unfinished(unfinished.len(), 0);
-    hub.let_go(number);
+    hub.let_go(&client);
 }
 
 async fn serve(hub: &Hub, client: &Client, unfinished: &mut Vec<u8>) -> Result<(), Gone> {
@@ -57,6 +55,10 @@ async fn serve(hub: &Hub, client: &Client, unfinished: &mut Vec<u8>) -> Result<(
             Err(_) => return Err(Gone),
         };
         loop {
+            if client.backlog() > 0 && hub.is_crowded() {
+                hub.drop_slow(client);
+                return Err(Gone);
+            }
             let is_fresh = turn == Turn::Fresh;
             match turn {
                 Turn::Rest => break,
@@ -132,7 +134,7 @@ fn answer(
     replies: &mut Vec<u8>,
 ) -> (usize, Turn) {
     let view = hub.view();
-    let mut around = Surroundings {
+    let around = Surroundings {
         view: &view,
         access: &hub.access,
         server: hub.facts(),
@@ -157,17 +159,16 @@ fn answer(
                 return (input.len(), Turn::Close);
             }
         };
-        if wants_a_fresh_view(&words) && session.is_authenticated {
-            if !std::mem::take(&mut is_fresh) {
-                return (taken, Turn::Fresh);
-            }
-            drop(session);
-            around.server.subscribers = hub.subscribers();
-            session = client.session.borrow_mut();
+        let is_for_fresh = session.is_authenticated() && wants_a_fresh_view(&words);
+        if is_for_fresh && !std::mem::take(&mut is_fresh) {
+            return (taken, Turn::Fresh);
         }
         taken += length;
         hub.commands.set(hub.commands.get() + 1);
-        match session.answer(&words, &around, replies) {
+        let was_subscriber = !session.subscriptions.is_empty();
+        let next = session.answer(&words, &around, replies);
+        hub.note_subscriber(was_subscriber, !session.subscriptions.is_empty());
+        match next {
             Next::Go => {}
             Next::Failover(group) => return (taken, Turn::Failover(group)),
             Next::Close => return (taken, Turn::Close),

@@ -50,7 +50,7 @@ pub fn auth(
     };
     match around.access.check(username, password) {
         Ok(()) => {
-            session.is_authenticated = true;
+            session.stranger_since = None;
             replies.status("OK");
         }
         Err(WrongPassword) => replies.error(WRONG_PASSWORD),
@@ -79,7 +79,7 @@ pub fn hello(
             return replies.error("ERR Protocol version is not an integer or out of range");
         }
     };
-    let (mut is_authenticated, mut name) = (session.is_authenticated, None);
+    let (mut is_authenticated, mut name) = (session.is_authenticated(), None);
     loop {
         options = match options {
             [] => break,
@@ -110,7 +110,7 @@ pub fn hello(
              protocol version at the same time",
         );
     }
-    session.is_authenticated = true;
+    session.stranger_since = None;
     session.protocol = protocol;
     if let Some(name) = name {
         session.name = name;
@@ -131,7 +131,7 @@ pub fn hello(
 /// `RESET`
 pub fn reset(session: &mut Session, around: &Surroundings<'_>, replies: &mut Replies<'_>) {
     session.subscriptions = Subscriptions::default();
-    session.is_authenticated = !around.access.needs_password();
+    session.stranger_since = around.access.needs_password().then_some(around.now);
     session.protocol = Protocol::Resp2;
     session.name = Box::default();
     replies.status("RESET");

@@ -2,10 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::debug;
@@ -15,7 +17,7 @@ use super::client::{Client, OUTBOX_MAX};
 use super::events::{Event, Translator};
 use super::feed::News;
 use super::question::Question;
-use super::session::ServerFacts;
+use super::session::{ServerFacts, Session};
 use super::view::View;
 
 /// A view is not asked for again before it is older than this.
@@ -50,6 +52,8 @@ pub struct Hub {
     views: watch::Receiver<Arc<View>>,
     asked_at: Cell<Option<Instant>>,
     clients: RefCell<BTreeMap<u64, Rc<Client>>>,
+    subscribers: Cell<usize>,
+    backlog: Rc<Cell<usize>>,
     facts: ServerFacts,
     accepted: Cell<u64>,
     rejected: Cell<u64>,
@@ -75,6 +79,8 @@ impl Hub {
             views,
             asked_at: Cell::new(None),
             clients: RefCell::default(),
+            subscribers: Cell::new(0),
+            backlog: Rc::default(),
             facts,
             accepted: Cell::new(0),
             rejected: Cell::new(0),
@@ -97,19 +103,9 @@ impl Hub {
             commands: self.commands.get(),
             dropped: self.dropped.get(),
             clients: self.clients.borrow().len(),
+            subscribers: self.subscribers.get(),
             ..self.facts
         }
-    }
-
-    /// How many clients have subscribed to anything.
-    #[must_use]
-    pub fn subscribers(&self) -> usize {
-        let clients = self.clients.borrow();
-        let session = |client: &&Rc<Client>| {
-            let session = client.session.try_borrow();
-            session.is_ok_and(|session| !session.subscriptions.is_empty())
-        };
-        clients.values().filter(session).count()
     }
 
     /// The number of the next client; none when it is one too many.
@@ -123,13 +119,45 @@ impl Hub {
     }
 
     /// Takes a client in.
-    pub fn let_in(&self, number: u64, client: Rc<Client>) {
-        self.clients.borrow_mut().insert(number, client);
+    pub fn let_in(
+        &self,
+        number: u64,
+        stream: TcpStream,
+        address: SocketAddr,
+        now: Instant,
+    ) -> Rc<Client> {
+        let session = Session::new(number, &self.access, now);
+        let backlog = Rc::clone(&self.backlog);
+        let client = Rc::new(Client::new(stream, session, address, backlog));
+        self.clients.borrow_mut().insert(number, Rc::clone(&client));
+        client
     }
 
     /// It is gone.
-    pub fn let_go(&self, number: u64) {
-        self.clients.borrow_mut().remove(&number);
+    pub fn let_go(&self, client: &Client) {
+        let session = client.session.borrow();
+        self.note_subscriber(!session.subscriptions.is_empty(), false);
+        self.clients.borrow_mut().remove(&session.id);
+    }
+
+    /// Notes that a client has subscribed to something now, or has not, and whether it had before.
+    pub fn note_subscriber(&self, before: bool, now: bool) {
+        let count = self.subscribers.get() + usize::from(now) - usize::from(before);
+        self.subscribers.set(count);
+    }
+
+    /// Ends a client that takes nothing of what is for it.
+    pub fn drop_slow(&self, client: &Client) {
+        let waits = client.backlog();
+        debug!(client = %client.address, waits, "a client takes nothing, dropped");
+        self.dropped.set(self.dropped.get() + 1);
+        client.close();
+    }
+
+    /// Whether more waits for clients than may for all together.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.backlog.get() > BACKLOG_MAX
     }
 
     /// Notes that a client keeps `now` bytes of an unfinished command instead of `before`; false when
@@ -175,8 +203,6 @@ impl Hub {
     fn publish(&self, events: &[Event]) {
         let mut bytes = Vec::new();
         let clients = self.clients.borrow();
-        let backlog: usize = clients.values().map(|client| client.backlog()).sum();
-        let is_crowded = backlog > BACKLOG_MAX;
         for client in clients.values() {
             bytes.clear();
             {
@@ -192,10 +218,8 @@ impl Hub {
                 }
             }
             let waits = client.backlog();
-            if waits + bytes.len() > OUTBOX_MAX || (is_crowded && waits > 0) {
-                debug!(client = %client.address, waits, "a subscriber takes nothing, dropped");
-                self.dropped.set(self.dropped.get() + 1);
-                client.close();
+            if waits + bytes.len() > OUTBOX_MAX || (waits > 0 && self.is_crowded()) {
+                self.drop_slow(client);
             } else if !bytes.is_empty() {
                 client.send(&bytes);
             }
@@ -216,7 +240,7 @@ impl Hub {
     pub fn sweep(&self, now: Instant) {
         let age = |since: Instant| now.saturating_duration_since(since);
         for client in self.clients.borrow().values() {
-            let is_stranger = !client.session.borrow().is_authenticated;
+            let stranger_since = client.session.borrow().stranger_since;
             if client.backlog() > 0 && client.owes_since.get().is_none() {
                 client.owes_since.set(Some(now));
             }
@@ -225,9 +249,8 @@ impl Hub {
                 .get()
                 .is_some_and(|since| age(since) > STALL_MAX);
             if stalls {
-                self.dropped.set(self.dropped.get() + 1);
-            }
-            if stalls || (is_stranger && age(client.since) > LOGIN_MAX) {
+                self.drop_slow(client);
+            } else if stranger_since.is_some_and(|since| age(since) > LOGIN_MAX) {
                 client.close();
             }
         }
@@ -237,11 +260,10 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt;
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::sentinel::reply::{Protocol, Replies};
-    use crate::sentinel::session::Session;
     use crate::sentinel::tests::view;
 
     fn hub() -> Hub {
@@ -270,14 +292,14 @@ mod tests {
             .unwrap();
         let (stream, address) = listener.accept().await.unwrap();
         let number = hub.next_number().unwrap();
-        let mut session = Session::new(number, &hub.access);
+        let client = hub.let_in(number, stream, address, Instant::now());
         let mut confirmed = Vec::new();
         let mut replies = Replies::new(Protocol::Resp2, &mut confirmed);
-        session
+        client
+            .session
+            .borrow_mut()
             .subscriptions
             .subscribe_patterns(&[b"*"], &mut replies);
-        let client = Rc::new(Client::new(stream, session, address, Instant::now()));
-        hub.let_in(number, Rc::clone(&client));
         (client, theirs)
     }
 
@@ -289,11 +311,12 @@ mod tests {
         assert_eq!((hub.next_number(), hub.facts().rejected), (None, 1));
         let events = [("+slave", "x".repeat(40_000))];
         let mut message = Vec::new();
-        let session = quick.session.borrow();
-        session
-            .subscriptions
-            .deliver("+slave", &events[0].1, Protocol::Resp2, &mut message);
-        drop(session);
+        quick.session.borrow().subscriptions.deliver(
+            "+slave",
+            &events[0].1,
+            Protocol::Resp2,
+            &mut message,
+        );
         for _ in 0..2000 {
             hub.publish(&events);
             if hub.facts().dropped > 0 {
@@ -314,5 +337,48 @@ mod tests {
         assert_eq!(hub.facts().dropped, 1);
         assert!(slow.backlog() > 0 && slow.backlog() <= OUTBOX_MAX);
         assert_eq!(slow.readable().await, Err(crate::sentinel::client::Gone));
+    }
+    fn fill(client: &Client) {
+        while client.backlog() == 0 {
+            client.send(&[b'x'; 16 * 1024]);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_all_is_bounded_and_counted_until_it_is_taken_or_its_client_leaves() {
+        let hub = hub();
+        let (client, mut theirs) = subscriber(&hub).await;
+        let (other, _never_read) = subscriber(&hub).await;
+        fill(&client);
+        fill(&other);
+        assert_eq!(hub.backlog.get(), client.backlog() + other.backlog());
+        let mut taken = vec![0; 64 * 1024];
+        while client.backlog() > 0 {
+            assert!(theirs.read(&mut taken).await.unwrap() > 0);
+            client.stream.writable().await.unwrap();
+            client.flush().unwrap();
+        }
+        assert_eq!(hub.backlog.get(), other.backlog());
+        fill(&client);
+        other.send(&vec![b'x'; BACKLOG_MAX]);
+        assert!(hub.is_crowded() && client.backlog() < OUTBOX_MAX / 2);
+        hub.publish(&[("+slave", "one more".to_owned())]);
+        assert_eq!(hub.facts().dropped, 2);
+        hub.let_go(&other);
+        drop(other);
+        assert_eq!(hub.backlog.get(), client.backlog());
+        assert!(!hub.is_crowded());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_show_the_password_in_time_is_sent_away() {
+        let mut hub = hub();
+        hub.access = Access::new(None, Some(&"s3cret".to_owned().into()));
+        let (client, _theirs) = subscriber(&hub).await;
+        let since = client.session.borrow().stranger_since.unwrap();
+        hub.sweep(since + LOGIN_MAX);
+        assert!(!client.is_closed());
+        hub.sweep(since + LOGIN_MAX + SWEEP_INTERVAL);
+        assert!(client.is_closed());
     }
 }

@@ -41,17 +41,6 @@ impl<'a> Replies<'a> {
         self.protocol = protocol;
     }
 
-    /// The bytes written so far.
-    #[must_use]
-    pub fn written(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Takes back what was written behind the first `length` bytes.
-    pub fn take_back(&mut self, length: usize) {
-        self.bytes.truncate(length);
-    }
-
     fn header(&mut self, kind: u8, number: impl Display) {
         self.bytes.push(kind);
         // A Vec takes all that it is given.

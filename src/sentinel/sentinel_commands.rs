@@ -264,7 +264,7 @@ fn failover(
     around: &Surroundings<'_>,
     replies: &mut Replies<'_>,
 ) -> Next {
-    if !(around.access.needs_password() && session.is_authenticated) {
+    if !(around.access.needs_password() && session.is_authenticated()) {
         replies.error(
             "NOPERM FAILOVER is refused where clients show no password: set \
              PROMOTERD_SENTINEL__PASSWORD_FILE, or run `promoterd switchover` on a host of it",

@@ -19,13 +19,12 @@ use tokio::time::{interval, sleep, timeout};
 use tracing::{debug, error, warn};
 
 use super::access::Access;
-use super::client::Client;
 use super::connection::converse;
 use super::events::Translator;
 use super::feed::Outlet;
 use super::hub::{Hub, SWEEP_INTERVAL};
 use super::question::Question;
-use super::session::{ServerFacts, Session};
+use super::session::ServerFacts;
 use crate::model::Endpoint;
 
 /// Most clients at once, where the limit of open files allows them.
@@ -201,9 +200,8 @@ async fn keep_accepting(listener: &TcpListener, hub: &Rc<Hub>) -> io::Result<()>
                 };
                 is_full = false;
                 prepare(&stream);
-                let session = Session::new(number, &hub.access);
-                let client = Client::new(stream, session, address, Instant::now());
-                spawn_local(converse(Rc::clone(hub), Rc::new(client)));
+                let client = hub.let_in(number, stream, address, Instant::now());
+                spawn_local(converse(Rc::clone(hub), client));
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {

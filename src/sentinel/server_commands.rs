@@ -1,13 +1,21 @@
 //! Commands about this server as a whole: `INFO`, `ROLE`, and those that are refused.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use super::reply::Replies;
 use super::session::{REDIS_VERSION, Surroundings};
 use super::view::{GroupView, View};
 
 /// The sections that a Sentinel has, in their order.
-const SECTIONS: [&str; 5] = ["server", "clients", "cpu", "stats", "sentinel"];
+const SECTIONS: [(&str, WriteSection); 5] = [
+    ("server", write_server),
+    ("clients", write_clients),
+    ("cpu", write_cpu),
+    ("stats", write_stats),
+    ("sentinel", write_masters),
+];
+
+type WriteSection = fn(&Surroundings<'_>, &mut String) -> fmt::Result;
 
 /// `PUBLISH`
 pub fn publish(replies: &mut Replies<'_>) {
@@ -45,64 +53,63 @@ pub fn info(arguments: &[&[u8]], around: &Surroundings<'_>, replies: &mut Replie
         everything || arguments.iter().any(is_it)
     };
     let mut page = String::new();
-    for section in SECTIONS.into_iter().filter(|section| is_wanted(section)) {
+    for (_, write_section) in SECTIONS.iter().filter(|(name, _)| is_wanted(name)) {
         if !page.is_empty() {
             page.push_str("\r\n");
         }
         // A String takes all that it is given.
-        let _ = write_section(section, around, &mut page);
+        let _ = write_section(around, &mut page);
     }
     // No page even in RESP3: so Sentinel has it.
     replies.text(&page);
 }
 
-fn write_section(
-    section: &str,
-    around: &Surroundings<'_>,
-    page: &mut String,
-) -> Result<(), std::fmt::Error> {
-    let facts = &around.server;
-    match section {
-        "server" => {
-            let uptime = around
-                .now
-                .saturating_duration_since(facts.started_at)
-                .as_secs();
-            write!(
-                page,
-                "# Server\r\nredis_version:{REDIS_VERSION}\r\nredis_mode:sentinel\r\n\
-                 promoterd_version:{}\r\npromoterd_node:{}\r\nos:{} {}\r\narch_bits:{}\r\n\
-                 process_id:{}\r\nrun_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\n\
-                 uptime_in_days:{}\r\n",
-                env!("CARGO_PKG_VERSION"),
-                around.view.node,
-                std::env::consts::OS,
-                std::env::consts::ARCH,
-                usize::BITS,
-                std::process::id(),
-                around.view.id(),
-                facts.port,
-                uptime / 86_400,
-            )
-        }
-        "clients" => write!(
-            page,
-            "# Clients\r\nconnected_clients:{}\r\nmaxclients:{}\r\npubsub_clients:{}\r\n",
-            facts.clients, facts.clients_max, facts.subscribers
-        ),
-        "stats" => write!(
-            page,
-            "# Stats\r\ntotal_connections_received:{}\r\ntotal_commands_processed:{}\r\n\
-             rejected_connections:{}\r\nclient_output_buffer_limit_disconnections:{}\r\n",
-            facts.accepted, facts.commands, facts.rejected, facts.dropped
-        ),
-        "sentinel" => write_masters(around, page),
-        // What the process uses is told by the service manager.
-        _ => write!(page, "# CPU\r\n"),
-    }
+fn write_server(around: &Surroundings<'_>, page: &mut String) -> fmt::Result {
+    let since = around.server.started_at;
+    let uptime = around.now.saturating_duration_since(since).as_secs();
+    write!(
+        page,
+        "# Server\r\nredis_version:{REDIS_VERSION}\r\nredis_mode:sentinel\r\n\
+         promoterd_version:{}\r\npromoterd_node:{}\r\nos:{} {}\r\narch_bits:{}\r\n\
+         process_id:{}\r\nrun_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{uptime}\r\n\
+         uptime_in_days:{}\r\n",
+        env!("CARGO_PKG_VERSION"),
+        around.view.node,
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+        usize::BITS,
+        std::process::id(),
+        around.view.id(),
+        around.server.port,
+        uptime / 86_400,
+    )
 }
 
-fn write_masters(around: &Surroundings<'_>, page: &mut String) -> Result<(), std::fmt::Error> {
+fn write_clients(around: &Surroundings<'_>, page: &mut String) -> fmt::Result {
+    let facts = &around.server;
+    write!(
+        page,
+        "# Clients\r\nconnected_clients:{}\r\nmaxclients:{}\r\npubsub_clients:{}\r\n",
+        facts.clients, facts.clients_max, facts.subscribers
+    )
+}
+
+/// What the process uses is told by the service manager.
+fn write_cpu(_: &Surroundings<'_>, page: &mut String) -> fmt::Result {
+    write!(page, "# CPU\r\n")
+}
+
+fn write_stats(around: &Surroundings<'_>, page: &mut String) -> fmt::Result {
+    let facts = &around.server;
+    write!(
+        page,
+        "# Stats\r\ntotal_connections_received:{}\r\ntotal_commands_processed:{}\r\n\
+         rejected_connections:{}\r\nclient_output_buffer_limit_disconnections:{}\r\n",
+        facts.accepted, facts.commands, facts.rejected, facts.dropped
+    )
+}
+
+fn write_masters(around: &Surroundings<'_>, page: &mut String) -> fmt::Result {
     let view = around.view;
     write!(
         page,

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::access::Access;
+use super::catalogue::{Command, Name};
 use super::command::Words;
 use super::reply::{Protocol, Replies};
 use super::subscriptions::Subscriptions;
@@ -20,8 +21,8 @@ pub struct Session {
     pub id: u64,
     /// Which replies it understands.
     pub protocol: Protocol,
-    /// Whether it showed what it has to.
-    pub is_authenticated: bool,
+    /// Since when it has to show a password; none once it did, or where it need not.
+    pub stranger_since: Option<Instant>,
     /// The name that it gave itself.
     pub name: Box<str>,
     /// The library that it is made with, and its version.
@@ -80,15 +81,21 @@ pub enum Next {
 impl Session {
     /// A client that has said nothing yet.
     #[must_use]
-    pub fn new(id: u64, access: &Access) -> Self {
+    pub fn new(id: u64, access: &Access, now: Instant) -> Self {
         Self {
             id,
             protocol: Protocol::Resp2,
-            is_authenticated: !access.needs_password(),
+            stranger_since: access.needs_password().then_some(now),
             name: Box::default(),
             library: <(Box<str>, Box<str>)>::default(),
             subscriptions: Subscriptions::default(),
         }
+    }
+
+    /// Whether it showed what it has to.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.stranger_since.is_none()
     }
 
     /// Answers a command behind what is in `bytes`.
@@ -99,70 +106,78 @@ impl Session {
         bytes: &mut Vec<u8>,
     ) -> Next {
         let mut replies = Replies::new(self.protocol, bytes);
-        let (name, arguments) = match words.split_first() {
-            Some((name, arguments)) => (*name, arguments),
-            None => return Next::Go,
+        let Some((name, arguments)) = words.split_first() else {
+            return Next::Go;
         };
         let Some(command) = catalogue::find(name) else {
             unknown(name, arguments, &mut replies);
             return Next::Go;
         };
-        if !command.takes(words.len()) {
-            let name = command.name;
-            replies.error(format_args!(
+        match self.admit(command, arguments) {
+            Ok(()) => self.carry_out(command.what, arguments, around, &mut replies),
+            Err(refusal) => {
+                replies.error(refusal);
+                Next::Go
+            }
+        }
+    }
+
+    /// Whether a command may be carried out now; else its error.
+    fn admit(&self, command: &Command, arguments: &[&[u8]]) -> Result<(), String> {
+        let name = command.name;
+        if !command.takes(1 + arguments.len()) {
+            return Err(format!(
                 "ERR wrong number of arguments for '{name}' command"
             ));
-            return Next::Go;
         }
-        if !self.is_authenticated && !command.is_open {
-            replies.error("NOAUTH Authentication required.");
-            return Next::Go;
+        if !self.is_authenticated() && !command.is_open {
+            return Err("NOAUTH Authentication required.".to_owned());
         }
         let is_busy = self.protocol == Protocol::Resp2 && !self.subscriptions.is_empty();
-        if is_busy && !command.is_for_subscribers {
-            let name = match (command.what, arguments) {
-                (catalogue::Name::Sentinel | catalogue::Name::Client, [subcommand, ..]) => {
-                    format!(
-                        "{}|{}",
-                        command.name,
-                        shown(&subcommand.to_ascii_lowercase())
-                    )
-                }
-                _ => command.name.to_owned(),
-            };
-            replies.error(format_args!(
-                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET \
-                 are allowed in this context"
-            ));
-            return Next::Go;
+        if !is_busy || command.is_for_subscribers {
+            return Ok(());
         }
-        use catalogue::Name;
-        match command.what {
-            Name::Hello => connection_commands::hello(self, arguments, around, &mut replies),
-            Name::Auth => connection_commands::auth(self, arguments, around, &mut replies),
-            Name::Ping => connection_commands::ping(self, arguments, &mut replies),
-            Name::Reset => connection_commands::reset(self, around, &mut replies),
-            Name::Client => connection_commands::client(self, arguments, &mut replies),
-            Name::Acl => connection_commands::acl(arguments, around, &mut replies),
+        let subcommand = match (command.what, arguments) {
+            (Name::Sentinel | Name::Client, [subcommand, ..]) => {
+                format!("|{}", shown(&subcommand.to_ascii_lowercase()))
+            }
+            _ => String::new(),
+        };
+        Err(format!(
+            "ERR Can't execute '{name}{subcommand}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+             RESET are allowed in this context"
+        ))
+    }
+
+    fn carry_out(
+        &mut self,
+        command: Name,
+        arguments: &[&[u8]],
+        around: &Surroundings<'_>,
+        replies: &mut Replies<'_>,
+    ) -> Next {
+        match command {
+            Name::Hello => connection_commands::hello(self, arguments, around, replies),
+            Name::Auth => connection_commands::auth(self, arguments, around, replies),
+            Name::Ping => connection_commands::ping(self, arguments, replies),
+            Name::Reset => connection_commands::reset(self, around, replies),
+            Name::Client => connection_commands::client(self, arguments, replies),
+            Name::Acl => connection_commands::acl(arguments, around, replies),
             Name::Quit => {
                 replies.status("OK");
                 return Next::Close;
             }
-            Name::Subscribe => self.subscriptions.subscribe(arguments, &mut replies),
-            Name::Psubscribe => self
-                .subscriptions
-                .subscribe_patterns(arguments, &mut replies),
-            Name::Unsubscribe => self.subscriptions.unsubscribe(arguments, &mut replies),
-            Name::Punsubscribe => self
-                .subscriptions
-                .unsubscribe_patterns(arguments, &mut replies),
-            Name::Publish => server_commands::publish(&mut replies),
-            Name::Shutdown => server_commands::shutdown(&mut replies),
-            Name::Role => server_commands::role(around.view, &mut replies),
-            Name::Info => server_commands::info(arguments, around, &mut replies),
-            Name::Command => catalogue::answer(arguments, &mut replies),
+            Name::Subscribe => self.subscriptions.subscribe(arguments, replies),
+            Name::Psubscribe => self.subscriptions.subscribe_patterns(arguments, replies),
+            Name::Unsubscribe => self.subscriptions.unsubscribe(arguments, replies),
+            Name::Punsubscribe => self.subscriptions.unsubscribe_patterns(arguments, replies),
+            Name::Publish => server_commands::publish(replies),
+            Name::Shutdown => server_commands::shutdown(replies),
+            Name::Role => server_commands::role(around.view, replies),
+            Name::Info => server_commands::info(arguments, around, replies),
+            Name::Command => catalogue::answer(arguments, replies),
             Name::Sentinel => {
-                return sentinel_commands::answer(self, arguments, around, &mut replies);
+                return sentinel_commands::answer(self, arguments, around, replies);
             }
         }
         Next::Go

@@ -1,98 +1,26 @@
 //! Real client libraries, each through a crash and a switchover: they write again on their own, and to
 //! the new master.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
+use fred::types::RespVersion;
 use promoterd::model::Endpoint;
-use serde::Deserialize;
+use redis::ProtocolVersion;
 
 use crate::cluster::Cluster;
 use crate::endpoint::start;
+use crate::rust_clients::{fred, redis_rs, redis_rs_async};
+use crate::writer::{Follows, Write, Writer};
 
-/// Longest wait for a client.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// A client that asks only when something fails may have to fail so often after the end of the epoch:
 /// with the connection that it still has.
 const FAILURES_MAX: usize = 1;
-/// From the end of the epoch to a client's first write to the new master, at most: far more than it takes,
-/// since a test shares its machine.
-const LATE_MAX: Duration = Duration::from_secs(2);
-
-/// What came of one write. Moments are milliseconds of the wall clock.
-#[derive(Debug, Clone, Deserialize)]
-struct Write {
-    begun: f64,
-    ended: f64,
-    port: Option<u16>,
-    error: Option<String>,
-}
-
-/// A program that writes all the time.
-struct Writer {
-    name: String,
-    writes: Receiver<Write>,
-    child: Child,
-    _input: ChildStdin,
-}
-
-impl Writer {
-    fn start(name: &str, mut command: Command) -> Self {
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("{name}: {error}"));
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let (sender, writes) = mpsc::channel();
-        thread::spawn(move || {
-            for line in output.lines() {
-                let write = serde_json::from_str(&line.unwrap()).unwrap();
-                if sender.send(write).is_err() {
-                    break;
-                }
-            }
-        });
-        Self {
-            name: name.to_owned(),
-            writes,
-            _input: child.stdin.take().unwrap(),
-            child,
-        }
-    }
-
-    /// Everything up to and with the first write that reached this server.
-    fn until_written_to(&self, port: u16) -> Vec<Write> {
-        let until = Instant::now() + PATIENCE;
-        let mut writes: Vec<Write> = Vec::new();
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.writes.recv_timeout(left) {
-                Ok(write) => {
-                    writes.push(write);
-                    if writes.last().unwrap().port == Some(port) {
-                        return writes;
-                    }
-                }
-                Err(error) => {
-                    let last = &writes[writes.len().saturating_sub(20)..];
-                    panic!(
-                        "{} does not write to {port} ({error}): {last:#?}",
-                        self.name
-                    );
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
+/// From the end of the epoch to the first write of a subscriber to the new master, at most.
+const SUBSCRIBER_LATE_MAX: Duration = Duration::from_millis(100);
+/// The same for a client that asks: no more than an operation of it may take.
+const ASKING_LATE_MAX: Duration = Duration::from_secs(1);
 
 fn list(endpoints: &[Endpoint]) -> String {
     let all: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
@@ -123,7 +51,8 @@ fn redis_py(version: &str, mode: &str, protocol: &str, endpoints: &[Endpoint]) -
         .env("PYTHONPATH", library(version))
         .arg(script("redis_py.py"))
         .args([mode, protocol, &list(endpoints)]);
-    Writer::start(&format!("{version} {mode} RESP{protocol}"), command)
+    let name = format!("{version} {mode} RESP{protocol}");
+    Writer::start(&name, Follows::Errors, command)
 }
 
 fn node(name: &str, endpoints: &[Endpoint]) -> Writer {
@@ -132,10 +61,18 @@ fn node(name: &str, endpoints: &[Endpoint]) -> Writer {
         .env("NODE_PATH", library("node/node_modules"))
         .arg(script("node.js"))
         .args([name, &list(endpoints)]);
-    Writer::start(name, command)
+    Writer::start(name, Follows::Events, command)
 }
 
-/// What each client does from the end of an epoch on, and what all of them are expected to.
+/// A script for a library that Debian has.
+fn debian(name: &str, program: &str, arguments: &[&str], endpoints: &[Endpoint]) -> Writer {
+    let mut command = Command::new(program);
+    let (file, more) = arguments.split_first().unwrap();
+    command.arg(script(file)).args(more).arg(list(endpoints));
+    Writer::start(name, Follows::Errors, command)
+}
+
+/// What a client did from the end of an epoch on, and what is expected of it.
 fn judge(writer: &Writer, writes: &[Write], done_at: f64, what: &str) {
     let first = writes.last().unwrap();
     let late = Duration::from_secs_f64((first.ended - done_at).max(0.0) / 1000.0);
@@ -144,24 +81,20 @@ fn judge(writer: &Writer, writes: &[Write], done_at: f64, what: &str) {
         .filter(|write| write.begun >= done_at)
         .filter_map(|write| write.error.as_ref())
         .collect();
+    let name = &writer.name;
     eprintln!(
-        "{}, {what}: writes again {late:?} after the end of the epoch, {} errors behind it",
-        writer.name,
+        "{name}, {what}: writes again {late:?} after the end of the epoch, {} errors behind it",
         failures.len()
     );
-    assert!(
-        failures.len() <= FAILURES_MAX,
-        "{}: {failures:?}",
-        writer.name
-    );
-    assert!(late <= LATE_MAX, "{}: {late:?}", writer.name);
+    assert!(failures.len() <= FAILURES_MAX, "{name}: {failures:?}");
+    let late_max = match writer.follows {
+        Follows::Events => SUBSCRIBER_LATE_MAX,
+        Follows::Errors => ASKING_LATE_MAX,
+    };
+    assert!(late <= late_max, "{name}: {late:?}");
 }
 
-fn through_a_crash_and_a_switchover(
-    cluster: &mut Cluster,
-    writers: &[Writer],
-    judge: impl Fn(&Writer, &[Write], f64, &str),
-) {
+fn through_a_crash_and_a_switchover(cluster: &mut Cluster, writers: &[Writer]) {
     let port = |cluster: &Cluster, position: usize| cluster.servers[position].endpoint.port();
     for writer in writers {
         writer.until_written_to(port(cluster, 0));
@@ -206,19 +139,46 @@ fn redis_py_writes_to_the_new_master_at_its_first_error() {
     ]
     .map(|(version, mode, protocol)| redis_py(version, mode, protocol, &endpoints))
     .into();
-    through_a_crash_and_a_switchover(&mut cluster, &writers, judge);
+    through_a_crash_and_a_switchover(&mut cluster, &writers);
 }
 
 #[test]
-fn ioredis_writes_to_the_new_master_at_its_first_error() {
+fn ioredis_hears_of_the_new_master() {
     let (mut cluster, endpoints) = start();
     let writers = ["ioredis-5", "ioredis-6"].map(|name| node(name, &endpoints));
-    through_a_crash_and_a_switchover(&mut cluster, &writers, judge);
+    through_a_crash_and_a_switchover(&mut cluster, &writers);
 }
 
 #[test]
-fn node_redis_finds_the_new_master() {
+fn node_redis_hears_of_the_new_master() {
     let (mut cluster, endpoints) = start();
     let writers = ["redis-5", "redis-6"].map(|name| node(name, &endpoints));
-    through_a_crash_and_a_switchover(&mut cluster, &writers, judge);
+    through_a_crash_and_a_switchover(&mut cluster, &writers);
+}
+
+#[test]
+fn the_clients_of_this_language_write_to_the_new_master_at_their_first_error() {
+    let (mut cluster, endpoints) = start();
+    let writers = [
+        redis_rs(ProtocolVersion::RESP2, &endpoints),
+        redis_rs(ProtocolVersion::RESP3, &endpoints),
+        redis_rs_async(ProtocolVersion::RESP2, &endpoints),
+        redis_rs_async(ProtocolVersion::RESP3, &endpoints),
+        fred(RespVersion::RESP2, &endpoints),
+        fred(RespVersion::RESP3, &endpoints),
+    ];
+    through_a_crash_and_a_switchover(&mut cluster, &writers);
+}
+
+#[test]
+fn debians_clients_write_to_the_new_master_at_their_first_error() {
+    let (mut cluster, endpoints) = start();
+    let writers = [
+        ("ruby-redis", "ruby", &["ruby_redis.rb"][..]),
+        ("Redis.pm", "perl", &["perl_redis.pl"]),
+        ("Predis", "php", &["php.php", "predis"]),
+        ("phpredis", "php", &["php.php", "phpredis"]),
+    ]
+    .map(|(name, program, arguments)| debian(name, program, arguments, &endpoints));
+    through_a_crash_and_a_switchover(&mut cluster, &writers);
 }

@@ -12,8 +12,10 @@ mod beside_sentinel;
 mod clients;
 mod endpoint;
 mod load;
+mod rust_clients;
 mod subscribers;
 mod wire;
+mod writer;
 
 #[path = "../redis/cluster.rs"]
 #[allow(

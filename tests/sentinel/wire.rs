@@ -74,12 +74,13 @@ impl Client {
 
 /// The text of a bulk string or a status.
 pub fn text(value: &Value) -> String {
-    match value {
-        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::SimpleString(text) => text.clone(),
-        Value::Okay => "OK".to_owned(),
-        Value::VerbatimString { text, .. } => text.clone(),
-        other => panic!("no text: {other:?}"),
+    if let Value::BulkString(bytes) = value {
+        String::from_utf8_lossy(bytes).into_owned()
+    } else if let Value::SimpleString(text) | Value::VerbatimString { text, .. } = value {
+        text.clone()
+    } else {
+        assert_eq!(*value, Value::Okay, "no text");
+        "OK".to_owned()
     }
 }
 
@@ -89,22 +90,23 @@ pub fn texts(value: &Value) -> Vec<String> {
 }
 
 pub fn items(value: &Value) -> &[Value] {
-    match value {
-        Value::Array(items) => items,
-        other => panic!("no array: {other:?}"),
-    }
+    let Value::Array(items) = value else {
+        panic!("no array: {value:?}");
+    };
+    items
 }
 
 /// Fields with their values, from a map or from a flat array.
 pub fn fields(value: &Value) -> Vec<(String, String)> {
-    match value {
-        Value::Map(pairs) => pairs
-            .iter()
+    if let Value::Map(pairs) = value {
+        let pairs = pairs.iter();
+        return pairs
             .map(|(name, value)| (text(name), text(value)))
-            .collect(),
-        other => texts(other)
-            .chunks(2)
-            .map(|pair| (pair[0].clone(), pair[1].clone()))
-            .collect(),
+            .collect();
     }
+    let words = texts(value);
+    let pairs = words.chunks(2);
+    pairs
+        .map(|pair| (pair[0].clone(), pair[1].clone()))
+        .collect()
 }

@@ -26,7 +26,7 @@ impl Ground {
     fn new(view: View, now: Instant) -> Self {
         let access = Access::new(None, None);
         Self {
-            session: Session::new(7, &access),
+            session: Session::new(7, &access, now),
             view,
             access,
             now,
@@ -40,7 +40,7 @@ impl Ground {
             Some(&Zeroizing::new("s3cret".into())),
         );
         Self {
-            session: Session::new(7, &access),
+            session: Session::new(7, &access, now),
             view: view(vec![group(outline(now), now)], now),
             access,
             now,
@@ -316,8 +316,10 @@ fn without_its_password_nothing_is_told() {
         let answer = ground.says(line);
         assert_eq!(answer.starts_with('-'), !is_let_in, "{line}: {answer}");
         assert_eq!(ground.says("PING") == "+PONG", is_let_in, "{line}");
-        // A reset takes it back.
+        // A reset takes it back, and there is as much time again.
+        ground.now += Duration::from_secs(60);
         assert_eq!(ground.says("RESET"), "+RESET");
+        assert_eq!(ground.session.stranger_since, Some(ground.now));
         assert!(ground.says("PING").starts_with("-NOAUTH"), "{line}");
     }
 }

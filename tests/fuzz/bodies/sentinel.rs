@@ -30,7 +30,7 @@ pub fn command(bytes: &[u8]) {
         server: facts(now),
         now,
     };
-    let mut session = Session::new(1, &access);
+    let mut session = Session::new(1, &access, now);
     if mode & 2 == 2 {
         session.protocol = Protocol::Resp3;
     }
