@@ -1,15 +1,13 @@
 //! One connection as the hub and its own task share it: a socket, and what it did not take yet.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::select;
-use tokio::sync::Notify;
 
 use super::session::Session;
 
@@ -23,15 +21,14 @@ pub const ANSWERS_MAX: usize = 64 * 1024;
 pub struct Client {
     pub(super) stream: TcpStream,
     pub(super) session: RefCell<Session>,
-    /// Where it called from.
-    pub(super) address: SocketAddr,
     /// Since when it owes something: the rest of a command, or room for what is for it.
     pub(super) owes_since: Cell<Option<Instant>>,
     outbox: RefCell<Vec<u8>>,
     /// Bytes that wait for all clients together.
     backlog_of_all: Rc<Cell<usize>>,
     is_closed: Cell<bool>,
-    woken: Notify,
+    /// The task that waits for it.
+    task: RefCell<Option<Waker>>,
 }
 
 /// The connection is over.
@@ -41,28 +38,29 @@ pub struct Gone;
 impl Client {
     /// A client that has just come.
     #[must_use]
-    pub fn new(
-        stream: TcpStream,
-        session: Session,
-        address: SocketAddr,
-        backlog_of_all: Rc<Cell<usize>>,
-    ) -> Self {
+    pub fn new(stream: TcpStream, session: Session, backlog_of_all: Rc<Cell<usize>>) -> Self {
         Self {
             stream,
             session: RefCell::new(session),
-            address,
             owes_since: Cell::new(None),
             outbox: RefCell::default(),
             backlog_of_all,
             is_closed: Cell::new(false),
-            woken: Notify::new(),
+            task: RefCell::default(),
         }
+    }
+
+    /// Where it called from.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let address = self.stream.peer_addr();
+        address.map_or_else(|_| "an unknown address".to_owned(), |it| it.to_string())
     }
 
     /// Ends it: its task sees that.
     pub fn close(&self) {
         self.is_closed.set(true);
-        self.woken.notify_one();
+        self.wake();
     }
 
     /// Whether it has to end.
@@ -93,7 +91,7 @@ impl Client {
             outbox.extend_from_slice(&bytes[taken..]);
             let all = self.backlog_of_all.get();
             self.backlog_of_all.set(all + bytes.len() - taken);
-            self.woken.notify_one();
+            self.wake();
         }
     }
 
@@ -121,22 +119,16 @@ impl Client {
     /// # Errors
     /// [`Gone`]
     pub async fn readable(&self) -> Result<(), Gone> {
-        loop {
-            let interest = match self.backlog() {
-                0 => Interest::READABLE,
-                1..ANSWERS_MAX => Interest::READABLE | Interest::WRITABLE,
-                ANSWERS_MAX.. => Interest::WRITABLE,
-            };
-            let Some(ready) = self.ready(interest).await? else {
-                continue;
-            };
-            if self.backlog() > 0 && ready.is_writable() {
-                self.flush()?;
+        poll_fn(|context| {
+            if let Poll::Ready(Err(gone)) = self.poll_taken(context) {
+                return Poll::Ready(Err(gone));
             }
-            if ready.is_readable() || ready.is_read_closed() || ready.is_error() {
-                return Ok(());
+            if self.backlog() >= ANSWERS_MAX {
+                return Poll::Pending;
             }
-        }
+            self.stream.poll_read_ready(context).map_err(|_| Gone)
+        })
+        .await
     }
 
     /// Waits until it took all that is for it.
@@ -144,22 +136,28 @@ impl Client {
     /// # Errors
     /// [`Gone`]
     pub async fn taken(&self) -> Result<(), Gone> {
-        while self.backlog() > 0 {
-            if self.ready(Interest::WRITABLE).await?.is_some() {
-                self.flush()?;
-            }
-        }
-        Ok(())
+        poll_fn(|context| self.poll_taken(context)).await
     }
 
-    /// Nothing when it was woken for something else.
-    async fn ready(&self, interest: Interest) -> Result<Option<tokio::io::Ready>, Gone> {
-        if self.is_closed() {
-            return Err(Gone);
+    /// Both waits keep nothing but the task: thousands of clients are idle.
+    fn poll_taken(&self, context: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        *self.task.borrow_mut() = Some(context.waker().clone());
+        loop {
+            if self.is_closed() {
+                return Poll::Ready(Err(Gone));
+            }
+            if self.backlog() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let ready = self.stream.poll_write_ready(context);
+            ready!(ready.map_err(|_| Gone))?;
+            self.flush()?;
         }
-        select! {
-            ready = self.stream.ready(interest) => ready.map(Some).map_err(|_| Gone),
-            () = self.woken.notified() => Ok(None),
+    }
+
+    fn wake(&self) {
+        if let Some(task) = self.task.take() {
+            task.wake();
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -119,16 +118,10 @@ impl Hub {
     }
 
     /// Takes a client in.
-    pub fn let_in(
-        &self,
-        number: u64,
-        stream: TcpStream,
-        address: SocketAddr,
-        now: Instant,
-    ) -> Rc<Client> {
+    pub fn let_in(&self, number: u64, stream: TcpStream, now: Instant) -> Rc<Client> {
         let session = Session::new(number, &self.access, now);
         let backlog = Rc::clone(&self.backlog);
-        let client = Rc::new(Client::new(stream, session, address, backlog));
+        let client = Rc::new(Client::new(stream, session, backlog));
         self.clients.borrow_mut().insert(number, Rc::clone(&client));
         client
     }
@@ -149,7 +142,10 @@ impl Hub {
     /// Ends a client that takes nothing of what is for it.
     pub fn drop_slow(&self, client: &Client) {
         let waits = client.backlog();
-        debug!(client = %client.address, waits, "a client takes nothing, dropped");
+        debug!(
+            client = client.address(),
+            waits, "a client takes nothing, dropped"
+        );
         self.dropped.set(self.dropped.get() + 1);
         client.close();
     }
@@ -290,9 +286,9 @@ mod tests {
         let theirs = TcpStream::connect(listener.local_addr().unwrap())
             .await
             .unwrap();
-        let (stream, address) = listener.accept().await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
         let number = hub.next_number().unwrap();
-        let client = hub.let_in(number, stream, address, Instant::now());
+        let client = hub.let_in(number, stream, Instant::now());
         let mut confirmed = Vec::new();
         let mut replies = Replies::new(Protocol::Resp2, &mut confirmed);
         client
@@ -300,6 +296,7 @@ mod tests {
             .borrow_mut()
             .subscriptions
             .subscribe_patterns(&[b"*"], &mut replies);
+        hub.note_subscriber(false, true);
         (client, theirs)
     }
 

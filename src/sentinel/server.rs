@@ -185,7 +185,7 @@ async fn keep_accepting(listener: &TcpListener, hub: &Rc<Hub>) -> io::Result<()>
     let (mut is_failing, mut is_full) = (false, false);
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => {
+            Ok((stream, _)) => {
                 is_failing = false;
                 let Some(number) = hub.next_number() else {
                     if !std::mem::replace(&mut is_full, true) {
@@ -200,7 +200,7 @@ async fn keep_accepting(listener: &TcpListener, hub: &Rc<Hub>) -> io::Result<()>
                 };
                 is_full = false;
                 prepare(&stream);
-                let client = hub.let_in(number, stream, address, Instant::now());
+                let client = hub.let_in(number, stream, Instant::now());
                 spawn_local(converse(Rc::clone(hub), client));
             }
             Err(error) => {

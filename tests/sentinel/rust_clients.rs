@@ -13,7 +13,8 @@ use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType}
 use redis::{Connection, ConnectionAddr, Pipeline, ProtocolVersion, RedisResult};
 use tokio::runtime::{self, Runtime};
 
-use crate::writer::{Follows, Writer};
+use crate::clients::ASKING_LATE_MAX;
+use crate::writer::Writer;
 
 /// Milliseconds between two attempts of fred to connect.
 const RECONNECT_DELAY_MS: u32 = 10;
@@ -25,7 +26,7 @@ pub fn redis_rs(protocol: ProtocolVersion, endpoints: &[Endpoint]) -> Writer {
     let mut client = client(protocol, endpoints);
     let mut connection = None;
     let name = format!("redis-rs {protocol:?}");
-    Writer::repeat(&name, Follows::Errors, move || {
+    Writer::repeat(&name, ASKING_LATE_MAX, move || {
         let written = write(&mut client, &mut connection);
         port(written.inspect_err(|_| connection = None))
     })
@@ -44,7 +45,7 @@ pub fn redis_rs_async(protocol: ProtocolVersion, endpoints: &[Endpoint]) -> Writ
     let mut client = client(protocol, endpoints);
     let mut connection = None;
     let name = format!("redis-rs async {protocol:?}");
-    Writer::repeat(&name, Follows::Errors, move || {
+    Writer::repeat(&name, ASKING_LATE_MAX, move || {
         let written = runtime.block_on(write_async(&mut client, &mut connection));
         port(written.inspect_err(|_| connection = None))
     })
@@ -114,7 +115,7 @@ pub fn fred(version: RespVersion, endpoints: &[Endpoint]) -> Writer {
         let config: HashMap<String, u16> = client.config_get("port").await?;
         Ok(config["port"])
     };
-    Writer::repeat(&name, Follows::Errors, move || {
+    Writer::repeat(&name, ASKING_LATE_MAX, move || {
         let written: Result<u16, fred::error::Error> = runtime.block_on(write(&client));
         written.map_err(|error| error.to_string())
     })

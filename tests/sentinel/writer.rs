@@ -23,19 +23,11 @@ pub struct Write {
     pub error: Option<String>,
 }
 
-/// How a client learns of a new master.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Follows {
-    /// By what it has subscribed to.
-    Events,
-    /// It asks when a write failed.
-    Errors,
-}
-
 /// One client that writes.
 pub struct Writer {
     pub name: String,
-    pub follows: Follows,
+    /// From the end of an epoch to its first write to the new master, at most.
+    pub late_max: Duration,
     writes: Receiver<Write>,
     /// It ends with its input.
     process: Option<(Child, ChildStdin)>,
@@ -43,7 +35,7 @@ pub struct Writer {
 
 impl Writer {
     /// A program, which says a line of JSON for each write.
-    pub fn start(name: &str, follows: Follows, mut command: Command) -> Self {
+    pub fn start(name: &str, late_max: Duration, mut command: Command) -> Self {
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{name}: {error}"));
         let output = BufReader::new(child.stdout.take().unwrap());
@@ -59,7 +51,7 @@ impl Writer {
         let input = child.stdin.take().unwrap();
         Self {
             name: name.to_owned(),
-            follows,
+            late_max,
             writes,
             process: Some((child, input)),
         }
@@ -68,7 +60,7 @@ impl Writer {
     /// A library of this language: `write` tells which server took a write, or why none did.
     pub fn repeat(
         name: &str,
-        follows: Follows,
+        late_max: Duration,
         mut write: impl FnMut() -> Result<u16, String> + Send + 'static,
     ) -> Self {
         let (sender, writes) = mpsc::channel();
@@ -90,7 +82,7 @@ impl Writer {
         });
         Self {
             name: name.to_owned(),
-            follows,
+            late_max,
             writes,
             process: None,
         }
