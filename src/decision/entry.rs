@@ -280,8 +280,9 @@ pub struct Begin {
     pub grounds: Grounds,
     /// Each replica that was passed over, and why.
     pub passed_over: Vec<(Endpoint, Ineligible)>,
-    /// Bytes that the candidate lacks of the old master's stream, at most, as far as can be told.
-    pub loss_estimate: u64,
+    /// Bytes that the candidate lacks of the old master's stream, at most, as far as can be told; none
+    /// where the leader never saw how far the old master was.
+    pub loss_estimate: Option<u64>,
     /// The leader that decided it.
     pub leader: NodeId,
     /// When, by its clock.

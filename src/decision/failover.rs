@@ -115,6 +115,14 @@ pub struct Run {
     pub hold: Option<Hold>,
 }
 
+impl Run {
+    /// The candidate accepted its promotion.
+    pub fn note_promoted(&mut self, now: Instant) {
+        self.timeline.note(StepName::Promoted, now);
+        self.promoted = true;
+    }
+}
+
 /// The steps of a failover, timed from the first evidence.
 #[derive(Debug, Clone)]
 pub struct Timeline {

@@ -199,7 +199,7 @@ pub(super) fn begin(epoch: u64, from: Identity, candidate: &str, info: &Instance
             needed: 2,
         }),
         passed_over: vec![(endpoint("c"), Ineligible::PriorityZero)],
-        loss_estimate: 12,
+        loss_estimate: Some(12),
         leader: node("n1"),
         at: UnixTime(1_700_000_000_000),
     }

@@ -14,8 +14,10 @@ use super::record::GroupRecord;
 use super::repair::Standing;
 use crate::model::{Endpoint, Epoch, GroupName, RunId};
 
-/// Time before a task that failed is given again.
+/// Time before a task that was refused is given again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// The same where nothing was said to it: nobody is made to follow such a master meanwhile.
+const RETRY_UNANSWERED_AFTER: Duration = Duration::from_millis(500);
 /// Time before it is made sure that nobody undid a task.
 const CHECK_AFTER: Duration = Duration::from_secs(60);
 /// The same while a replica cannot reach its master, which may be why.
@@ -92,7 +94,26 @@ struct Given {
 enum State {
     Underway,
     Done,
-    Failed(String),
+    /// The instance says that it will not.
+    Refused(String),
+    /// It did not come to that: nobody answered, or not the process that was meant.
+    Unanswered(String),
+}
+
+impl State {
+    fn of_failure(failure: &CommandFailure, why: String) -> Self {
+        match failure {
+            CommandFailure::Denied(_)
+            | CommandFailure::Refused(_)
+            | CommandFailure::Malformed(_)
+            | CommandFailure::WrongRole(_) => Self::Refused(why),
+            CommandFailure::Loading
+            | CommandFailure::Busy
+            | CommandFailure::TimedOut
+            | CommandFailure::Lost(_)
+            | CommandFailure::OtherProcess(_) => Self::Unanswered(why),
+        }
+    }
 }
 
 /// How far the guard is, as the leader knows it.
@@ -236,8 +257,10 @@ impl Guard {
                 match given.state {
                     State::Done if is_meant => Some(Login::Guard),
                     // It follows without, rather than not at all.
-                    State::Failed(_) if is_meant => Some(Login::Own),
-                    State::Underway | State::Done | State::Failed(_) => None,
+                    State::Refused(_) if is_meant => Some(Login::Own),
+                    State::Underway | State::Done | State::Refused(_) | State::Unanswered(_) => {
+                        None
+                    }
                 }
             }
         }
@@ -264,7 +287,7 @@ impl Guard {
             }
             Err(failure) => {
                 let why = format!("{}: {failure}", order.task.describe());
-                given.state = State::Failed(why.clone());
+                given.state = State::of_failure(failure, why.clone());
                 let before = self.told.insert(order.endpoint.clone(), why.clone());
                 (before.as_ref() != Some(&why)).then_some(why)
             }
@@ -302,7 +325,9 @@ impl Guard {
                 .given
                 .iter()
                 .filter_map(|(endpoint, given)| match &given.state {
-                    State::Failed(why) => Some((endpoint.clone(), why.clone())),
+                    State::Refused(why) | State::Unanswered(why) => {
+                        Some((endpoint.clone(), why.clone()))
+                    }
                     State::Underway | State::Done => None,
                 })
                 .collect(),
@@ -329,10 +354,12 @@ impl Desk<'_> {
                 match &given.state {
                     State::Underway => return,
                     State::Done if age < self.check_after => return,
-                    State::Failed(_) if age < RETRY_AFTER => return,
+                    State::Refused(_) if age < RETRY_AFTER => return,
+                    State::Unanswered(_) if age < RETRY_UNANSWERED_AFTER => return,
                     // What was done holds while it is looked at again.
                     State::Done => State::Done,
-                    State::Failed(why) => State::Failed(why.clone()),
+                    State::Refused(why) => State::Refused(why.clone()),
+                    State::Unanswered(why) => State::Unanswered(why.clone()),
                 }
             }
             Some(_) | None => State::Underway,

@@ -166,6 +166,28 @@ fn a_master_that_cannot_know_its_replicas_has_them_all_the_same() {
 }
 
 #[test]
+fn nobody_is_made_to_follow_a_master_that_may_be_another_process_by_now() {
+    for failure in [
+        CommandFailure::OtherProcess(run_id(9)),
+        CommandFailure::Lost("closed".to_owned()),
+        CommandFailure::TimedOut,
+        CommandFailure::Loading,
+    ] {
+        let mut bench = Bench::new();
+        let (_, entry) = bench.poll(true, &BOTH, 0);
+        bench.commit(entry);
+        bench.poll(true, &BOTH, 1);
+        bench.end("a", MASTER, GuardTask::Admit, Some(failure));
+        assert_eq!(bench.login(true), None);
+        assert_eq!(bench.tasks(true, &BOTH, 500), Vec::<String>::new());
+        assert_eq!(bench.tasks(true, &BOTH, 501), ["a Admit"]);
+        assert_eq!(bench.login(true), None);
+        bench.end("a", MASTER, GuardTask::Admit, None);
+        assert_eq!(bench.login(true), Some(Login::Guard));
+    }
+}
+
+#[test]
 fn what_somebody_undid_is_done_again_and_sooner_when_a_link_is_down() {
     let mut bench = armed();
     let well = [("b", 2, Standing::Follows), ("c", 3, Standing::Follows)];

@@ -59,7 +59,7 @@ pub(super) fn promote_order() -> PromoteOrder {
             needed: 0,
         }),
         passed_over: Vec::new(),
-        loss_estimate: 0,
+        loss_estimate: Some(0),
         leader: "a".parse().unwrap(),
         at: UnixTime(0),
     }));

@@ -145,7 +145,7 @@ fn failover() -> FailoverRecord {
                 needed: 2,
             }),
             passed_over: vec![(endpoint("10.0.0.4:6379"), Ineligible::PriorityZero)],
-            loss_estimate: 4096,
+            loss_estimate: Some(4096),
             leader: node("b"),
             at: UnixTime(1_770_000_000_123),
         },

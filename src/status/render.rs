@@ -384,16 +384,21 @@ fn describe_cause(failover: &FailoverReport) -> String {
 }
 
 fn describe_loss(failover: &FailoverReport) -> String {
-    let estimate = bytes(failover.loss_estimate_bytes);
+    let estimate = match failover.loss_estimate_bytes {
+        Some(most) => format!("{} at most by estimate", bytes(most)),
+        None => "no estimate, the leader never saw how far the old master was".to_owned(),
+    };
     match (failover.loss_bytes, failover.outcome) {
         (None, OutcomeName::Open | OutcomeName::Done) if failover.from == failover.to => {
-            format!("{estimate} at most by estimate, the master was kept")
+            format!("{estimate}, the master was kept")
         }
-        (Some(lost), _) => format!("{} in fact, {estimate} at most by estimate", bytes(lost)),
+        (Some(lost), _) => format!("{} in fact, {estimate}", bytes(lost)),
         (None, OutcomeName::Aborted) => "not counted, the epoch came to nothing".to_owned(),
-        (None, OutcomeName::Open | OutcomeName::Done) => format!(
-            "{estimate} at most by estimate, the fact is known once {} is back",
-            failover.from
-        ),
+        (None, OutcomeName::Open | OutcomeName::Done) => {
+            format!(
+                "{estimate}, the fact is known once {} is back",
+                failover.from
+            )
+        }
     }
 }

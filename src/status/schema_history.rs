@@ -56,8 +56,9 @@ pub struct FailoverReport {
     pub passed_over: Vec<PassedOver>,
     /// What happened, in order; empty before the end.
     pub steps: Vec<StepReport>,
-    /// Bytes of the old master's stream that the new one may lack, at most, by estimate.
-    pub loss_estimate_bytes: u64,
+    /// Bytes of the old master's stream that the new one may lack, at most, by estimate; `null` where
+    /// the leader never saw how far the old master was.
+    pub loss_estimate_bytes: Option<u64>,
     /// Bytes that it lacks in fact; `null` until the old master is back.
     pub loss_bytes: Option<u64>,
     /// The leader that decided it.

@@ -131,6 +131,52 @@ const MENDED: &[(&str, &str)] = &[
          at 1381 ask n3 1 pause 674\n\
          at 1401 calm\n",
     ),
+    (
+        "a replica was sent, showing nothing, to a master that had restarted empty meanwhile",
+        "nodes n1 n2 n3\n\
+         weather 36060\n\
+         beside n1 a\n\
+         beside n2 b\n\
+         beside n3 c\n\
+         guarded\n\
+         rewrites\n\
+         rescues\n\
+         sabotage anybody\n\
+         with gone_after 20\n\
+         with promote_timeout 2000\n\
+         with cooldown 0\n\
+         with replica_veto_max 1000\n\
+         with failovers_max 0\n\
+         with fencing off\n\
+         with instances a\n\
+         at 180 kill b\n\
+         at 233 restart b data\n\
+         at 551 hang a\n\
+         at 585 resume a\n\
+         at 843 kill a\n\
+         at 848 restart a data\n\
+         at 865 deny follow c\n\
+         at 874 heed c\n\
+         at 894 calm\n",
+    ),
+    (
+        "a promotion was aborted whose answer came on a connection that was given up",
+        "nodes n1 n2 n3 n4 n5\n\
+         weather 62399\n\
+         beside n2 b\n\
+         guarded\n\
+         sabotage candidates\n\
+         with gone_after 100\n\
+         with promote_timeout 500\n\
+         with cooldown 0\n\
+         with replica_veto_max 1000\n\
+         with failovers_max 0\n\
+         with instances a\n\
+         with gone_loss_max 1000\n\
+         at 72 restart a empty\n\
+         at 1116 replicaof a none\n\
+         at 1136 calm\n",
+    ),
 ];
 
 #[test]

@@ -95,14 +95,16 @@ pub fn entry(entry: &Entry) -> String {
             format!("Identify epoch {epoch}: {}", identity(master))
         }
         Entry::Begin(begin) => format!(
-            "Begin epoch {}: {} at {} instead of {}; {}; passed over: {}; loss at most {}",
+            "Begin epoch {}: {} at {} instead of {}; {}; passed over: {}; loss {}",
             begin.epoch,
             begin.candidate.endpoint.host(),
             begin.candidate.offset,
             begin.from.endpoint.host(),
             grounds(&begin.grounds),
             reasons(&begin.passed_over),
-            begin.loss_estimate,
+            begin
+                .loss_estimate
+                .map_or("unknown".to_owned(), |most| format!("at most {most}")),
         ),
         Entry::Done { epoch, master, .. } => format!("Done epoch {epoch}: {}", identity(master)),
         Entry::Abort { epoch, why, .. } => format!("Abort epoch {epoch}: {why}"),

@@ -9,7 +9,7 @@ use super::world::{SimulatedGroup, World};
 /// Longest time from the last fault to a settled cluster, in microseconds.
 pub const SETTLES_WITHIN: u64 = 60_000_000;
 /// It must have held for so long.
-pub const HOLDS_FOR: u64 = 1_000_000;
+pub const HOLDS_FOR: u64 = 500_000;
 /// So must a reason why it cannot settle, before it is taken for one.
 pub const EXCUSED_AFTER: u64 = 8_000_000;
 

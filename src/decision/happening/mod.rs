@@ -93,7 +93,7 @@ pub enum Happening {
         /// Who asked for it; nothing in a failover.
         asked_by: Option<String>,
         passed_over: Vec<(Endpoint, Ineligible)>,
-        loss_estimate_bytes: u64,
+        loss_estimate_bytes: Option<u64>,
         /// Whether it keeps the master that was given up.
         reinstates: bool,
     },

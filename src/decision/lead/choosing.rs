@@ -224,30 +224,28 @@ impl Group {
     }
 
     /// Bytes that the candidate may lack: what was seen of the master, and what it may have written
-    /// since, at its peak rate, until it was last known to live.
+    /// since, at its peak rate, until it was last known to live. None where nothing was seen of it.
     pub(super) fn loss_estimate(
         &self,
         record: &GroupRecord,
         candidate: &Candidate,
         now: Instant,
-    ) -> u64 {
+    ) -> Option<u64> {
         if candidate.endpoint == record.master().endpoint {
-            return self.loss_if_kept(record, candidate);
+            return Some(self.loss_if_kept(record, candidate));
         }
-        let Some(seen) = self.master_offset(record) else {
-            return 0;
-        };
+        let seen = self.master_offset(record)?;
         let sample = self
             .watches
             .get(&candidate.endpoint)
             .and_then(Watch::sample);
         let reach = sample.and_then(|sample| record.master().reach(&sample.info.history));
         // What is left of an earlier history is nothing of this one.
-        let Some(_) = reach else { return seen.0 };
+        let Some(_) = reach else { return Some(seen.0) };
         let unseen = self
             .watches
             .get(&record.master().endpoint)
             .map_or(0, |watch| watch.stream().unseen(now));
-        (seen.0 + unseen).saturating_sub(candidate.offset.0)
+        Some((seen.0 + unseen).saturating_sub(candidate.offset.0))
     }
 }

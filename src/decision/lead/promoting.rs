@@ -169,6 +169,14 @@ impl Group {
         } = before
         else {
             self.failover = before;
+            // Its connection was given up meanwhile.
+            if let Failover::Checking { run, .. } = &mut self.failover
+                && run.epoch == epoch
+                && result.is_ok()
+            {
+                run.note_promoted(now);
+                self.announce_promoted(epoch, record, actions);
+            }
             return;
         };
         let is_old = run.epoch != epoch || sent_on != link;
@@ -186,15 +194,8 @@ impl Group {
                 self.abort(run, why, actions)
             }
             Ok(()) => {
-                run.timeline.note(StepName::Promoted, now);
-                if let Some(mandate) = record.and_then(GroupRecord::mandate) {
-                    actions.push(Action::Announce(Happening::Promoted {
-                        group: self.name.clone(),
-                        epoch,
-                        master: mandate.begin().candidate.endpoint.clone(),
-                    }));
-                }
-                run.promoted = true;
+                run.note_promoted(now);
+                self.announce_promoted(epoch, record, actions);
                 Failover::Promoting { run, link, sent_at }
             }
             // Whether it was carried out is not known: look again.
@@ -211,6 +212,21 @@ impl Group {
             ) => self.abort(run, AbortReason::Refused(failure), actions),
         };
         self.note_transition();
+    }
+
+    fn announce_promoted(
+        &self,
+        epoch: Epoch,
+        record: Option<&GroupRecord>,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(mandate) = record.and_then(GroupRecord::mandate) {
+            actions.push(Action::Announce(Happening::Promoted {
+                group: self.name.clone(),
+                epoch,
+                master: mandate.begin().candidate.endpoint.clone(),
+            }));
+        }
     }
 
     pub(super) fn await_promotion(

@@ -46,7 +46,7 @@ impl Group {
             // Nobody holds it down now: why it was given up.
             grounds: Grounds::clone(&last.begin.grounds),
             passed_over: Vec::new(),
-            loss_estimate: 0,
+            loss_estimate: Some(0),
             leader: self.node.clone(),
             at: wall,
         })));

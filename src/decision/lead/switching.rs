@@ -446,7 +446,7 @@ impl Group {
             candidate,
             grounds: Grounds::Asked(asked),
             passed_over: Vec::new(),
-            loss_estimate: 0,
+            loss_estimate: Some(0),
             leader: self.node.clone(),
             at: wall,
         })));

@@ -197,7 +197,8 @@ pub struct Told {
     pub leader: String,
     pub cause: CauseName,
     pub outcome: OutcomeName,
-    pub estimate: u64,
+    /// None where the leader had nothing to estimate by.
+    pub estimate: Option<u64>,
     pub fact: Option<u64>,
 }
 

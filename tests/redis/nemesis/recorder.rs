@@ -165,6 +165,8 @@ impl Recorder {
         }
         history.world.sort_by_key(|(at, _)| *at);
         for group in &mut history.groups {
+            // What nobody was asked about in time, the end tells.
+            group.told.extend(group.last_told.iter().cloned());
             group.files.sort_by_key(|file| file.seen);
             group.told.sort_by_key(|told| told.heard);
             group.epochs.sort_by_key(|seen| seen.heard);

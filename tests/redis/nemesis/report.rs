@@ -33,11 +33,10 @@ pub fn summary(
 ) -> String {
     let mut text = String::new();
     let faults: u64 = done.values().sum();
-    let estimated = tally
-        .losses
-        .iter()
-        .filter(|(bytes, estimate, _)| bytes <= estimate)
-        .count();
+    let estimates = tally.losses.iter();
+    let estimates = estimates.filter_map(|(bytes, estimate, _)| Some((*bytes, (*estimate)?)));
+    let estimates: Vec<(u64, u64)> = estimates.collect();
+    let within = estimates.iter().filter(|(bytes, most)| bytes <= most);
     let _ = writeln!(text, "faults: {faults} ({})", list(done));
     let _ = writeln!(text, "faults that did not fit: {}", list(passed_over));
     let _ = writeln!(
@@ -61,12 +60,13 @@ pub fn summary(
     );
     let _ = writeln!(
         text,
-        "failovers with a loss: {}, within the estimate {estimated}; the most bytes beyond it: {}",
+        "failovers with a loss: {}, estimated {}, of these within the estimate {}; the most bytes beyond it: {}",
         tally.losses.len(),
-        tally
-            .losses
+        estimates.len(),
+        within.count(),
+        estimates
             .iter()
-            .map(|(bytes, estimate, _)| bytes.saturating_sub(*estimate))
+            .map(|(bytes, most)| bytes.saturating_sub(*most))
             .max()
             .unwrap_or(0)
     );

@@ -18,6 +18,9 @@ pub enum Injection {
     Operation(Operation),
 }
 
+/// One schedule in so many is long.
+const LONG_EVERY: u64 = 12;
+
 /// What is done, and from when to when.
 #[derive(Debug)]
 pub struct Plan {
@@ -36,6 +39,32 @@ pub struct Plan {
     pub is_over: bool,
 }
 
+/// When faults begin, for how long they come, and the longest time between two.
+struct Course {
+    faults_from: Micros,
+    lasts: Micros,
+    pause_max: Micros,
+}
+
+impl Course {
+    /// Mostly brief: what a long one shows, many that are unlike each other show sooner.
+    fn draw(random: &mut SplitMix) -> Self {
+        if random.below(LONG_EVERY) == 0 {
+            return Self {
+                faults_from: random.below(4_000_000),
+                lasts: 2_000_000 + random.below(10_000_000),
+                pause_max: 200_000 + random.below(4_000_000),
+            };
+        }
+        let is_dense = random.below(3) == 0;
+        Self {
+            faults_from: 300_000 + random.below(1_200_000),
+            lasts: 300_000 + random.below(2_000_000),
+            pause_max: 100_000 + random.below(if is_dense { 300_000 } else { 1_500_000 }),
+        }
+    }
+}
+
 impl Plan {
     pub fn draw(theme: Theme, random: &mut SplitMix) -> Self {
         // Each run knows about half of the kinds, so that rare ones are not drowned by the others.
@@ -49,12 +78,15 @@ impl Plan {
         if theme == Theme::Leases {
             return Self::of_leases(kinds, random);
         }
-        let faults_from = random.below(4_000_000);
-        let is_rough = random.below(2) == 0;
+        let Course {
+            faults_from,
+            lasts,
+            pause_max,
+        } = Course::draw(random);
         Self {
             faults_from,
-            faults_until: faults_from + 2_000_000 + random.below(10_000_000),
-            pause_max: 200_000 + random.below(if is_rough { 2_500_000 } else { 6_000_000 }),
+            faults_until: faults_from + lasts,
+            pause_max,
             kinds,
             sabotages: VecDeque::new(),
             power_cuts: VecDeque::new(),

@@ -165,11 +165,16 @@ fn compare(
         );
         broken.push(Broken::new(Rule::LossIsReported, heir.begun, what));
     };
-    if is_estimated && loss.before > estimate + ESTIMATE_MARGIN {
-        complain(format!(
-            "{} bytes acknowledged before it are lost, and estimated were {estimate}",
-            loss.before
-        ));
+    let lost = loss.before;
+    match estimate.filter(|_| is_estimated) {
+        Some(most) if lost > most + ESTIMATE_MARGIN => complain(format!(
+            "{lost} bytes acknowledged before it are lost, and estimated were {most}"
+        )),
+        None if is_estimated => complain(format!(
+            "{lost} bytes acknowledged before it are lost, and nothing was estimated by a leader that must have \
+             seen the old master"
+        )),
+        Some(_) | None => {}
     }
     let lost = loss.of_old_process;
     if let Some(fact) = fact.filter(|fact| lost > *fact) {

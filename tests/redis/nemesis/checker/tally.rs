@@ -21,7 +21,7 @@ pub struct Tally {
     /// Acknowledged writes that are gone, by how.
     pub lost: BTreeMap<&'static str, u64>,
     /// Failovers that lost acknowledged writes, with the bytes, what was estimated, and the fact.
-    pub losses: Vec<(u64, u64, Option<u64>)>,
+    pub losses: Vec<(u64, Option<u64>, Option<u64>)>,
     /// How often an old master took writes and had to stop by a moment that can be told, by why, and how
     /// long it took at most from when that time counts.
     pub judged: BTreeMap<&'static str, (u64, Duration)>,

@@ -72,7 +72,7 @@ pub(super) fn told(epoch: u64, from: InstanceId, to: InstanceId, heard: f64) -> 
         leader: "a".to_owned(),
         cause: serde_json::from_str("\"silent\"").unwrap(),
         outcome: OutcomeName::Done,
-        estimate: 1000,
+        estimate: Some(1000),
         fact: None,
     }
 }
@@ -296,7 +296,7 @@ fn a_write_that_the_new_master_had_and_lost_is_found() {
 fn a_loss_beyond_what_was_estimated_or_told_is_found() {
     let found = broken_by(|history| {
         for told in &mut history.groups[0].told {
-            told.estimate = 0;
+            told.estimate = Some(0);
         }
         let beyond = 200 + losses::ESTIMATE_MARGIN + 1;
         history.groups[0].writes[2].answer = Answer::Taken {
@@ -321,13 +321,18 @@ fn a_loss_beyond_what_was_estimated_or_told_is_found() {
 }
 
 #[test]
-fn a_leader_that_never_reached_the_lost_master_cannot_estimate_the_loss() {
+fn only_a_leader_that_never_reached_the_lost_master_need_not_estimate_the_loss() {
     // The leader, on host 4, was started during the cut or before it.
-    for (started, breaks) in [(10.5, false), (5.0, true)] {
+    for (started, estimate, breaks) in [
+        (10.5, Some(0), false),
+        (10.5, None, false),
+        (5.0, Some(0), true),
+        (5.0, None, true),
+    ] {
         let found = broken_by(|history| {
             let group = &mut history.groups[0];
             for told in group.told.iter_mut().chain(&mut group.last_told) {
-                told.estimate = 0;
+                told.estimate = estimate;
                 told.leader = "e".to_owned();
                 told.fact = None;
             }
@@ -426,7 +431,7 @@ fn after_a_power_cut_everything_that_was_on_a_disk_has_to_be_there() {
                 number: 1,
             });
             for told in &mut group.told {
-                told.estimate = 0;
+                told.estimate = Some(0);
                 told.fact = Some(20);
             }
             let on_disk = vec![(stream(1), on_disk)];
