@@ -37,10 +37,10 @@ enum Turn {
 }
 
 /// Serves a client until it leaves or has to.
-pub async fn converse(hub: Rc<Hub>, client: Rc<Client>) {
+pub async fn converse(hub: &Hub, client: Rc<Client>) {
     let mut unfinished = Vec::new();
     // However it ends, it is over.
-    let _ = serve(&hub, &client, &mut unfinished).await;
+    let _ = serve(hub, &client, &mut unfinished).await;
     let _ = hub.note_unfinished(unfinished.len(), 0);
     hub.let_go(&client);
 }

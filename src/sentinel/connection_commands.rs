@@ -2,7 +2,7 @@
 
 use super::access::WrongPassword;
 use super::reply::{Protocol, Replies};
-use super::session::{REDIS_VERSION, Session, Surroundings, shown};
+use super::session::{Identity, REDIS_VERSION, Session, Surroundings, shown};
 use super::subscriptions::Subscriptions;
 
 /// Longest name of a connection or a library in bytes.
@@ -113,7 +113,7 @@ pub fn hello(
     session.stranger_since = None;
     session.protocol = protocol;
     if let Some(name) = name {
-        session.name = name;
+        session.identity().name = name;
     }
     replies.switch(protocol);
     replies.map(6);
@@ -133,7 +133,7 @@ pub fn reset(session: &mut Session, around: &Surroundings<'_>, replies: &mut Rep
     session.subscriptions = Subscriptions::default();
     session.stranger_since = around.access.needs_password().then_some(around.now);
     session.protocol = Protocol::Resp2;
-    session.name = Box::default();
+    session.identity().name = Box::default();
     replies.status("RESET");
 }
 
@@ -160,13 +160,15 @@ pub fn client(session: &mut Session, arguments: &[&[u8]], replies: &mut Replies<
         (b"ID", []) => replies.integer(number(session)),
         (b"SETNAME", [name]) => match printable(name) {
             Some(name) => {
-                session.name = name;
+                session.identity().name = name;
                 replies.status("OK");
             }
             None => replies.error(NAME_ERROR),
         },
-        (b"GETNAME", []) if session.name.is_empty() => replies.null(),
-        (b"GETNAME", []) => replies.text(&session.name),
+        (b"GETNAME", []) => match &session.identity {
+            Some(identity) if !identity.name.is_empty() => replies.text(&identity.name),
+            Some(_) | None => replies.null(),
+        },
         (b"SETINFO", [field, value]) => set_info(session, field, value, replies),
         (b"INFO", []) | (b"LIST", _) => replies.page(&describe(session)),
         (b"GETREDIR", []) => replies.integer(-1),
@@ -189,8 +191,8 @@ fn set_info(session: &mut Session, field: &[u8], value: &[u8], replies: &mut Rep
         ));
     };
     match field.to_ascii_lowercase().as_slice() {
-        b"lib-name" => session.library.0 = value,
-        b"lib-ver" => session.library.1 = value,
+        b"lib-name" => session.identity().library = value,
+        b"lib-ver" => session.identity().library_version = value,
         _ => {
             let field = shown(field);
             return replies.error(format_args!("ERR Unrecognized option '{field}'"));
@@ -219,13 +221,16 @@ fn help(replies: &mut Replies<'_>) {
 
 fn describe(session: &Session) -> String {
     let (channels, patterns) = session.subscriptions.count();
+    let (number, protocol) = (session.id, session.protocol.number());
+    let unnamed = Identity::default();
+    let Identity {
+        name,
+        library,
+        library_version,
+    } = session.identity.as_deref().unwrap_or(&unnamed);
     format!(
-        "id={} name={} sub={channels} psub={patterns} resp={} lib-name={} lib-ver={}\n",
-        session.id,
-        session.name,
-        session.protocol.number(),
-        session.library.0,
-        session.library.1
+        "id={number} name={name} sub={channels} psub={patterns} resp={protocol} lib-name={library} \
+         lib-ver={library_version}\n"
     )
 }
 

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::TcpListener as BoundListener;
-use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rustix::net::{SendFlags, sockopt};
 use rustix::process::{Resource, getpriority_process, getrlimit, setpriority_process};
 use rustix::thread::gettid;
@@ -14,7 +15,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{interval, sleep, timeout};
 use tracing::{debug, error, warn};
 
@@ -110,14 +110,7 @@ impl SentinelServer {
         let runtime = runtime.map_err(SentinelError::Thread)?;
         let serve = move || {
             be_nice();
-            let tasks = LocalSet::new();
-            let served = tasks.block_on(&runtime, async {
-                select! {
-                    served = self.serve(access, outlet, questions) => served,
-                    // Whoever may stop it has, or is gone.
-                    _ = stopped => Ok(()),
-                }
-            });
+            let served = runtime.block_on(self.serve(access, outlet, questions, stopped));
             if let Err(error) = served {
                 error!(%error, "clients that speak Sentinel are not answered any more");
             }
@@ -134,6 +127,7 @@ impl SentinelServer {
         access: Access,
         outlet: Outlet,
         questions: mpsc::Sender<Question>,
+        stopped: oneshot::Receiver<()>,
     ) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
         let Outlet { mut views, news } = outlet;
@@ -149,25 +143,22 @@ impl SentinelServer {
             commands: 0,
             dropped: 0,
         };
-        let hub = Rc::new(Hub::new(access, views.clone(), questions, facts));
-        let passing = Rc::clone(&hub);
-        spawn_local(async move { passing.pass_on(news, translator).await });
-        let sweeping = Rc::clone(&hub);
-        spawn_local(async move {
-            let mut turns = interval(SWEEP_INTERVAL);
-            loop {
-                turns.tick().await;
-                sweeping.sweep(Instant::now());
-            }
-        });
-        drop(
-            timeout(
-                CONFIRMATION_WAIT_MAX,
-                views.wait_for(|view| view.is_confirmed),
-            )
-            .await,
-        );
-        keep_accepting(&listener, &hub).await
+        let hub = Hub::new(access, views.clone(), questions, facts);
+        let accepting = async {
+            let confirmed = views.wait_for(|view| view.is_confirmed);
+            drop(timeout(CONFIRMATION_WAIT_MAX, confirmed).await);
+            keep_accepting(&listener, &hub).await;
+        };
+        select! {
+            biased;
+            // Whoever may stop it has, or is gone.
+            _ = stopped => {}
+            // Before anybody is answered: an event is worth more.
+            () = hub.pass_on(news, translator) => {}
+            () = keep_sweeping(&hub) => {}
+            () = accepting => {}
+        }
+        Ok(())
     }
 }
 
@@ -181,13 +172,29 @@ impl Serving {
     }
 }
 
-async fn keep_accepting(listener: &TcpListener, hub: &Rc<Hub>) -> io::Result<()> {
+async fn keep_sweeping(hub: &Hub) {
+    let mut turns = interval(SWEEP_INTERVAL);
+    loop {
+        turns.tick().await;
+        hub.sweep(Instant::now());
+    }
+}
+
+/// All conversations are one task: thousands of clients are idle, and a task costs more than what one of
+/// them keeps.
+async fn keep_accepting(listener: &TcpListener, hub: &Hub) {
+    let mut conversations = FuturesUnordered::new();
     let (mut is_failing, mut is_full) = (false, false);
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                is_failing = false;
-                let Some(number) = hub.next_number() else {
+        select! {
+            stream = accept(listener, &mut is_failing) => match hub.next_number() {
+                Some(number) => {
+                    is_full = false;
+                    prepare(&stream);
+                    let client = hub.let_in(number, stream, Instant::now());
+                    conversations.push(converse(hub, client));
+                }
+                None => {
                     if !std::mem::replace(&mut is_full, true) {
                         let clients = hub.facts().clients;
                         warn!(
@@ -196,15 +203,22 @@ async fn keep_accepting(listener: &TcpListener, hub: &Rc<Hub>) -> io::Result<()>
                         );
                     }
                     turn_away(&stream);
-                    continue;
-                };
-                is_full = false;
-                prepare(&stream);
-                let client = hub.let_in(number, stream, Instant::now());
-                spawn_local(converse(Rc::clone(hub), client));
+                }
+            },
+            Some(()) = conversations.next() => {}
+        }
+    }
+}
+
+async fn accept(listener: &TcpListener, is_failing: &mut bool) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                *is_failing = false;
+                return stream;
             }
             Err(error) => {
-                if !std::mem::replace(&mut is_failing, true) {
+                if !std::mem::replace(is_failing, true) {
                     warn!(%error, "cannot accept on the Sentinel endpoint, will try again");
                 }
                 sleep(ACCEPT_RETRY_DELAY).await;

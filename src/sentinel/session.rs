@@ -23,12 +23,21 @@ pub struct Session {
     pub protocol: Protocol,
     /// Since when it has to show a password; none once it did, or where it need not.
     pub stranger_since: Option<Instant>,
-    /// The name that it gave itself.
-    pub name: Box<str>,
-    /// The library that it is made with, and its version.
-    pub library: (Box<str>, Box<str>),
+    /// What it calls itself; many never do.
+    pub identity: Option<Box<Identity>>,
     /// What it hears of.
     pub subscriptions: Subscriptions,
+}
+
+/// What a client calls itself.
+#[derive(Debug, Default)]
+pub struct Identity {
+    /// Its name.
+    pub name: Box<str>,
+    /// The library that it is made with.
+    pub library: Box<str>,
+    /// The version of that.
+    pub library_version: Box<str>,
 }
 
 /// What all sessions answer from.
@@ -86,10 +95,14 @@ impl Session {
             id,
             protocol: Protocol::Resp2,
             stranger_since: access.needs_password().then_some(now),
-            name: Box::default(),
-            library: <(Box<str>, Box<str>)>::default(),
+            identity: None,
             subscriptions: Subscriptions::default(),
         }
+    }
+
+    /// What it calls itself, to be changed.
+    pub fn identity(&mut self) -> &mut Identity {
+        self.identity.get_or_insert_default()
     }
 
     /// Whether it showed what it has to.

@@ -8,71 +8,104 @@ pub const SUBSCRIPTIONS_MAX: usize = 64;
 /// Longest channel or pattern in bytes: ours have 40 at most.
 pub const NAME_LENGTH_MAX: usize = 256;
 
-/// What one client has subscribed to.
+/// What one client has subscribed to: channels and patterns in one list, since most clients have one of both.
 #[derive(Debug, Default)]
-pub struct Subscriptions {
-    channels: Vec<Box<[u8]>>,
-    patterns: Vec<Box<[u8]>>,
+pub struct Subscriptions(Vec<(Kind, Box<[u8]>)>);
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Channel,
+    Pattern,
+}
+
+impl Kind {
+    /// What a confirmation says that was done.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Channel => ("subscribe", "unsubscribe"),
+            Self::Pattern => ("psubscribe", "punsubscribe"),
+        }
+    }
 }
 
 impl Subscriptions {
     /// Whether it hears of nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.channels.is_empty() && self.patterns.is_empty()
+        self.0.is_empty()
     }
 
     /// How many channels and patterns there are.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
-        (self.channels.len(), self.patterns.len())
+        let channels = self.of(Kind::Channel).count();
+        (channels, self.0.len() - channels)
     }
 
-    fn total(&self) -> i64 {
-        i64::try_from(self.channels.len() + self.patterns.len()).unwrap_or(i64::MAX)
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &[u8]> {
+        let all = self.0.iter();
+        all.filter(move |(it, _)| *it == kind)
+            .map(|(_, name)| &**name)
     }
 
     /// `SUBSCRIBE`
     pub fn subscribe(&mut self, names: &[&[u8]], replies: &mut Replies<'_>) {
-        for name in names {
-            let is_room = self.total() < SUBSCRIPTIONS_MAX as i64;
-            if add(&mut self.channels, name, is_room, replies) {
-                confirm("subscribe", Some(name), self.total(), replies);
-            }
-        }
+        self.add_all(Kind::Channel, names, replies);
     }
 
     /// `PSUBSCRIBE`
     pub fn subscribe_patterns(&mut self, names: &[&[u8]], replies: &mut Replies<'_>) {
-        for name in names {
-            let is_room = self.total() < SUBSCRIPTIONS_MAX as i64;
-            if add(&mut self.patterns, name, is_room, replies) {
-                confirm("psubscribe", Some(name), self.total(), replies);
-            }
-        }
+        self.add_all(Kind::Pattern, names, replies);
     }
 
     /// `UNSUBSCRIBE`
     pub fn unsubscribe(&mut self, names: &[&[u8]], replies: &mut Replies<'_>) {
-        let named = named_or_all(names, &self.channels);
-        for name in &named {
-            self.channels.retain(|channel| channel != name);
-            confirm("unsubscribe", Some(name), self.total(), replies);
-        }
-        if named.is_empty() {
-            confirm("unsubscribe", None, self.total(), replies);
-        }
+        self.remove_all(Kind::Channel, names, replies);
     }
 
     /// `PUNSUBSCRIBE`
     pub fn unsubscribe_patterns(&mut self, names: &[&[u8]], replies: &mut Replies<'_>) {
-        let named = named_or_all(names, &self.patterns);
+        self.remove_all(Kind::Pattern, names, replies);
+    }
+
+    fn add_all(&mut self, kind: Kind, names: &[&[u8]], replies: &mut Replies<'_>) {
+        for name in names {
+            if self.add(kind, name) {
+                confirm(kind.words().0, Some(name), self.0.len(), replies);
+            } else {
+                replies.error(format_args!(
+                    "ERR at most {SUBSCRIPTIONS_MAX} channels and patterns of {NAME_LENGTH_MAX} bytes are taken"
+                ));
+            }
+        }
+    }
+
+    /// Whether there was room for it, or it stands there already.
+    fn add(&mut self, kind: Kind, name: &[u8]) -> bool {
+        if self.of(kind).any(|known| known == name) {
+            return true;
+        }
+        if self.0.len() >= SUBSCRIPTIONS_MAX || name.len() > NAME_LENGTH_MAX {
+            return false;
+        }
+        self.0.reserve_exact(1);
+        self.0.push((kind, name.into()));
+        true
+    }
+
+    fn remove_all(&mut self, kind: Kind, names: &[&[u8]], replies: &mut Replies<'_>) {
+        let word = kind.words().1;
+        let named: Vec<Box<[u8]>> = match names {
+            [] => self.of(kind).map(Box::from).collect(),
+            names => names.iter().map(|name| Box::from(*name)).collect(),
+        };
         for name in &named {
-            self.patterns.retain(|pattern| pattern != name);
-            confirm("punsubscribe", Some(name), self.total(), replies);
+            self.0.retain(|(it, known)| *it != kind || known != name);
+            confirm(word, Some(name), self.0.len(), replies);
         }
         if named.is_empty() {
-            confirm("punsubscribe", None, self.total(), replies);
+            confirm(word, None, self.0.len(), replies);
         }
     }
 
@@ -80,55 +113,31 @@ impl Subscriptions {
     pub fn deliver(&self, channel: &str, message: &str, protocol: Protocol, bytes: &mut Vec<u8>) {
         let mut replies = Replies::new(protocol, bytes);
         let channel = channel.as_bytes();
-        if self.channels.iter().any(|name| **name == *channel) {
+        if self.of(Kind::Channel).any(|name| name == channel) {
             replies.push(3);
             replies.text("message");
             replies.bulk(channel);
             replies.text(message);
         }
-        for pattern in &self.patterns {
-            if pattern::matches(pattern, channel) {
-                replies.push(4);
-                replies.text("pmessage");
-                replies.bulk(pattern);
-                replies.bulk(channel);
-                replies.text(message);
-            }
+        let patterns = self.of(Kind::Pattern);
+        for pattern in patterns.filter(|pattern| pattern::matches(pattern, channel)) {
+            replies.push(4);
+            replies.text("pmessage");
+            replies.bulk(pattern);
+            replies.bulk(channel);
+            replies.text(message);
         }
     }
 }
 
-/// Whether the name stands in `names` now.
-fn add(names: &mut Vec<Box<[u8]>>, name: &[u8], is_room: bool, replies: &mut Replies<'_>) -> bool {
-    if names.iter().any(|known| **known == *name) {
-        return true;
-    }
-    if !is_room || name.len() > NAME_LENGTH_MAX {
-        replies.error(format_args!(
-            "ERR at most {SUBSCRIPTIONS_MAX} channels and patterns of {NAME_LENGTH_MAX} bytes are taken"
-        ));
-        return false;
-    }
-    names.reserve_exact(1);
-    names.push(name.into());
-    true
-}
-
-fn named_or_all(names: &[&[u8]], all: &[Box<[u8]>]) -> Vec<Box<[u8]>> {
-    if names.is_empty() {
-        return all.to_vec();
-    }
-    names.iter().map(|name| Box::from(*name)).collect()
-}
-
-fn confirm(kind: &str, name: Option<&[u8]>, total: i64, replies: &mut Replies<'_>) {
+fn confirm(kind: &str, name: Option<&[u8]>, total: usize, replies: &mut Replies<'_>) {
     replies.push(3);
     replies.text(kind);
     match name {
         Some(name) => replies.bulk(name),
         None => replies.null(),
     }
-    replies.integer(total);
+    replies.integer(i64::try_from(total).unwrap_or(i64::MAX));
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ fn begun(evidence: Option<Evidence>) -> Happening {
         evidence,
         asked_by: None,
         passed_over: Vec::new(),
-        loss_estimate_bytes: 0,
+        loss_estimate_bytes: Some(0),
         reinstates: false,
     }
 }
