@@ -23,7 +23,7 @@ const SUBSCRIBER_LATE_MAX: Duration = Duration::from_millis(100);
 pub const ASKING_LATE_MAX: Duration = Duration::from_secs(1);
 /// The same for node-redis: once it found no master that it can connect to, it waits a second, whatever it
 /// hears meanwhile.
-const NODE_REDIS_LATE_MAX: Duration = Duration::from_millis(1000 + 100);
+const NODE_REDIS_LATE_MAX: Duration = Duration::from_millis(1500);
 
 fn list(endpoints: &[Endpoint]) -> String {
     let all: Vec<String> = endpoints.iter().map(ToString::to_string).collect();

@@ -18,7 +18,7 @@ use crate::wire::{Client, text, texts};
 /// As many as the endpoint has to bear.
 const IDLE: usize = 5000;
 /// What each may cost beyond its socket, in bytes.
-const EACH_MAX: u64 = 1400;
+const EACH_MAX: u64 = 1024;
 
 /// What a subscriber of everything heard up to and with the first message of a channel.
 fn heard_until(subscriber: &mut Client, last: &str) -> Vec<(String, String)> {

@@ -48,6 +48,8 @@ function ioredis() {
     maxRetriesPerRequest: 3,
   });
   client.on("error", () => {});
+  // An event that comes while it asks for the master ends it for good: its own connection is closed then, too.
+  client.on("end", () => client.connect().catch(() => {}));
   return async () => {
     const [[failed], [unknown, config]] = await client
       .pipeline()
