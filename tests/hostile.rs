@@ -115,6 +115,7 @@ macro_rules! targets {
 targets! {
     no_bytes_to_the_peer_port_let_a_stranger_in: "peer_session";
     nothing_that_peers_say_makes_a_daemon_panic: "peer_message";
+    no_bytes_to_the_observers_port_let_a_stranger_in_or_take_an_epoch_back: "observers_port";
     no_log_and_no_snapshot_make_a_daemon_panic: "log";
     no_journal_is_read_twice_in_two_ways: "journal";
     every_reply_of_a_server_has_a_bounded_meaning: "redis_reply";

@@ -7,6 +7,7 @@ mod fencer;
 mod keygen;
 mod operate;
 mod reload;
+mod render;
 mod rescue;
 mod run;
 mod status;
@@ -70,11 +71,19 @@ pub enum Command {
     /// Takes on what a running daemon can, and names what needs a restart. Exit codes: 0 done; 1 refused;
     /// 2 the daemon cannot be reached; 78 the settings have mistakes, each is named, and nothing changed.
     Reload(reload::Arguments),
+    /// Show what the clients' files of this host would say, or how they would change, and change nothing.
+    ///
+    /// For the master that the daemon of this host knows, or for a supposed one. Exit codes: 0 nothing would
+    /// change; 1 something would; 2 the daemon cannot be reached; 3 a file cannot be made; 78 the settings
+    /// have mistakes, each is named.
+    Render(render::Arguments),
     /// The data that were saved from old masters before they were demoted, where `RESCUE=on`.
     #[command(subcommand)]
     Rescue(rescue::Rescue),
     /// Print a new cluster key, to be put in the file that PROMOTERD_PEER_KEY_FILE names on every node.
-    Keygen,
+    ///
+    /// Exit codes: 0 printed; 1 not.
+    Keygen(keygen::Arguments),
     /// Start a master, two replicas, three daemons and a client here, kill the master, and show what happens.
     ///
     /// Exit codes: 0 the whole failover was seen; 1 it was not.
@@ -94,8 +103,9 @@ impl Command {
             Self::Adopt(arguments) => operate::adopt(&arguments),
             Self::Switchover(arguments) => operate::switchover(&arguments),
             Self::Reload(arguments) => reload::run(&arguments),
+            Self::Render(arguments) => render::run(&arguments),
             Self::Rescue(rescue) => rescue::run(&rescue),
-            Self::Keygen => keygen::run(),
+            Self::Keygen(arguments) => keygen::run(&arguments),
             Self::Demo(arguments) => demo::run(&arguments),
         };
         ExitCode::from(code)

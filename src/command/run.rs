@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::runtime;
 
 use super::{EXIT_FAILURE, EXIT_SETTINGS, complain, load_settings};
-use crate::daemon::{Daemon, DaemonError, Ended, Log, Surroundings};
+use crate::daemon::{Daemon, DaemonError, Ended, Log, ObserverDaemon, Surroundings};
+use crate::model::NodeRole;
 use crate::settings::Settings;
 
 /// How long threads that wait for something may hold the end up.
@@ -28,13 +29,30 @@ pub(super) fn run() -> u8 {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    match run_daemon(settings, &surroundings) {
+    let run = match settings.role {
+        NodeRole::Voter | NodeRole::Witness => run_daemon,
+        NodeRole::Observer => run_observer,
+    };
+    match run(settings, &surroundings) {
         Ok(()) => 0,
         Err(error) => {
             complain(&error);
             EXIT_FAILURE
         }
     }
+}
+
+fn run_observer(settings: Settings, surroundings: &Arc<Surroundings>) -> Result<(), DaemonError> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| DaemonError::Start(error.into()))?;
+    let outcome = runtime.block_on(async {
+        let daemon = ObserverDaemon::start(settings, Arc::clone(surroundings)).await?;
+        daemon.run().await
+    });
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    outcome
 }
 
 fn run_daemon(settings: Settings, surroundings: &Arc<Surroundings>) -> Result<(), DaemonError> {

@@ -10,6 +10,7 @@ use tracing::{debug, error, warn};
 
 use super::files::Files;
 use super::node::{Node, NodeAction};
+use super::observers::Observers;
 use super::operations::{self, Operations};
 use super::overview;
 use super::rescues;
@@ -39,6 +40,7 @@ pub(super) struct Effects {
     pub(super) worker: Worker,
     pub(super) files: Files,
     pub(super) stream: Stream,
+    pub(super) observers: Option<Observers>,
     pub(super) operations: Operations,
     pub(super) sentinel: Option<Sentinel>,
     pub(super) server: JoinHandle<Infallible>,
@@ -51,6 +53,9 @@ impl Effects {
     /// Starts each action, in order.
     pub(super) fn carry_out(&mut self, actions: Vec<NodeAction>, node: &Node) {
         for action in actions {
+            if let Some(observers) = &mut self.observers {
+                observers.note(&action, node);
+            }
             match action {
                 NodeAction::Probe(order) => self.instances.probe(order),
                 NodeAction::Follow(order) => self.instances.follow(order),
@@ -99,6 +104,9 @@ impl Effects {
                     self.operations.answer(node, operation, Instant::now())
                 }
             }
+        }
+        if let Some(observers) = &mut self.observers {
+            observers.show(node);
         }
         if let Some(sentinel) = &mut self.sentinel {
             sentinel.tell(node, &self.links, Instant::now());

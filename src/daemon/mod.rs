@@ -16,8 +16,11 @@ mod inbox;
 mod journal;
 mod log;
 mod node;
+mod observer;
+mod observers;
 mod operations;
 mod overview;
+mod public_view;
 mod reload;
 mod rescues;
 mod sentinel;
@@ -34,6 +37,8 @@ use tracing::{info, warn};
 
 pub use log::Log;
 pub use node::{Node, NodeAction, NodeError, NodeEvent, Origin};
+pub use observer::{Briefed, ObserverDaemon, SavedError};
+pub use public_view::PublicView;
 pub use reload::Surroundings;
 pub use start::StartError;
 

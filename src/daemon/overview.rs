@@ -36,6 +36,8 @@ pub(super) fn source(effects: &Effects, node: &Node, now: Instant) -> StatusSour
             .collect(),
         files: effects.files.overview(),
         confirmed: supervisor.is_confirmed(),
+        following: None,
+        observers: effects.observers.as_ref().map(|it| it.overview(now)),
         uptime: now.saturating_duration_since(effects.started_at),
     }
 }

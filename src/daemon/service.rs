@@ -42,8 +42,13 @@ impl Service {
 
     /// Everything is bound and locked.
     pub(super) fn ready(&mut self, node: &Node) {
+        self.ready_as(describe(node));
+    }
+
+    /// The same of what is no node.
+    pub(super) fn ready_as(&mut self, status: String) {
         self.send(&[NotifyState::Ready]);
-        self.show(node);
+        self.show_as(status);
     }
 
     /// The settings are being read again; [`ready`](Self::ready) ends that.
@@ -80,7 +85,11 @@ impl Service {
 
     /// Something happened that people are told of: the line that `systemctl status` shows follows.
     pub(super) fn show(&mut self, node: &Node) {
-        let status = describe(node);
+        self.show_as(describe(node));
+    }
+
+    /// The same of what is no node.
+    pub(super) fn show_as(&mut self, status: String) {
         if self.status != status {
             self.send(&[NotifyState::Status(&status)]);
             self.status = status;

@@ -17,6 +17,8 @@ use super::effects::Effects;
 use super::files::Files;
 use super::inbox::Inbox;
 use super::node::{Node, NodeError, Origin};
+use super::observer::SavedError;
+use super::observers::Observers;
 use super::operations::Operations;
 use super::reload::{InForce, Surroundings};
 use super::sentinel::Sentinel;
@@ -29,7 +31,9 @@ use crate::consensus::{
 };
 use crate::fencer::{BootClock, Fencer};
 use crate::model::{ClusterId, Incarnation, Life};
-use crate::peer::{LinkError, LinkSettings, Links};
+use crate::peer::{
+    LinkError, LinkSettings, Links, Observers as Port, ObserversError, ObserversSettings,
+};
 use crate::redis::{GuardKey, Instances, Logins};
 use crate::sentinel::SentinelError;
 use crate::settings::Settings;
@@ -55,6 +59,12 @@ pub enum StartError {
     /// The peer port.
     #[error("the links to the peers cannot be started")]
     Links(#[from] LinkError),
+    /// The observers' port.
+    #[error("the observers' port cannot be opened")]
+    Observers(#[from] ObserversError),
+    /// The state file of an observer.
+    #[error("the state directory cannot be used")]
+    Saved(#[from] SavedError),
     /// The status socket.
     #[error("the status socket cannot be opened")]
     Status(#[from] StatusError),
@@ -113,6 +123,18 @@ pub(super) async fn start(
         key: settings.peer_key.clone(),
     };
     let links = Links::start(link_settings, link_events).await?;
+
+    let observers = match &settings.observers {
+        Some(listen) => {
+            let port = Port::start(ObserversSettings {
+                node: settings.node.clone(),
+                listen: listen.clone(),
+                key: settings.peer_key.clone(),
+            });
+            Some(Observers::new(port.await?))
+        }
+        None => None,
+    };
 
     let (questions_outbox, questions) = mpsc::channel(QUESTIONS_MAX);
     let feed = EventFeed::new(settings.node.clone());
@@ -201,6 +223,7 @@ pub(super) async fn start(
             worker,
             files,
             stream: Stream { feed },
+            observers,
             operations: Operations::default(),
             sentinel,
             server,
@@ -208,6 +231,6 @@ pub(super) async fn start(
     })
 }
 
-fn random() -> Result<u64, StartError> {
+pub(super) fn random() -> Result<u64, StartError> {
     getrandom::u64().map_err(StartError::Randomness)
 }

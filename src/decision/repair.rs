@@ -104,8 +104,9 @@ pub fn standing(
 }
 
 /// A master that is not ours is of the group when its history is one of the group's, when it is a
-/// listed instance without data, or a listed one that an epoch of the group replaced. What it has is
-/// not known before it has read its file.
+/// listed instance without data, or a listed one that an epoch of the group replaced, or whose very
+/// process one chose: what that copied between the choice and its promotion is no matter. What it has
+/// is not known before it has read its file.
 pub(super) fn is_of_group(
     endpoint: &Endpoint,
     info: &InstanceInfo,
@@ -118,12 +119,16 @@ pub(super) fn is_of_group(
         .failovers()
         .iter()
         .any(|past| past.begin.from.endpoint == *endpoint);
+    let was_chosen = record.failovers().iter().any(|past| {
+        let candidate = &past.begin.candidate;
+        candidate.endpoint == *endpoint && candidate.run_id == info.run_id
+    });
     record.knows_history(&info.history.id)
         || info
             .history
             .continues
             .is_some_and(|(id, _)| record.knows_history(&id))
-        || (listed && (is_empty || was_master))
+        || (listed && (is_empty || was_master || was_chosen))
 }
 
 /// What the old master had beyond the point where the new master's history parts from its own, in

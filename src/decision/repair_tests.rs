@@ -246,6 +246,22 @@ impl Bench {
 }
 
 #[test]
+fn a_process_that_an_epoch_chose_is_of_the_group_whatever_it_copied_before_its_promotion() {
+    let candidate = replica_info(3, 1, 900, "a");
+    let records = records([
+        register(),
+        Entry::Begin(begin(2, identity_of_a(), "c", &candidate)),
+        abort(2),
+    ]);
+    let record = records.get(&group_name()).unwrap();
+    for (life, expected) in [(3, Standing::Rogue), (7, Standing::Stranger)] {
+        let info = master_info(life, 9, 40);
+        let found = standing(&endpoint("c"), &info, record, &policy(), &BTreeMap::new());
+        assert_eq!(found, expected, "{life}");
+    }
+}
+
+#[test]
 fn an_order_names_the_process_that_is_meant_and_the_epoch() {
     let mut bench = Bench::new(1);
     let orders = bench.poll(&[("a", Standing::Rogue), ("c", Standing::Astray)], 10);

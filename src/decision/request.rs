@@ -306,6 +306,14 @@ pub enum Impossible {
         /// Why.
         why: NotSwitched,
     },
+    /// Only voters decide anything.
+    #[error(
+        "this node is an observer and decides nothing: ask a voter, such as {voter}. Nothing was changed"
+    )]
+    OnlyObserves {
+        /// One that can be asked.
+        voter: String,
+    },
     /// What is meant for one group was asked of all.
     #[error("this can only be asked of one group: name it")]
     OneGroupOnly,

@@ -51,6 +51,8 @@ pub enum NodeRole {
     Voter,
     /// It is counted too, and has neither Redis nor clients beside it.
     Witness,
+    /// It is not counted, and only follows: a host of clients.
+    Observer,
 }
 
 impl fmt::Display for NodeRole {
@@ -58,6 +60,7 @@ impl fmt::Display for NodeRole {
         formatter.pad(match self {
             Self::Voter => "voter",
             Self::Witness => "witness",
+            Self::Observer => "observer",
         })
     }
 }

@@ -1,15 +1,13 @@
 //! The called side: accepts connections, and hands those that prove to be a peer to its task.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use super::admission::Admission;
@@ -17,6 +15,7 @@ use super::connection::{Ended, Link, run};
 use super::handshake::{Established, Failed, HandshakeError, shake_hands};
 use super::key::ClusterKey;
 use super::ledger::{DropReason, Dropped, Ledger};
+use super::lobby::Lobby;
 use super::pace::Pace;
 use super::session::Session;
 use crate::model::NodeId;
@@ -61,7 +60,7 @@ pub(super) struct Reception {
 impl Reception {
     /// Accepts connections until the task is aborted.
     pub(super) async fn keep_accepting(self: Arc<Self>, listener: TcpListener) {
-        let mut lobby = Lobby::default();
+        let mut lobby = Lobby::new(LOBBY_LENGTH_MAX);
         loop {
             match listener.accept().await {
                 Ok((stream, address)) => self.let_in(stream, address, &mut lobby),
@@ -127,51 +126,6 @@ impl Reception {
     fn dropped(&self, peer: Option<&NodeId>, address: Option<SocketAddr>, error: &dyn Dropped) {
         let now = Instant::now().into_std();
         self.ledger.dropped(peer, address, error, now);
-    }
-}
-
-/// The connections that have not introduced themselves yet.
-///
-/// A peer needs a round trip for that, so when it is crowded whoever waits longest has to leave, of the
-/// address that has the most of them: strangers that keep silent then cannot keep a peer out, nor can
-/// those that call faster than anybody is served.
-#[derive(Default)]
-struct Lobby {
-    guests: JoinSet<()>,
-    waiting: VecDeque<(IpAddr, AbortHandle)>,
-}
-
-impl Lobby {
-    /// Begins a handshake; whether another one had to leave for it.
-    fn let_in(
-        &mut self,
-        address: IpAddr,
-        guest: impl Future<Output = ()> + Send + 'static,
-    ) -> bool {
-        while self.guests.try_join_next().is_some() {}
-        self.waiting.retain(|(_, guest)| !guest.is_finished());
-        let is_crowded = self.waiting.len() == LOBBY_LENGTH_MAX;
-        let leaves = is_crowded.then(|| self.most_numerous()).flatten();
-        self.waiting.push_back((address, self.guests.spawn(guest)));
-        leaves
-            .and_then(|place| self.waiting.remove(place))
-            .is_some_and(|(_, guest)| {
-                guest.abort();
-                true
-            })
-    }
-
-    /// The place of the longest waiting one of the address that has the most.
-    fn most_numerous(&self) -> Option<usize> {
-        let count = |address: &IpAddr| {
-            let same = self.waiting.iter().filter(|(other, _)| other == address);
-            same.count()
-        };
-        // Of several the first, which has waited longest.
-        let places = self.waiting.iter().enumerate().rev();
-        places
-            .max_by_key(|(_, (address, _))| count(address))
-            .map(|(place, _)| place)
     }
 }
 

@@ -26,7 +26,7 @@ const ADDRESSES_MAX: usize = 8;
 
 /// Why a call did not become a link.
 #[derive(Debug, Error)]
-enum DialError {
+pub(super) enum DialError {
     #[error("cannot resolve {endpoint}: correct it in PROMOTERD_PEERS, or the name service")]
     Resolve {
         endpoint: Endpoint,
@@ -165,7 +165,10 @@ impl Dialer {
 
 /// The kernel repeats an unanswered attempt only after a second: a network that works again would not be
 /// noticed before. So another attempt is made beside it, and the first one that succeeds counts.
-async fn connect_eagerly(address: SocketAddr, again_after: Duration) -> io::Result<TcpStream> {
+pub(super) async fn connect_eagerly(
+    address: SocketAddr,
+    again_after: Duration,
+) -> io::Result<TcpStream> {
     let mut attempts = FuturesUnordered::from_iter([TcpStream::connect(address)]);
     loop {
         select! {
@@ -180,7 +183,7 @@ async fn connect_eagerly(address: SocketAddr, again_after: Duration) -> io::Resu
 }
 
 /// Without a key, nothing is said to another machine.
-fn check_reach(key: Option<&ClusterKey>, address: SocketAddr) -> Result<(), DialError> {
+pub(super) fn check_reach(key: Option<&ClusterKey>, address: SocketAddr) -> Result<(), DialError> {
     if key.is_none() && !address.ip().to_canonical().is_loopback() {
         return Err(DialError::NotLoopback { address });
     }
@@ -208,7 +211,7 @@ impl Resolver {
         }
     }
 
-    async fn resolve(&mut self, within: Duration) -> Result<Vec<SocketAddr>, DialError> {
+    pub(super) async fn resolve(&mut self, within: Duration) -> Result<Vec<SocketAddr>, DialError> {
         if let Some(address) = self.endpoint.address() {
             return Ok(vec![SocketAddr::new(address, self.endpoint.port())]);
         }

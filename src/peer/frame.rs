@@ -41,6 +41,8 @@ enum Kind {
 /// Both directions of an encrypted connection.
 pub(super) struct Channel {
     noise: TransportState,
+    /// Longest payload that is taken in, in bytes.
+    payload_max: usize,
     /// Fragments of a payload that is not whole yet.
     partial: Vec<u8>,
     /// Plain text on its way in or out; kept so that a frame costs no allocation.
@@ -51,9 +53,16 @@ impl Channel {
     pub(super) fn new(noise: TransportState) -> Self {
         Self {
             noise,
+            payload_max: FRAME_LENGTH_MAX,
             partial: Vec::new(),
             plain: Vec::new(),
         }
+    }
+
+    /// Takes in no payload that is longer than so many bytes.
+    pub(super) fn taking(mut self, payload_max: usize) -> Self {
+        self.payload_max = payload_max;
+        self
     }
 
     pub(super) fn seal_keep_alive(&mut self, outgoing: &mut Vec<u8>) {
@@ -106,10 +115,10 @@ impl Channel {
                 .map(Frame::Refusal)
                 .ok_or(SessionError::Malformed)
         } else if kind == Kind::Last as u8 {
-            append(&mut self.partial, body)?;
+            append(&mut self.partial, body, self.payload_max)?;
             Ok(Frame::Payload(std::mem::take(&mut self.partial)))
         } else if kind == Kind::More as u8 && body.len() == FRAGMENT_LENGTH_MAX {
-            append(&mut self.partial, body)?;
+            append(&mut self.partial, body, self.payload_max)?;
             Ok(Frame::Fragment)
         } else {
             Err(SessionError::Malformed)
@@ -117,13 +126,10 @@ impl Channel {
     }
 }
 
-fn append(partial: &mut Vec<u8>, body: &[u8]) -> Result<(), SessionError> {
+fn append(partial: &mut Vec<u8>, body: &[u8], limit: usize) -> Result<(), SessionError> {
     let length = partial.len() + body.len();
-    if length > FRAME_LENGTH_MAX {
-        return Err(SessionError::Oversized {
-            length,
-            limit: FRAME_LENGTH_MAX,
-        });
+    if length > limit {
+        return Err(SessionError::Oversized { length, limit });
     }
     partial.extend_from_slice(body);
     Ok(())

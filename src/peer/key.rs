@@ -100,6 +100,12 @@ impl ClusterKey {
         Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
+    /// The key of the observers: it opens their port on the voters, and nothing else.
+    #[must_use]
+    pub fn for_observers(&self) -> Self {
+        Self(*self.derive("observers"))
+    }
+
     /// The key itself: for the handshake.
     pub(super) fn bytes(&self) -> &[u8; Self::LENGTH] {
         &self.0

@@ -289,7 +289,7 @@ async fn listen(settings: &LinkSettings, pace: &Pace) -> Result<TcpListener, Lin
 }
 
 /// At the first of the addresses that can be had.
-fn bind(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+pub(super) fn bind(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
     let listen_at = |address: &SocketAddr| {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -332,6 +332,6 @@ fn check_loopback(
     Err(LinkError::KeyNeeded { endpoint: beyond })
 }
 
-fn is_loopback(address: &SocketAddr) -> bool {
+pub(super) fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }

@@ -19,9 +19,11 @@ mod hello;
 mod key;
 mod ledger;
 mod links;
+mod lobby;
 mod log_limiter;
 mod message;
 mod noise;
+mod observers;
 mod outbox;
 mod pace;
 mod roll;
@@ -46,6 +48,12 @@ pub use key::{ClusterKey, InvalidClusterKey, NoRandomness};
 pub use ledger::{Connected, DropReason, LinkStatus};
 pub use links::{LinkError, LinkSettings, Links};
 pub use message::{Dismissal, InvalidMessage, PeerMessage, PeerReport};
+pub use observers::{
+    Answer, FollowEvent, FollowSettings, Follower, Guest, Knowledge, LostReason, News,
+    OBSERVERS_VERSION, ObserverRefusal, Observers, ObserversError, ObserversSettings, Opening,
+    OtherCluster, POSITION_LENGTH_MAX, Position, PublicGroup, PublicState, Tunnel, TunnelEvent,
+    UnreadableOpening,
+};
 pub use outbox::NotSent;
 pub use roll::Roll;
 pub use session::{Session, SessionError, SessionEvent};

@@ -16,10 +16,15 @@ pub(super) const HANDSHAKE_LENGTH_MAX: usize = 512;
 pub(super) const HANDSHAKE_LENGTH_MIN: usize = 48;
 
 pub(super) fn builder(key: &ClusterKey) -> Builder<'_> {
+    builder_for(key, PROLOGUE)
+}
+
+/// For another port: its own prologue, so that what was said at one is worth nothing at the other.
+pub(super) fn builder_for<'a>(key: &'a ClusterKey, prologue: &'a [u8]) -> Builder<'a> {
     let pattern = PATTERN.parse().expect("the pattern is a known one");
     Builder::new(pattern)
         .psk(0, key.bytes())
-        .and_then(|builder| builder.prologue(PROLOGUE))
+        .and_then(|builder| builder.prologue(prologue))
         .expect("key and prologue are set once")
 }
 

@@ -188,11 +188,12 @@ table! {
     CONFIG = Node "CONFIG" "/etc/promoterd/promoterd.toml"
         "a file with the same keys, `.env` or TOML; the environment wins".told("none");
     NODE = Node "NODE" "a" "who we are".told("the host name");
-    ROLE = Node "ROLE" "witness" "`voter`, or `witness`: a voter on a host without Redis and clients".value("voter");
+    ROLE = Node "ROLE" "witness" "`voter`; `witness`: a voter on a host without Redis and clients; or `observer`: a client host".value("voter");
     PEERS = Node "PEERS" "a=10.0.0.1:7400,b=10.0.0.2:7400,c=10.0.0.3:7400"
         "all voters, ourselves included".list().told("none");
     ALONE = Node "ALONE" "true" "a cluster of one, in place of PEERS".value("false");
     LISTEN = Node "LISTEN" "10.0.0.1:7400" "address of the peer port".told("our entry in PEERS");
+    OBSERVERS_LISTEN = Node "OBSERVERS__LISTEN" "10.0.0.1:7401" "where a voter tells observers".told("off");
     PEER_KEY_FILE = Node "PEER_KEY_FILE" "/etc/promoterd/peer.key"
         "the cluster key, as `promoterd keygen` writes it".told("the credential peer-key");
     STATE_DIR = Node "STATE_DIR" "/var/lib/promoterd" "where votes and decisions are kept"

@@ -167,6 +167,38 @@ pub enum Problem {
         /// An endpoint that is not on loopback.
         endpoint: Endpoint,
     },
+    /// A voter's port that strangers reach, without the observers' key.
+    #[error(
+        "{endpoint} is beyond this machine, which needs the observers' key: run `promoterd keygen --observer \
+         /etc/promoterd/peer.key` on a voter, and name the file with what it prints in PROMOTERD_PEER_KEY_FILE here"
+    )]
+    ObserverKeyNeeded {
+        /// An endpoint that is not on loopback.
+        endpoint: Endpoint,
+    },
+    /// What only voters have a use for.
+    #[error("an observer has no use for this: take it out")]
+    NotForObserver,
+    /// A group where nothing is watched.
+    #[error(
+        "an observer watches no group: take its GROUPS lines out, and name the group in PROMOTERD_CLIENTS__…__GROUP"
+    )]
+    GroupOfObserver,
+    /// Nobody to follow.
+    #[error(
+        "this is required: the voters, each with its PROMOTERD_OBSERVERS__LISTEN; for example \
+         PROMOTERD_PEERS=a=10.0.0.1:7401,b=10.0.0.2:7401,c=10.0.0.3:7401"
+    )]
+    NobodyToFollow,
+    /// A voter that says it is none.
+    #[error(
+        "\"{node}\" is one of the voters in PROMOTERD_PEERS, and an observer is none: give this host another name, or \
+         take PROMOTERD_ROLE out"
+    )]
+    ObserverIsVoter {
+        /// Our name.
+        node: NodeId,
+    },
     /// An instance that is another one on each host.
     #[error(
         "{endpoint} is another server on each host, and the voters are on several: list the address by which all hosts reach it"

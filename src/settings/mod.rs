@@ -16,6 +16,7 @@ mod keys;
 mod layer;
 mod mistakes;
 mod node;
+mod observer;
 mod parse;
 mod reader;
 mod report;
@@ -52,13 +53,16 @@ pub struct Settings {
     pub node: NodeId,
     /// What we are to the others.
     pub role: NodeRole,
-    /// All voters with the addresses of their peer ports, ourselves included.
+    /// All voters with the addresses of their peer ports, ourselves included; to an observer, which is none
+    /// of them, with the addresses at which they tell observers.
     pub voters: BTreeMap<NodeId, Endpoint>,
     /// Whether the operator wants a cluster of one.
     pub alone: bool,
     /// Address of our peer port.
     pub listen: Endpoint,
-    /// The key of the cluster; there is one whenever an address is beyond this machine.
+    /// Where observers are told; nowhere when none.
+    pub observers: Option<Endpoint>,
+    /// The key of the cluster, or an observer's; there is one whenever an address is beyond this machine.
     pub peer_key: Option<ClusterKey>,
     /// Where votes and decisions are kept.
     pub state_dir: PathBuf,
@@ -76,7 +80,7 @@ pub struct Settings {
     pub log: String,
     /// How they are written; told by the output when none.
     pub log_format: Option<LogFormat>,
-    /// The groups to watch, at least one.
+    /// The groups to watch, at least one; an observer watches none.
     pub groups: BTreeMap<GroupName, GroupSettings>,
     /// The clients on this host. Each path is absolute and without `..`, and no two clients share a
     /// key of a file.
@@ -100,8 +104,12 @@ impl Settings {
 /// [`Mistakes`]: every mistake in every source, each with its place and an accepted example.
 pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
     let mut reader = Reader::open(sources);
-    let (voters, node) = NodeSettings::read(&mut reader, sources);
-    let groups = Groups::read(&mut reader, voters);
+    let role = node::read_role(&mut reader);
+    let (voters, node) = NodeSettings::read(&mut reader, sources, role);
+    let groups = match role {
+        Some(NodeRole::Observer) => observer::read_groups(&mut reader),
+        Some(NodeRole::Voter | NodeRole::Witness) | None => Groups::read(&mut reader, voters),
+    };
     let clients = client::read_clients(&mut reader, groups.names.as_ref());
     if let (Some(node), Some(groups)) = (&node, &groups.settings) {
         refuse_loopback_instances(&mut reader, node, groups);
@@ -121,6 +129,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
         voters: node.voters,
         alone: node.alone,
         listen: node.listen,
+        observers: node.observers,
         peer_key: node.peer_key,
         state_dir: node.state_dir,
         status_socket: node.status_socket,
@@ -140,7 +149,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
 /// A witness is where nobody reads the master's address; files there are a mistake about the host.
 fn refuse_clients_of_witness(reader: &mut Reader, node: &NodeSettings) {
     let labels = match node.role {
-        NodeRole::Voter => Vec::new(),
+        NodeRole::Voter | NodeRole::Observer => Vec::new(),
         NodeRole::Witness => reader.labels(Scope::Client),
     };
     if let Some(label) = labels.first() {

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::file;
 use super::keys::{self, Key};
 use super::mistakes::Problem;
+use super::observer;
 use super::parse::{
     AbsolutePath, Address, ElectionTimeout, List, LogFilter, LogFormat, Peer, RoleWord, SocketPath,
     Switch, SystemGroup,
@@ -28,6 +29,7 @@ pub(super) struct NodeSettings {
     pub(super) voters: BTreeMap<NodeId, Endpoint>,
     pub(super) alone: bool,
     pub(super) listen: Endpoint,
+    pub(super) observers: Option<Endpoint>,
     pub(super) peer_key: Option<ClusterKey>,
     pub(super) state_dir: PathBuf,
     pub(super) status_socket: PathBuf,
@@ -42,7 +44,11 @@ pub(super) struct NodeSettings {
 impl NodeSettings {
     /// Reads the section: how many voters there are, where that is clear, and all of it, unless there
     /// is a mistake anywhere.
-    pub(super) fn read(reader: &mut Reader, sources: &Sources) -> (Option<usize>, Option<Self>) {
+    pub(super) fn read(
+        reader: &mut Reader,
+        sources: &Sources,
+        role: Option<NodeRole>,
+    ) -> (Option<usize>, Option<Self>) {
         let node = read_node(reader, sources.host_name());
         let alone = reader
             .read_or_default(&keys::ALONE, "")
@@ -53,27 +59,35 @@ impl NodeSettings {
             (Reading::Absent, Some(true)) => Some(1),
             (Reading::Absent | Reading::Mistaken, _) => None,
         };
-        let membership = Membership::read(reader, node.as_ref(), alone, peers);
+        let is_observer = role == Some(NodeRole::Observer);
+        let membership = match is_observer {
+            true => observer::read_voters(reader, node.as_ref(), peers),
+            false => Membership::read(reader, node.as_ref(), alone, peers),
+        };
+        let observers = reader.read_or_told(&keys::OBSERVERS_LISTEN, "");
+        let observers = observers.map(|it| it.map(|Address(endpoint)| endpoint));
         let peer_key = read_peer_key(reader);
         if let (Some(membership), Some(None)) = (&membership, &peer_key) {
-            membership.demand_key(reader);
+            match is_observer {
+                true => observer::demand_key(reader, membership),
+                false => membership.demand_key(reader, observers.as_ref()),
+            }
         }
-        let rest = Self::read_rest(reader, node, alone, membership, peer_key);
+        let rest = Self::read_rest(reader, node, role, alone, membership, observers, peer_key);
         (voters, rest)
     }
 
     fn read_rest(
         reader: &mut Reader,
         node: Option<NodeId>,
+        role: Option<NodeRole>,
         alone: Option<bool>,
         membership: Option<Membership>,
+        observers: Option<Option<Endpoint>>,
         peer_key: Option<Option<ClusterKey>>,
     ) -> Option<Self> {
         // Only the form of the name: the file itself was gathered before.
         let config: Option<Option<AbsolutePath>> = reader.read_or_told(&keys::CONFIG, "");
-        let role = reader
-            .read_or_default(&keys::ROLE, "")
-            .map(|RoleWord(role)| role);
         let own = membership.as_ref().map(|membership| &membership.listen);
         let sentinel = sentinel::read(reader, own);
         let is_capable = reader.read_restricted(&keys::HTTP_LISTEN, "");
@@ -101,6 +115,7 @@ impl NodeSettings {
             role: role?,
             alone: alone?,
             listen,
+            observers: observers?,
             peer_key: peer_key?,
             state_dir: state_dir?,
             status_socket: status_socket?,
@@ -112,6 +127,12 @@ impl NodeSettings {
             log_format: log_format?,
         })
     }
+}
+
+/// What this node is: it tells which other keys make sense.
+pub(super) fn read_role(reader: &mut Reader) -> Option<NodeRole> {
+    let RoleWord(role) = reader.read_or_default(&keys::ROLE, "")?;
+    Some(role)
 }
 
 fn read_node(reader: &mut Reader, host_name: &str) -> Option<NodeId> {
@@ -134,9 +155,9 @@ fn read_node(reader: &mut Reader, host_name: &str) -> Option<NodeId> {
 }
 
 /// Who votes, and where we listen to them.
-struct Membership {
-    voters: BTreeMap<NodeId, Endpoint>,
-    listen: Endpoint,
+pub(super) struct Membership {
+    pub(super) voters: BTreeMap<NodeId, Endpoint>,
+    pub(super) listen: Endpoint,
 }
 
 impl Membership {
@@ -221,8 +242,9 @@ impl Membership {
     }
 
     /// Refuses to talk beyond this machine without a key.
-    fn demand_key(&self, reader: &mut Reader) {
-        let mut endpoints = std::iter::once(&self.listen).chain(self.voters.values());
+    fn demand_key(&self, reader: &mut Reader, observers: Option<&Option<Endpoint>>) {
+        let own = std::iter::once(&self.listen).chain(observers.into_iter().flatten());
+        let mut endpoints = own.chain(self.voters.values());
         if let Some(endpoint) = endpoints.find(|endpoint| !endpoint.is_loopback()) {
             let endpoint = endpoint.clone();
             reader.refuse(&keys::PEER_KEY_FILE, "", Problem::KeyNeeded { endpoint });

@@ -217,6 +217,12 @@ impl Reader {
         is_right
     }
 
+    /// What a key says, where it is given and right. It is not read by that.
+    pub(super) fn peek<T: FromStr>(&self, key: &'static Key, label: &str) -> Option<T> {
+        let entry = self.tree.find(key, label)?;
+        entry.text.parse().ok()
+    }
+
     /// Whether some source has the key.
     pub(super) fn is_given(&self, key: &'static Key, label: &str) -> bool {
         self.tree.find(key, label).is_some()

@@ -3,12 +3,14 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use super::convert_observers::followed_report;
 use super::schema::{
     ClientReloadReport, DifferingReport, DownReport, FenceHolder, FenceReport, FileReport,
     GroupAnswer, GroupReport, GuardReport, InstanceReport, PassedOver, SCHEMA, StatusReport,
     VoterReport,
 };
 use super::schema_history::{FailoverReport, HistoryReport};
+use super::schema_observers::{FollowingReport, ObserverReport};
 use super::schema_pause::PauseReport;
 use super::schema_switchover::GivenUpReport;
 use super::source::{FileOverview, StatusSource, VoterOverview};
@@ -16,7 +18,7 @@ use crate::decision::{
     Difference, DownOverview, FenceOverview, GroupOverview, GuardOverview, Ineligible,
     InstanceOverview,
 };
-use crate::model::{Endpoint, NodeId};
+use crate::model::{Endpoint, GroupName, NodeId};
 
 /// Failovers that a group shows in `/v1/status`; the others are in `/v1/history`.
 const LAST_FAILOVERS_MAX: usize = 5;
@@ -38,13 +40,27 @@ impl From<&StatusSource> for StatusReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: milliseconds(source.uptime),
             confirmed: source.confirmed,
-            groups: source
-                .groups
-                .iter()
-                .map(|group| group_report(group, source))
-                .collect(),
+            following: source.following.as_ref().map(FollowingReport::from),
+            observers: source
+                .observers
+                .as_ref()
+                .map(|observers| observers.iter().map(ObserverReport::from).collect()),
+            groups: group_reports(source).collect(),
         }
     }
+}
+
+/// Those that a voter watches, or those that an observer was told of.
+fn group_reports(source: &StatusSource) -> impl Iterator<Item = GroupReport> {
+    let followed = source
+        .following
+        .iter()
+        .flat_map(|following| &following.groups);
+    let followed = followed.map(|group| followed_report(group, source));
+    let watched = source.groups.iter();
+    watched
+        .map(|group| group_report(group, source))
+        .chain(followed)
 }
 
 impl From<&StatusSource> for HistoryReport {
@@ -82,13 +98,10 @@ impl GroupAnswer {
     /// The group called `name`, if there is one.
     #[must_use]
     pub fn find(source: &StatusSource, name: &str) -> Option<Self> {
-        let group = source
-            .groups
-            .iter()
-            .find(|group| group.name.as_str() == name)?;
+        let group = group_reports(source).find(|group| group.name.as_str() == name)?;
         Some(Self {
             schema: SCHEMA,
-            group: group_report(group, source),
+            group,
         })
     }
 }
@@ -105,6 +118,14 @@ impl From<&VoterOverview> for VoterReport {
             last_error: voter.last_error.clone(),
         }
     }
+}
+
+pub(super) fn files_of(group: &GroupName, source: &StatusSource) -> Vec<FileReport> {
+    let files = source.files.iter();
+    files
+        .filter(|file| file.group == *group)
+        .map(FileReport::from)
+        .collect()
 }
 
 fn group_report(group: &GroupOverview, source: &StatusSource) -> GroupReport {
@@ -129,12 +150,7 @@ fn group_report(group: &GroupOverview, source: &StatusSource) -> GroupReport {
         passed_over: group.passed_over.iter().map(PassedOver::from).collect(),
         awaited: group.awaited.clone(),
         guard: group.guard.as_ref().map(GuardReport::from),
-        files: source
-            .files
-            .iter()
-            .filter(|file| file.group == group.name)
-            .map(FileReport::from)
-            .collect(),
+        files: files_of(&group.name, source),
         failovers: group
             .failovers
             .iter()
@@ -266,7 +282,7 @@ impl From<&FileOverview> for FileReport {
     }
 }
 
-fn milliseconds(span: Duration) -> u64 {
+pub(super) fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -114,6 +114,8 @@ pub fn healthy() -> StatusSource {
         }],
         files: vec![file(Some(1), None)],
         confirmed: true,
+        following: None,
+        observers: None,
         uptime: Duration::from_secs(7500),
     }
 }

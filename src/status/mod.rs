@@ -10,18 +10,21 @@ pub mod client;
 mod client_tests;
 mod convert;
 mod convert_failover;
+mod convert_observers;
 mod events;
 mod operate;
 #[cfg(test)]
 mod operate_tests;
 mod refusal;
 mod render;
+mod render_observers;
 mod render_rescues;
 #[cfg(test)]
 mod render_tests;
 mod routes;
 mod schema;
 mod schema_history;
+mod schema_observers;
 mod schema_pause;
 mod schema_reload;
 mod schema_rescue;
@@ -51,6 +54,7 @@ pub use schema::{
 pub use schema_history::{
     CauseName, FailoverReport, HistoryReport, OutcomeName, Planned, StepReport, ViewReport,
 };
+pub use schema_observers::{FollowingReport, ObserverReport, ToldReport};
 pub use schema_pause::{
     AdoptionReport, BystanderReport, OperatedGroup, OperationReport, PauseReport,
 };
@@ -61,6 +65,7 @@ pub use server::StatusServer;
 pub use socket::StatusError;
 pub use source::{
     AdoptionOverview, ClientReloadOverview, EngineOverview, EngineRole, FileOverview,
-    OperatedOverview, OperationOverview, OperationState, Order, Question, ReloadStanding,
-    StatusSource, SwitchoverOverview, VoterOverview,
+    FollowedOverview, FollowingOverview, ObserverOverview, OperatedOverview, OperationOverview,
+    OperationState, Order, Question, ReloadStanding, StatusSource, SwitchoverOverview,
+    VoterOverview,
 };

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::render_observers;
 use super::schema::{
     ClientReloadReport, FileReport, GroupReport, GuardReport, InstanceReport, StatusReport,
     VoterReport,
@@ -36,7 +37,7 @@ pub fn render(report: &StatusReport, now: UnixTime) -> String {
     page
 }
 
-fn line(page: &mut String, text: &str) {
+pub(super) fn line(page: &mut String, text: &str) {
     page.push_str(&plain(text));
     page.push('\n');
 }
@@ -55,6 +56,10 @@ fn write_verdict(report: &StatusReport, page: &mut String) {
 }
 
 fn write_node(report: &StatusReport, page: &mut String) {
+    if let Some(following) = &report.following {
+        render_observers::write_following(report, following, page);
+        return;
+    }
     let leader = match &report.leader {
         Some(leader) => format!("leader {leader}"),
         None => "no leader".to_owned(),
@@ -85,16 +90,17 @@ fn write_node(report: &StatusReport, page: &mut String) {
         ]);
     }
     table.print("  ", page);
+    render_observers::write_observers(report, page);
 }
 
 fn describe_voter(voter: &VoterReport) -> String {
     match voter.role {
         Some(NodeRole::Witness) => format!("{} (witness)", voter.node),
-        Some(NodeRole::Voter) | None => voter.node.to_string(),
+        Some(NodeRole::Voter | NodeRole::Observer) | None => voter.node.to_string(),
     }
 }
 
-fn describe_link(voter: &VoterReport) -> String {
+pub(super) fn describe_link(voter: &VoterReport) -> String {
     if voter.is_self {
         return "this node".to_owned();
     }
@@ -186,6 +192,10 @@ pub fn describe_pause(pause: &PauseReport) -> String {
 }
 
 fn write_instances(group: &GroupReport, page: &mut String) {
+    // An observer watches none.
+    if group.master_instance.is_none() && group.replicas.is_empty() {
+        return;
+    }
     let mut table = Table::new([
         ("INSTANCE", Lean::Left),
         ("ROLE", Lean::Left),

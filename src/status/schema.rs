@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::schema_history::FailoverReport;
+use super::schema_observers::{FollowingReport, ObserverReport};
 use super::schema_pause::PauseReport;
 use super::source::{EngineRole, ReloadStanding};
 use crate::decision::{Cause, Difference, FenceCause, SentinelWatch};
@@ -41,6 +42,12 @@ pub struct StatusReport {
     pub uptime_ms: u64,
     /// Whether a leader has confirmed since then that this node's state is not an old one.
     pub confirmed: bool,
+    /// How an observer stands to the voters; `null` for a voter.
+    #[serde(default)]
+    pub following: Option<FollowingReport>,
+    /// The observers that are connected; `null` where they are not listened to.
+    #[serde(default)]
+    pub observers: Option<Vec<ObserverReport>>,
     /// All groups, each as `/v1/groups/NAME` has it.
     pub groups: Vec<GroupReport>,
 }

@@ -1,6 +1,8 @@
 //! What the daemon's loop gives when it is asked: the input of everything on the status socket.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -127,8 +129,59 @@ pub struct StatusSource {
     pub files: Vec<FileOverview>,
     /// Whether a leader has confirmed since our start that our state is not an old one.
     pub confirmed: bool,
+    /// How an observer stands to the voters; none for a voter.
+    pub following: Option<FollowingOverview>,
+    /// The observers that are connected; none where they are not listened to.
+    pub observers: Option<Vec<ObserverOverview>>,
     /// Time since the start of the daemon.
     pub uptime: Duration,
+}
+
+/// How an observer stands to the voters, and what they told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowingOverview {
+    /// The voter that it is connected to.
+    pub voter: Option<NodeId>,
+    /// For how long.
+    pub since: Option<Duration>,
+    /// For how long no voter with a leader has confirmed what it knows; none while one does.
+    pub stale: Option<Duration>,
+    /// Whether it knows anything.
+    pub is_informed: bool,
+    /// Why its state is not kept on its own disk.
+    pub unsaved: Option<String>,
+    /// The groups that clients of this host name and that it knows nothing of.
+    pub unknown: Vec<GroupName>,
+    /// What it knows of each group.
+    pub groups: Vec<FollowedOverview>,
+}
+
+/// One group as an observer was told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowedOverview {
+    /// Its name.
+    pub name: GroupName,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its master.
+    pub master: Endpoint,
+    /// The other instances.
+    pub replicas: Vec<Endpoint>,
+    /// Whether an administrator has it left alone.
+    pub is_paused: bool,
+}
+
+/// An observer that is connected to this voter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObserverOverview {
+    /// As it calls itself.
+    pub node: NodeId,
+    /// Where it calls from.
+    pub address: SocketAddr,
+    /// For how long.
+    pub since: Duration,
+    /// The epoch that all its files of a group name.
+    pub epochs: BTreeMap<GroupName, Epoch>,
 }
 
 /// The consensus engine at one moment.
@@ -152,6 +205,8 @@ pub enum EngineRole {
     Follower,
     /// It stands for election, or asks whether it may.
     Candidate,
+    /// It has no part in it.
+    Observer,
 }
 
 impl fmt::Display for EngineRole {
@@ -160,6 +215,7 @@ impl fmt::Display for EngineRole {
             Self::Leader => "leader",
             Self::Follower => "follower",
             Self::Candidate => "candidate",
+            Self::Observer => "observer",
         })
     }
 }

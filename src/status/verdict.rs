@@ -1,12 +1,17 @@
 //! What is wrong, in words, the gravest first: for `/readyz` and for the first line of a person.
 
 use super::schema::{DifferingReport, FileReport, GroupReport, InstanceReport, StatusReport};
+use super::schema_observers::FollowingReport;
+use super::text::span;
 use crate::decision::Phase;
 use crate::model::{Endpoint, Epoch};
 
 /// What keeps this node from its work; nothing when it is ready.
 #[must_use]
 pub fn obstacles(report: &StatusReport) -> Vec<String> {
+    if let Some(following) = &report.following {
+        return doubts(following);
+    }
     let mut obstacles = Vec::new();
     if let Some(waiting) = &report.waiting {
         obstacles.push(format!("this node is no voter yet: {waiting}"));
@@ -29,11 +34,51 @@ pub fn obstacles(report: &StatusReport) -> Vec<String> {
     obstacles
 }
 
+/// What an observer has to say against what it knows.
+fn doubts(following: &FollowingReport) -> Vec<String> {
+    let Some(stale) = following.stale_ms.map(span) else {
+        return Vec::new();
+    };
+    let why = match &following.voter {
+        Some(voter) => format!("voter {voter} knows no leader"),
+        None => "no voter answers".to_owned(),
+    };
+    let known = match following.informed {
+        true => "the files name the last masters that are known",
+        false => "and nothing is known yet: no file is touched",
+    };
+    vec![format!("stale for {stale}: {why}; {known}")]
+}
+
+/// What is wrong at an observer: it has no part in anything but its files.
+fn problems_of_observer(report: &StatusReport, following: &FollowingReport) -> Vec<String> {
+    let mut problems = doubts(following);
+    let unknown = following.unknown.iter().filter(|_| following.informed);
+    problems.extend(unknown.map(|name| {
+        format!(
+            "group {name} is not known to the voters: correct PROMOTERD_CLIENTS__…__GROUP, or wait until they have \
+             registered it"
+        )
+    }));
+    let files = report.groups.iter().flat_map(|group| {
+        let epoch = group.epoch.unwrap_or_default();
+        let files = group.files.iter();
+        files.filter_map(move |file| file_problem(file, epoch))
+    });
+    problems.extend(files);
+    let unsaved = following.unsaved.as_ref();
+    problems.extend(unsaved.map(|error| format!("the state is not kept on disk: {error}")));
+    problems
+}
+
 /// All that a person should see to; nothing when all is well.
 ///
 /// First what keeps the node from its work, then masters, pauses, files, replicas and voters.
 #[must_use]
 pub fn problems(report: &StatusReport) -> Vec<String> {
+    if let Some(following) = &report.following {
+        return problems_of_observer(report, following);
+    }
     let mut problems = obstacles(report);
     let decided = || {
         report.groups.iter().filter_map(|group| {

@@ -21,6 +21,7 @@ mod discovery;
 mod disk;
 mod fence;
 mod files;
+mod following;
 mod guard;
 mod hang;
 mod hosts;

@@ -229,6 +229,7 @@ impl Instance {
             self.continues = Some((self.history, self.offset + 1));
         }
         (self.history, self.offset) = (source.history, source.offset);
+        self.emptied = source.emptied;
     }
 
     /// A full copy has been read.

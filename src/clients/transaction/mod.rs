@@ -123,19 +123,41 @@ pub fn keeps_changing(target: &Target) -> ReplaceError {
     }
 }
 
-fn prepare_watched(
+/// What a file says, and what it would say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// None where a template would make it.
+    pub present: Option<Vec<u8>>,
+    /// All of it.
+    pub future: Vec<u8>,
+}
+
+/// Reads, edits and verifies as [`prepare`] does, and leaves it at that.
+///
+/// # Errors
+/// [`ReplaceError`]: as `prepare` would fail.
+pub fn preview(target: &Target, publication: &Publication) -> Result<Preview, ReplaceError> {
+    let before: Before<'_> = &mut |_| Ok(());
+    let location = Location::open(&target.path, before)?;
+    let (original, future) = compose(target, publication, &location, before)?;
+    let present = original.ok().map(|original| original.content().to_vec());
+    Ok(Preview { present, future })
+}
+
+/// The file, or the permissions that it is to have where there is none; and what it shall say.
+fn compose(
     target: &Target,
     publication: &Publication,
+    location: &Location,
     before: Before<'_>,
-) -> Result<Prepared, ReplaceError> {
-    let location = Arc::new(Location::open(&target.path, before)?);
-    let (original, content) = match &target.content {
+) -> Result<(Result<Original, u32>, Vec<u8>), ReplaceError> {
+    match &target.content {
         Content::Edit {
             format,
             keys,
             value,
         } => {
-            let original = Original::read(&location, before)?;
+            let original = Original::read(location, before)?;
             let edit = Edit {
                 keys,
                 value: *value,
@@ -146,7 +168,7 @@ fn prepare_watched(
                 path: target.path.clone(),
                 source: Box::new(source),
             })?;
-            (Ok(original), edited.into_bytes())
+            Ok((Ok(original), edited.into_bytes()))
         }
         Content::Template { source } => {
             let fails = |source| ReplaceError::Template {
@@ -155,10 +177,19 @@ fn prepare_watched(
             };
             let source = template::Source::read(source).map_err(fails)?;
             let content = source.render(&target.client, publication).map_err(fails)?;
-            let original = Original::read_if_there(&location, before)?;
-            (original.ok_or(source.mode()), content)
+            let original = Original::read_if_there(location, before)?;
+            Ok((original.ok_or(source.mode()), content))
         }
-    };
+    }
+}
+
+fn prepare_watched(
+    target: &Target,
+    publication: &Publication,
+    before: Before<'_>,
+) -> Result<Prepared, ReplaceError> {
+    let location = Arc::new(Location::open(&target.path, before)?);
+    let (original, content) = compose(target, publication, &location, before)?;
     let digest = Digest::of(&content);
     match original {
         Ok(original) if original.content() == content => Ok(Prepared::Right(Replacement {

@@ -56,9 +56,10 @@ impl FromStr for RoleWord {
         match text.trim() {
             "voter" => Ok(Self(NodeRole::Voter)),
             "witness" => Ok(Self(NodeRole::Witness)),
+            "observer" => Ok(Self(NodeRole::Observer)),
             _ => Err(InvalidValue::Word {
                 given: quote(text),
-                known: "voter and witness (observer comes with a later version)",
+                known: "voter, witness and observer",
             }),
         }
     }

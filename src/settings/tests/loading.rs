@@ -33,6 +33,27 @@ fn a_witness_has_the_same_groups_and_no_clients() {
 }
 
 #[test]
+fn an_observer_needs_the_voters_and_its_clients_and_no_group() {
+    let mut ground = Ground::good();
+    ground
+        .set("ROLE", "observer")
+        .set("NODE", "api-7")
+        .set("CLIENTS__API__GROUP", "Features")
+        .set("CLIENTS__WEB__FILE", "/etc/web.env")
+        .set("CLIENTS__WEB__EDIT", "REDIS_URL")
+        .unset("GROUPS__FEATURES__INSTANCES");
+    let observer = ground.load().unwrap();
+    assert_eq!(observer.role, NodeRole::Observer);
+    assert_eq!(observer.voters.len(), 3);
+    assert!(observer.groups.is_empty() && observer.observers.is_none());
+    let groups = observer.clients.values().map(|it| it.group.as_str());
+    assert_eq!(groups.collect::<Vec<_>>(), ["Features", "Features"]);
+    let keys: Vec<_> = observer.effective().iter().map(|it| &it.key).collect();
+    let distinct: BTreeSet<_> = keys.iter().collect();
+    assert_eq!(keys.len(), distinct.len());
+}
+
+#[test]
 fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
     let mut ground = Ground::new(&[
         ("NODE", "a"),

@@ -4,6 +4,7 @@
 pub mod disk;
 pub mod documents;
 pub mod node;
+pub mod observers;
 pub mod peers;
 pub mod redis;
 pub mod seeds;
@@ -18,6 +19,7 @@ pub type Body = fn(&[u8]);
 pub const TARGETS: [(&str, Body); 12] = [
     ("peer_session", peers::session),
     ("peer_message", node::messages),
+    ("observers_port", observers::port),
     ("log", disk::log),
     ("journal", disk::journal),
     ("redis_reply", redis::reply),

@@ -3,8 +3,10 @@
 use promoterd::consensus::{
     HardState, Identity, LogEntry, Payload, Position, SnapshotData, begin, encode, encode_snapshot,
 };
-use promoterd::model::{Epoch, Life, LogIndex, Term};
-use promoterd::peer::PeerMessage;
+use promoterd::model::{ClusterId, Epoch, Life, LogIndex, Term};
+use promoterd::peer::{
+    self, Answer, News, OBSERVERS_VERSION, ObserverRefusal, Opening, PeerMessage, PublicGroup,
+};
 use promoterd::status::StatusReport;
 
 use super::node::{Trio, register, seat};
@@ -19,6 +21,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
     match target {
         "peer_session" => sessions(),
         "peer_message" => messages(),
+        "observers_port" => observers(),
         "log" => logs(),
         "journal" => journals(),
         "redis_reply" => replies(),
@@ -79,6 +82,49 @@ fn sessions() -> Vec<Vec<u8>> {
     let opening = hello(version, "a");
     seeds.push([&[2][..], &join(&[&opening, &[0], &fragment, &[1]])].concat());
     seeds
+}
+
+fn observers() -> Vec<Vec<u8>> {
+    let opening = Opening {
+        version: OBSERVERS_VERSION,
+        node: name("api-7"),
+    };
+    let position = peer::Position {
+        files: [("f".parse().expect("a name"), Epoch(2))].into(),
+    };
+    let news = |cluster, epoch, master: &str| {
+        let group = PublicGroup {
+            epoch: Epoch(epoch),
+            master: master.parse().expect("an endpoint"),
+            replicas: vec!["10.0.0.2:6379".parse().expect("an endpoint")],
+            is_paused: false,
+            index: LogIndex(9),
+        };
+        let news = News {
+            cluster: Some(ClusterId(cluster)),
+            is_confirmed: true,
+            groups: [("f".parse().expect("a name"), group.into())].into(),
+        };
+        news.encode()
+    };
+    let (first, second) = (news(7, 1, "10.0.0.1:6379"), news(7, 2, "10.0.0.3:6379"));
+    let other = news(8, 3, "10.0.0.9:6379");
+    let refused = Answer::Refused(ObserverRefusal::Full { max: 1_000 }).encode();
+    let insider = join(&[
+        &opening.encode(),
+        &position.encode(),
+        &[],
+        &position.encode(),
+    ]);
+    vec![
+        vec![0, 255, 0, 48, 1, 2, 3, 4],
+        [&[0, 255][..], b"GET / HTTP/1.1\r\n\r\n"].concat(),
+        vec![1, 9, 0, 48, 1, 2, 3, 4],
+        [&[2][..], &insider].concat(),
+        [&[2][..], &join(&[&[0, 9, 1], &[0xff; 40]])].concat(),
+        [&[3][..], &join(&[&first, &second, &first])].concat(),
+        [&[3][..], &join(&[&second, &other, &refused])].concat(),
+    ]
 }
 
 fn messages() -> Vec<Vec<u8>> {

@@ -117,6 +117,8 @@ pub fn source() -> StatusSource {
         groups: Trio::with_leader().overview(),
         files: Vec::new(),
         confirmed: true,
+        following: None,
+        observers: None,
         uptime: Duration::from_secs(7),
     }
 }

@@ -248,21 +248,15 @@ impl Nemesis<'_> {
         self.make_instance_well(group, instance, &format!("started, {back:?}"));
     }
 
-    /// Starts again whatever a fencer ended, as a supervisor does.
+    /// Has a fencer's work undone, and notes it.
     pub fn supervise(&mut self) {
-        for group in 0..self.site.groups.len() {
-            for instance in 0..self.site.groups[group].servers.len() {
-                let server = &mut self.site.groups[group].servers[instance];
-                if !server.was_ended() {
-                    continue;
-                }
-                server.kill();
-                *self.found.done.entry("ended by a fencer").or_default() += 1;
-                let harm = (group, self.now(), Harm::Robbed { instance });
-                self.found.harms.push(harm);
-                self.note(Some(group), format!("instance {instance}: ended, started"));
-                self.site.groups[group].servers[instance].spawn(&[]);
-            }
+        let at = self.now();
+        for (group, instance) in self.site.restart_ended() {
+            *self.found.done.entry("ended by a fencer").or_default() += 1;
+            self.found
+                .harms
+                .push((group, at, Harm::Robbed { instance }));
+            self.note(Some(group), format!("instance {instance}: ended, started"));
         }
     }
 

@@ -159,8 +159,26 @@ impl Site {
         for daemon in &mut site.daemons {
             daemon.start();
         }
-        eventually("all is well at first", || site.settled());
+        eventually("all is well at first", || {
+            site.restart_ended();
+            site.settled()
+        });
         site
+    }
+
+    /// Starts again whatever a fencer ended, as a supervisor does; says by group and number what that was.
+    pub fn restart_ended(&mut self) -> Vec<(usize, usize)> {
+        let mut ended = Vec::new();
+        for (number, group) in self.groups.iter_mut().enumerate() {
+            for (instance, server) in group.servers.iter_mut().enumerate() {
+                if server.was_ended() {
+                    server.kill();
+                    server.spawn(&[]);
+                    ended.push((number, instance));
+                }
+            }
+        }
+        ended
     }
 
     /// The path that has a fault of a daemon be in force while it is there.
