@@ -16,7 +16,7 @@ pub mod status;
 pub type Body = fn(&[u8]);
 
 /// Every target, by the name of its file in `fuzz_targets`.
-pub const TARGETS: [(&str, Body); 12] = [
+pub const TARGETS: [(&str, Body); 13] = [
     ("peer_session", peers::session),
     ("peer_message", node::messages),
     ("observers_port", observers::port),
