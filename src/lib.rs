@@ -44,6 +44,7 @@
 //! | [`daemon`] | the one loop: next event, decide, start actions | [`daemon::Node`] |
 //! | [`settings`] | environment and file become settings, or all mistakes at once | yes, but for reading files |
 //! | [`status`] | the status socket: HTTP/1.1 and JSON over a Unix socket | its reports |
+//! | [`sentinel`] | the Sentinel endpoint: RESP over TCP | its sessions and events |
 //! | [`clients`] | clients' files: editing, the replacement transaction, the journal | its documents |
 //! | [`peer`] | links between nodes: encryption, authentication, frames | its sessions |
 //! | [`fencer`] | the dead man's switch beside a daemon, and asking it | its holds and frames |
@@ -74,5 +75,6 @@ pub mod fencer;
 pub mod model;
 pub mod peer;
 pub mod redis;
+pub mod sentinel;
 pub mod settings;
 pub mod status;

@@ -125,4 +125,5 @@ targets! {
     a_template_makes_a_bounded_file_or_none: "template";
     every_request_is_answered_or_dropped: "status_request";
     no_answer_of_an_impostor_makes_the_command_panic: "status_answer";
+    every_command_of_a_client_is_answered_as_a_whole: "sentinel_command";
 }

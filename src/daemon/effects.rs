@@ -14,6 +14,7 @@ use super::observers::Observers;
 use super::operations::{self, Operations};
 use super::overview;
 use super::rescues;
+use super::sentinel::Sentinel;
 use super::stream::Stream;
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
@@ -41,6 +42,7 @@ pub(super) struct Effects {
     pub(super) stream: Stream,
     pub(super) observers: Option<Observers>,
     pub(super) operations: Operations,
+    pub(super) sentinel: Option<Sentinel>,
     pub(super) server: JoinHandle<Infallible>,
     /// Why this state directory may not speak for the node any more.
     pub(super) left: Option<Dismissal>,
@@ -77,6 +79,9 @@ impl Effects {
                     master,
                     replicas,
                 } => {
+                    if let Some(sentinel) = &mut self.sentinel {
+                        sentinel.note_change(&group);
+                    }
                     self.worker.publish(Publication {
                         group,
                         epoch,
@@ -89,6 +94,9 @@ impl Effects {
                         self.worker.lead(leader.is_some());
                     }
                     self.stream.announce(&happening);
+                    if let Some(sentinel) = &mut self.sentinel {
+                        sentinel.note(&happening);
+                    }
                 }
                 NodeAction::Belong(cluster) => self.links.belong(cluster),
                 NodeAction::Leave(why) => self.left = Some(why),
@@ -99,6 +107,9 @@ impl Effects {
         }
         if let Some(observers) = &mut self.observers {
             observers.show(node);
+        }
+        if let Some(sentinel) = &mut self.sentinel {
+            sentinel.tell(node, &self.links, Instant::now());
         }
     }
 
@@ -140,6 +151,9 @@ impl Effects {
         self.server.abort();
         // It ends only by being aborted, and takes its socket along.
         drop(self.server.await);
+        if let Some(sentinel) = self.sentinel {
+            sentinel.stop();
+        }
         self.links.stop().await;
         drop(self.instances);
         drop(self.fencer);

@@ -1,5 +1,6 @@
 //! Everything that can happen to a daemon, one at a time.
 
+use std::future::pending;
 use std::time::Instant;
 
 use futures_util::StreamExt;
@@ -16,6 +17,7 @@ use crate::decision::{Event, HoldOutcome};
 use crate::model::{Life, NodeId};
 use crate::peer::LinkEvent;
 use crate::redis::InstanceEvent;
+use crate::sentinel;
 use crate::status::Question;
 
 /// The sources of all news.
@@ -27,6 +29,8 @@ pub(super) struct Inbox {
     pub(super) written: UnboundedReceiver<Result<(), LogError>>,
     pub(super) files: UnboundedReceiver<Outcome>,
     pub(super) questions: Receiver<Question>,
+    /// None without a Sentinel endpoint.
+    pub(super) sentinel: Option<Receiver<sentinel::Question>>,
     pub(super) signals: Signals,
     pub(super) rereads: UnboundedReceiver<Reread>,
 }
@@ -49,6 +53,8 @@ pub(super) enum News {
     Died(&'static str),
     /// Somebody asks for the status.
     Question(Question),
+    /// A client of the Sentinel endpoint asks.
+    Sentinel(sentinel::Question),
     /// A signal asks to read the settings again.
     Reload,
     /// That is done.
@@ -97,7 +103,16 @@ impl Inbox {
             }
             Some(reread) = self.rereads.recv() => News::Reread(reread),
             Some(question) = self.questions.recv() => News::Question(question),
+            Some(question) = asked(&mut self.sentinel) => News::Sentinel(question),
         }
+    }
+}
+
+/// Nothing ever comes where there is no endpoint.
+async fn asked(questions: &mut Option<Receiver<sentinel::Question>>) -> Option<sentinel::Question> {
+    match questions {
+        Some(questions) => questions.recv().await,
+        None => pending().await,
     }
 }
 

@@ -23,6 +23,7 @@ mod overview;
 mod public_view;
 mod reload;
 mod rescues;
+mod sentinel;
 mod service;
 mod start;
 mod stream;
@@ -157,6 +158,7 @@ impl Daemon {
                 News::Died(thread) => return Err(DaemonError::Died { thread }),
                 News::Question(Question::Operate(order, answer)) => self.operate(order, answer)?,
                 News::Question(Question::Reload(answer)) => self.begin_reload(Some(answer)),
+                News::Sentinel(question) => self.answer_sentinel(question)?,
                 News::Reload => self.begin_reload(None),
                 News::Reread(reread) => self.finish_reload(reread)?,
                 News::Question(question) => self.effects.answer(&self.node, question),

@@ -21,6 +21,7 @@ use super::observer::SavedError;
 use super::observers::Observers;
 use super::operations::Operations;
 use super::reload::{InForce, Surroundings};
+use super::sentinel::Sentinel;
 use super::service::Service;
 use super::stream::{Stream, wall_clock};
 use crate::clients::journal::{Journal, JournalError};
@@ -34,6 +35,7 @@ use crate::peer::{
     LinkError, LinkSettings, Links, Observers as Port, ObserversError, ObserversSettings,
 };
 use crate::redis::{GuardKey, Instances, Logins};
+use crate::sentinel::SentinelError;
 use crate::settings::Settings;
 use crate::status::{EventFeed, Gatekeeper, StatusError, StatusServer};
 
@@ -66,6 +68,9 @@ pub enum StartError {
     /// The status socket.
     #[error("the status socket cannot be opened")]
     Status(#[from] StatusError),
+    /// The Sentinel endpoint.
+    #[error("the Sentinel endpoint cannot be opened")]
+    Sentinel(#[from] SentinelError),
     /// A thread, a signal handler.
     #[error("the system does not give what the daemon needs: raise its limits")]
     System(#[from] io::Error),
@@ -102,8 +107,11 @@ pub(super) async fn start(
         life,
         cluster: ClusterId(random()?),
     };
-    let node =
-        Node::new(engine, policies, recovered, origin, wall_clock())?.with_role(settings.role);
+    let announced = settings.sentinel.as_ref();
+    let announced = announced.map(|sentinel| sentinel.announce.clone());
+    let node = Node::new(engine, policies, recovered, origin, wall_clock())?
+        .with_role(settings.role)
+        .with_sentinel(announced);
 
     let (link_events, links_inbox) = mpsc::channel(LINK_NEWS_MAX);
     let link_settings = LinkSettings {
@@ -133,6 +141,15 @@ pub(super) async fn start(
     let gatekeeper = Gatekeeper::new(&settings.admin_group);
     let server = StatusServer::bind(&settings.status_socket).await?;
     let server = tokio::spawn(server.serve(questions_outbox, feed.clone(), gatekeeper));
+
+    let (sentinel, sentinel_inbox) = match &settings.sentinel {
+        Some(it) => {
+            let (voters, election) = (&settings.voters, settings.election_timeout.max);
+            let (sentinel, inbox) = Sentinel::start(it, voters, election, &node, &links).await?;
+            (Some(sentinel), Some(inbox))
+        }
+        None => (None, None),
+    };
 
     let (instance_events, instances_inbox) = mpsc::unbounded_channel();
     let credentials = settings
@@ -187,6 +204,7 @@ pub(super) async fn start(
             written: written_inbox,
             files: files_inbox,
             questions,
+            sentinel: sentinel_inbox,
             signals,
             rereads,
         },
@@ -207,6 +225,7 @@ pub(super) async fn start(
             stream: Stream { feed },
             observers,
             operations: Operations::default(),
+            sentinel,
             server,
         },
     })

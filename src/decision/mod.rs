@@ -24,6 +24,7 @@ mod held_back;
 mod instance_event;
 mod lead;
 mod lease;
+mod outline;
 mod overview;
 mod pause;
 mod policy;
@@ -73,6 +74,7 @@ pub use lease::{
     DRIFT_MAX_PERCENT, HoldFailure, HoldOrder, HoldOutcome, HoldTask, LeaseClaim, LeaseMessage,
     LeaseMessageKind, LeaseRule,
 };
+pub use outline::{GroupOutline, InstanceOutline, OpenEpoch};
 pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
 pub use pause::{Pause, PauseRecord, PausedBy, Resume, ResumedBy};
 pub use policy::{Fencing, GroupPolicy};

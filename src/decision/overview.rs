@@ -200,7 +200,7 @@ impl Group {
         }
     }
 
-    fn phase(&self, record: Option<&GroupRecord>, now: Instant) -> Phase {
+    pub(super) fn phase(&self, record: Option<&GroupRecord>, now: Instant) -> Phase {
         let Some(record) = record else {
             return Phase::Discovering;
         };

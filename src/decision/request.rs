@@ -115,7 +115,7 @@ impl<'de> Deserialize<'de> for Reason {
 /// Who asked, by the kernel's word.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requester {
-    /// The number of the user.
+    /// The number of the user; [`Self::REMOTE`] for one of the Sentinel endpoint.
     pub uid: u32,
     /// The name of the user on that host, where it has one.
     #[serde(deserialize_with = "bounded_user")]
@@ -134,6 +134,9 @@ fn bounded_user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Str
 }
 
 impl Requester {
+    /// The number that no user has: whoever asks is no user of the host.
+    pub const REMOTE: u32 = u32::MAX;
+
     /// A user of this host, whose name is left out where it is none that is worth repeating.
     #[must_use]
     pub fn new(uid: u32, user: Option<String>, node: NodeId) -> Self {
@@ -147,6 +150,7 @@ impl Requester {
 impl fmt::Display for Requester {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.user {
+            Some(user) if self.uid == Self::REMOTE => write!(formatter, "{user} on {}", self.node),
             Some(user) => write!(formatter, "{user} (uid {}) on {}", self.uid, self.node),
             None => write!(formatter, "uid {} on {}", self.uid, self.node),
         }

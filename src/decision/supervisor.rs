@@ -19,7 +19,7 @@ use super::record::{GroupRecord, Records};
 use super::request::OperationId;
 use super::watch::LinkIds;
 use crate::breaks::{Break, is_broken};
-use crate::model::{GroupName, NodeId, NodeRole, UnixTime};
+use crate::model::{Endpoint, GroupName, NodeId, NodeRole, UnixTime};
 
 /// Watches all groups of one node and, where it leads, heals them.
 ///
@@ -38,6 +38,9 @@ pub struct Supervisor {
     /// What this node is, and what the others said that they are.
     role: NodeRole,
     roles: BTreeMap<NodeId, NodeRole>,
+    /// Where clients reach this node's Sentinel endpoint, and those of the others as they said.
+    sentinel: Option<Endpoint>,
+    sentinels: BTreeMap<NodeId, Option<Endpoint>>,
     expected: Option<Deadline>,
     wall: WallClock,
     desk: Desk,
@@ -97,6 +100,8 @@ impl Supervisor {
             claims_due: now,
             role: NodeRole::default(),
             roles: BTreeMap::new(),
+            sentinel: None,
+            sentinels: BTreeMap::new(),
             expected: None,
             wall,
             heard: BTreeMap::new(),
@@ -122,6 +127,19 @@ impl Supervisor {
     pub fn with_role(mut self, role: NodeRole) -> Self {
         self.role = role;
         self
+    }
+
+    /// Says where clients reach this node's Sentinel endpoint.
+    #[must_use]
+    pub fn with_sentinel(mut self, sentinel: Option<Endpoint>) -> Self {
+        self.sentinel = sentinel;
+        self
+    }
+
+    /// When another voter was last heard.
+    #[must_use]
+    pub fn heard_at(&self, peer: &NodeId) -> Option<Instant> {
+        self.heard.get(peer).copied()
     }
 
     /// Something came from another voter, whatever it was.

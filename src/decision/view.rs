@@ -11,7 +11,7 @@ use super::policy::GroupPolicy;
 use super::rescue::{self, RescueClaim};
 use super::settings_digest::GroupClaim;
 use crate::breaks::{Break, is_broken};
-use crate::model::{Epoch, GroupName, Life, NodeRole, RunId};
+use crate::model::{Endpoint, Epoch, GroupName, Life, NodeRole, RunId};
 
 /// A view is not counted when it is older than this.
 pub const VIEW_FRESH_FOR: Duration = Duration::from_secs(2);
@@ -32,6 +32,8 @@ pub struct Report {
 pub struct Claims {
     /// What it is.
     pub role: NodeRole,
+    /// Where clients reach its Sentinel endpoint, if it has one.
+    pub sentinel: Option<Endpoint>,
     /// All its groups.
     pub groups: Vec<GroupClaim>,
 }

@@ -51,6 +51,13 @@ impl Settings {
             let key = settings.peer_key.as_ref();
             key.map(|key| key.derive("comparison"))
         };
+        let access = |settings: &Self| settings.sentinel.clone().map(|sentinel| sentinel.access);
+        let is_endpoint = self.sentinel.is_some() && next.sentinel.is_some();
+        if is_endpoint && access(self) != access(next) {
+            changes
+                .from_start
+                .insert(keys::SENTINEL_PASSWORD_FILE.variable(""));
+        }
         if key(self) != key(next) {
             changes.from_start.insert(keys::PEER_KEY_FILE.variable(""));
         }

@@ -208,7 +208,12 @@ table! {
     ADMIN_GROUP = Node "ADMIN_GROUP" "promoterd-admin"
         "whose members may pause, resume and the like; root always may".value("promoterd-admin");
     LOG_FORMAT = Node "LOG_FORMAT" "json" "`text`, `json` or `journald`".told("journald where that listens, or text");
-    SENTINEL_LISTEN = Node "SENTINEL__LISTEN" "10.0.0.1:26379" "the Sentinel endpoint".told("off").later();
+    SENTINEL_LISTEN = Node "SENTINEL__LISTEN" "10.0.0.1:26379" "the Sentinel endpoint".told("off");
+    SENTINEL_ANNOUNCE = Node "SENTINEL__ANNOUNCE" "10.0.0.1:26379"
+        "where clients are told that the Sentinel endpoint is".told("its address");
+    SENTINEL_USERNAME = Node "SENTINEL__USERNAME" "app" "the user of the Sentinel endpoint".told("default");
+    SENTINEL_PASSWORD_FILE = Node "SENTINEL__PASSWORD_FILE" "/etc/promoterd/sentinel.password"
+        "what clients of the Sentinel endpoint have to show".told("the credential sentinel-password");
     HTTP_LISTEN = Node "HTTP__LISTEN" "127.0.0.1:7480" "metrics and health over TCP".told("off").later();
     GROUP_NAME = Group "NAME" "Features" "where the name is not a lower-case word"
         .told("the label of the section");

@@ -20,6 +20,7 @@ mod observer;
 mod parse;
 mod reader;
 mod report;
+mod sentinel;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use keys::{Availability, Fallback, KEYS, Key, Scope};
 pub use mistakes::{Mistake, Mistakes, Problem};
 pub use parse::{ElectionTimeout, InvalidValue, LogFormat};
 pub use report::{EffectiveSetting, report};
+pub use sentinel::SentinelSettings;
 pub use source::{Origin, Sources};
 
 use crate::clients::Target;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub fencer_socket: PathBuf,
     /// The group whose members may change anything by the status socket.
     pub admin_group: String,
+    /// The Sentinel endpoint, where there is to be one.
+    pub sentinel: Option<SentinelSettings>,
     /// How long a follower waits for its leader.
     pub election_timeout: ElectionTimeout,
     /// Which events are logged: a filter of `tracing-subscriber`.
@@ -131,6 +135,7 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
         status_socket: node.status_socket,
         fencer_socket: node.fencer_socket,
         admin_group: node.admin_group,
+        sentinel: node.sentinel,
         election_timeout: node.election_timeout,
         log: node.log,
         log_format: node.log_format,

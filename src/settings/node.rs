@@ -14,6 +14,7 @@ use super::parse::{
     Switch, SystemGroup,
 };
 use super::reader::{Reader, Reading, example};
+use super::sentinel::{self, SentinelSettings};
 use super::source::{Origin, Sources};
 use crate::model::{Endpoint, NodeId, NodeRole};
 use crate::peer::ClusterKey;
@@ -34,6 +35,7 @@ pub(super) struct NodeSettings {
     pub(super) status_socket: PathBuf,
     pub(super) fencer_socket: PathBuf,
     pub(super) admin_group: String,
+    pub(super) sentinel: Option<SentinelSettings>,
     pub(super) election_timeout: ElectionTimeout,
     pub(super) log: String,
     pub(super) log_format: Option<LogFormat>,
@@ -86,8 +88,9 @@ impl NodeSettings {
     ) -> Option<Self> {
         // Only the form of the name: the file itself was gathered before.
         let config: Option<Option<AbsolutePath>> = reader.read_or_told(&keys::CONFIG, "");
-        let capable =
-            [&keys::SENTINEL_LISTEN, &keys::HTTP_LISTEN].map(|key| reader.read_restricted(key, ""));
+        let own = membership.as_ref().map(|membership| &membership.listen);
+        let sentinel = sentinel::read(reader, own);
+        let is_capable = reader.read_restricted(&keys::HTTP_LISTEN, "");
         let state_dir = reader
             .read_or_default(&keys::STATE_DIR, "")
             .map(|AbsolutePath(path)| path);
@@ -106,8 +109,7 @@ impl NodeSettings {
             .map(|LogFilter(filter)| filter);
         let log_format = reader.read_or_told(&keys::LOG_FORMAT, "");
         let Membership { voters, listen } = membership?;
-        let is_capable = config.is_some() && capable.iter().all(|capable| *capable);
-        is_capable.then_some(Self {
+        (config.is_some() && is_capable).then_some(Self {
             node: node?,
             voters,
             role: role?,
@@ -119,6 +121,7 @@ impl NodeSettings {
             status_socket: status_socket?,
             fencer_socket: fencer_socket?,
             admin_group: admin_group?,
+            sentinel: sentinel?,
             election_timeout: election_timeout?,
             log: log?,
             log_format: log_format?,

@@ -11,12 +11,13 @@ use super::source::Origin;
 use crate::model::{Endpoint, GroupName, NodeId};
 
 /// What only who votes has a use for.
-const OF_VOTERS: [&Key; 5] = [
+const OF_VOTERS: [&Key; 6] = [
     &keys::ALONE,
     &keys::LISTEN,
     &keys::OBSERVERS_LISTEN,
     &keys::ELECTION_TIMEOUT,
     &keys::FENCER_SOCKET,
+    &keys::SENTINEL_LISTEN,
 ];
 
 /// Whom it follows.

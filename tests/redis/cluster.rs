@@ -34,7 +34,13 @@ pub struct Cluster {
 impl Cluster {
     /// Servers and daemons of which none is started.
     pub fn prepare(kind: Kind) -> Self {
-        Self::prepare_in(None, kind, &NODES)
+        Self::prepare_in(Turn::take(), None, kind, &NODES)
+    }
+
+    /// The same while no other cluster runs: for what is measured.
+    #[allow(dead_code, reason = "for the tests of tests/sentinel")]
+    pub fn prepare_alone(kind: Kind) -> Self {
+        Self::prepare_in(Turn::take_all(), None, kind, &NODES)
     }
 
     /// The same with one server and one daemon on each of three hosts, which share a key.
@@ -57,14 +63,13 @@ impl Cluster {
 
     fn with_key(nodes: &[&str], hosts: usize) -> Self {
         let lab = Some(Lab::start(hosts));
-        let mut cluster = Self::prepare_in(lab, Kind::Redis7, nodes);
+        let mut cluster = Self::prepare_in(Turn::take(), lab, Kind::Redis7, nodes);
         let key = cluster.new_key("key");
         cluster.set("PEER_KEY_FILE", &key);
         cluster
     }
 
-    fn prepare_in(lab: Option<Lab>, kind: Kind, nodes: &[&str]) -> Self {
-        let turn = Turn::take();
+    fn prepare_in(turn: Turn, lab: Option<Lab>, kind: Kind, nodes: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let hosts: Vec<Option<Host>> = (1..=nodes.len())
             .map(|number| lab.as_ref().map(|lab| lab.host(number)))

@@ -41,7 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "settings",
-        &["clients", "peer", "redis", "decision", "model"],
+        &["sentinel", "clients", "peer", "redis", "decision", "model"],
     ),
     ("status", &["decision", "model"]),
     ("sentinel", &["decision", "model"]),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Node, NodeAction, Turn};
 use crate::consensus::{Batch, Body, Heard, Message, Promise, Standing, Waiting};
-use crate::model::{ClusterId, Incarnation, Life, NodeId};
+use crate::model::{ClusterId, Endpoint, Incarnation, Life, NodeId};
 use crate::peer::{Dismissal, PeerMessage};
 
 /// How often a node that is no voter yet says so.
@@ -20,6 +20,13 @@ pub struct Origin {
 }
 
 impl Node {
+    /// Says where clients reach its Sentinel endpoint, if it has one.
+    #[must_use]
+    pub fn with_sentinel(mut self, sentinel: Option<Endpoint>) -> Self {
+        self.supervisor = self.supervisor.with_sentinel(sentinel);
+        self
+    }
+
     /// The cluster that this node's state directory belongs to; none before it is born.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {

@@ -2,6 +2,7 @@
 
 mod committed;
 mod log;
+mod of_group;
 mod words;
 
 use serde::{Deserialize, Serialize};

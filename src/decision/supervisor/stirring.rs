@@ -134,6 +134,7 @@ mod tests {
         };
         let claims = Claims {
             role: NodeRole::default(),
+            sentinel: None,
             groups: Vec::new(),
         };
         let (all, none): (&[&str], &[&str]) = (&["one", "other"], &[]);

@@ -8,7 +8,7 @@ use crate::decision::event::Action;
 use crate::decision::happening::Happening;
 use crate::decision::policy::EARLY;
 use crate::decision::view::{Claims, REPORT_INTERVAL, Report};
-use crate::model::{NodeId, NodeRole};
+use crate::model::{Endpoint, NodeId, NodeRole};
 
 impl Supervisor {
     /// Tells the peers what changed at once, and that nothing did from time to time.
@@ -43,6 +43,7 @@ impl Supervisor {
         let groups = self.groups.iter();
         Claims {
             role: self.role,
+            sentinel: self.sentinel.clone(),
             groups: groups
                 .map(|(name, group)| group.equality.claim(name))
                 .collect(),
@@ -57,6 +58,7 @@ impl Supervisor {
         actions: &mut Vec<Action>,
     ) {
         self.roles.insert(peer.clone(), claims.role);
+        self.sentinels.insert(peer.clone(), claims.sentinel.clone());
         for (name, group) in &mut self.groups {
             let claim = claims.groups.iter().find(|claim| claim.group == *name);
             let news = group.equality.hear(peer, claim, now);
@@ -72,6 +74,15 @@ impl Supervisor {
                 })
             }));
         }
+    }
+
+    /// Where clients reach a voter's Sentinel endpoint, once it said whether it has one.
+    #[must_use]
+    pub fn sentinel_of(&self, node: &NodeId) -> Option<Option<&Endpoint>> {
+        if *node == self.node {
+            return Some(self.sentinel.as_ref());
+        }
+        self.sentinels.get(node).map(Option::as_ref)
     }
 
     /// What a node is, as far as this one knows.

@@ -8,6 +8,7 @@ pub mod observers;
 pub mod peers;
 pub mod redis;
 pub mod seeds;
+pub mod sentinel;
 pub mod settings;
 pub mod status;
 
@@ -15,7 +16,7 @@ pub mod status;
 pub type Body = fn(&[u8]);
 
 /// Every target, by the name of its file in `fuzz_targets`.
-pub const TARGETS: [(&str, Body); 12] = [
+pub const TARGETS: [(&str, Body); 13] = [
     ("peer_session", peers::session),
     ("peer_message", node::messages),
     ("observers_port", observers::port),
@@ -28,6 +29,7 @@ pub const TARGETS: [(&str, Body); 12] = [
     ("template", documents::template),
     ("status_request", status::request),
     ("status_answer", status::answer),
+    ("sentinel_command", sentinel::command),
 ];
 
 /// Takes bytes from the front of an input; zeros once it has run out.

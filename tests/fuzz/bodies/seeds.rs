@@ -34,8 +34,24 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "template" => templates(),
         "status_request" => requests(),
         "status_answer" => answers(),
+        "sentinel_command" => commands(),
         other => panic!("no target is called {other}"),
     }
+}
+
+fn commands() -> Vec<Vec<u8>> {
+    let all: [(u8, &[&[u8]]); 8] = [
+        (0, &[b"PING\r\n", b"*2\r\n$4\r\nINFO\r\n$8\r\nsentinel\r\n"]),
+        (2, &[b"SENTINEL MASTERS\r\nSENTINEL REPL", b"ICAS features\r\nSENTINEL SENTINELS features\r\n"]),
+        (1, &[b"AUTH wrong\r\nHELLO 3 AUTH default s3cret SETNAME me\r\nSENTINEL FAILOVER features\r\n"]),
+        (0, &[b"PSUBSCRIBE [-+]* \\*?\r\nPING\r\nSUBSCRIBE +switch-master\r\nUNSUBSCRIBE\r\nQUIT\r\n"]),
+        (2, &[b"COMMAND\r\nCOMMAND DOCS ping\r\nCLIENT INFO\r\nROLE\r\nSENTINEL CONFIG GET *\r\n"]),
+        (0, &[b"*0\r\n\r\n*3\r\n$8\r\nSENTINEL\r\n$8\r\nCKQUORUM\r\n$8\r\nfeatures\r\n"]),
+        (2, &[b"SENTINEL IS-MASTER-DOWN-BY-ADDR 10.0.0.1 6379 0 *\r\nSENTINEL INFO-CACHE\r\nRESET\r\n"]),
+        (0, &[b"*1025\r\n"]),
+    ];
+    let seed = |(mode, parts): (u8, &[&[u8]])| [&[mode][..], &join(parts)].concat();
+    all.into_iter().map(seed).collect()
 }
 
 fn sessions() -> Vec<Vec<u8>> {
