@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// The name of the user where none is given, as in Redis.
@@ -17,7 +18,8 @@ pub struct Access {
 }
 
 /// A client showed something else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("wrong user name or password")]
 pub struct WrongPassword;
 
 impl Access {

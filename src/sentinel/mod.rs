@@ -32,7 +32,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use access::Access;
+pub use access::{Access, WrongPassword};
 pub use command::{ARGUMENTS_MAX, COMMAND_LENGTH_MAX, Parsed, Unreadable, Words, parse};
 pub use events::{Event, Translator};
 pub use feed::{Feed, News, Outlet};
