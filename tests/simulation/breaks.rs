@@ -14,7 +14,7 @@ use notice::assert_each_is_noticed;
 
 /// Each broken rule, and within how many schedules it is noticed.
 const NOTICED_WITHIN: &[(Break, u64)] = &[
-    (Break::TornFrameTaken, 1_500),
+    (Break::TornFrameTaken, 300),
     (Break::EmptiedVoterCounts, 50),
     (Break::LeaderActsBeforeCaughtUp, 150),
 ];
