@@ -28,6 +28,8 @@ pub struct Kept {
     journal: Option<Vec<u8>>,
     /// A file was replaced that the journal could not be told of first: its disk refused.
     pub is_behind: bool,
+    /// It was so when the daemon ended: whether the client read the file since, nobody knows any more.
+    pub has_forgotten: bool,
 }
 
 impl Kept {
@@ -37,6 +39,7 @@ impl Kept {
             read: vec![None; groups],
             journal: None,
             is_behind: false,
+            has_forgotten: false,
         }
     }
 
@@ -321,6 +324,7 @@ impl Files {
 
     /// The power fails, or the process is killed: what was under way may be done, or a part of it.
     pub fn crash(self, kept: &mut Kept, random: &mut SplitMix) -> Option<Happened> {
+        kept.has_forgotten |= kept.is_behind;
         match self.step? {
             Step::Replace(due) => (random.below(2) == 0).then(|| kept.replace(&due, &self.targets)),
             Step::Journal(write, _) => {

@@ -76,8 +76,7 @@ fn check_nodes(world: &World, group: &SimulatedGroup, record: &GroupRecord) -> R
                 "the file of {name} on host {node} does not name {wanted:?}"
             ));
         }
-        // Whoever could not write down that a file is replaced does not know after a crash who read which.
-        if !host.kept.is_behind && host.kept.read[place].as_ref() != Some(&wanted) {
+        if !host.kept.has_forgotten && host.kept.read[place].as_ref() != Some(&wanted) {
             return Err(format!(
                 "the client of {name} on host {node} has not read {wanted:?}"
             ));
