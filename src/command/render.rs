@@ -121,17 +121,27 @@ fn committed(socket: &Socket) -> Result<BTreeMap<GroupName, Publication>, u8> {
         complain(&error);
         exit_code(&error)
     })?;
+    Ok(published(report))
+}
+
+/// The same, as the daemon tells it: a voter by what it watches, an observer by what it was told.
+fn published(report: StatusReport) -> BTreeMap<GroupName, Publication> {
+    let told = report.following.into_iter().flat_map(|it| it.told);
+    let mut told: BTreeMap<GroupName, Vec<Endpoint>> =
+        told.map(|group| (group.group, group.others)).collect();
     let groups = report.groups.into_iter().filter_map(|group| {
-        let members = group.replicas.iter().filter(|replica| replica.member);
+        let watched = group.replicas.into_iter().filter(|replica| replica.member);
+        let watched = watched.map(|replica| replica.endpoint);
+        let others = told.remove(&group.name).unwrap_or_default();
         let publication = Publication {
             group: group.name.clone(),
             epoch: group.epoch?,
             master: group.master?,
-            replicas: sorted(members.map(|replica| replica.endpoint.clone())),
+            replicas: sorted(watched.chain(others)),
         };
         Some((group.name, publication))
     });
-    Ok(groups.collect())
+    groups.collect()
 }
 
 /// What the groups would publish that have this instance, if it were their master.

@@ -23,6 +23,12 @@ const TOLD_MAX: Duration = Duration::from_millis(400);
 /// A cluster whose voters listen to observers, and where.
 fn cluster() -> (Cluster, Vec<Endpoint>) {
     let mut cluster = Cluster::prepare(Kind::Redis7);
+    let ports = listen(&mut cluster);
+    (cluster, ports)
+}
+
+/// Starts a cluster that is prepared, its voters listening to observers.
+fn listen(cluster: &mut Cluster) -> Vec<Endpoint> {
     let ports: Vec<Endpoint> = cluster.daemons.iter().map(|_| local(free_port())).collect();
     for (daemon, port) in cluster.daemons.iter_mut().zip(&ports) {
         daemon.set("OBSERVERS__LISTEN", &port.to_string());
@@ -30,7 +36,7 @@ fn cluster() -> (Cluster, Vec<Endpoint>) {
     cluster.start_servers();
     cluster.start_daemons();
     cluster.await_healthy(1);
-    (cluster, ports)
+    ports
 }
 
 /// An observer of all voters, not started, whose client's file names the first server.
@@ -171,13 +177,7 @@ fn the_observers_key_is_made_from_the_cluster_key_and_only_it_lets_an_observer_i
     let mut cluster = Cluster::prepare(Kind::Redis7);
     let key = cluster.new_key("key");
     cluster.set("PEER_KEY_FILE", &key);
-    let ports: Vec<Endpoint> = cluster.daemons.iter().map(|_| local(free_port())).collect();
-    for (daemon, port) in cluster.daemons.iter_mut().zip(&ports) {
-        daemon.set("OBSERVERS__LISTEN", &port.to_string());
-    }
-    cluster.start_servers();
-    cluster.start_daemons();
-    cluster.await_healthy(1);
+    let ports = listen(&mut cluster);
     let mut observer = observer(&cluster, &ports, None);
     observer.set("PEER_KEY_FILE", &key);
     observer.start();

@@ -116,6 +116,8 @@ scenarios! {
     a_guarded_group_lets_its_replicas_in_anew_in_each_epoch
     a_lost_master_that_has_more_is_waited_for_as_long_as_silence
     a_master_that_loads_more_than_any_replica_has_is_waited_for
+    a_master_that_dies_while_it_loads_and_loads_again_is_waited_for
+    a_leader_that_never_saw_the_old_master_estimates_no_loss
     an_emptied_master_that_took_writes_has_not_its_data_back
     an_emptied_master_that_has_more_to_offer_no_longer_is_not_waited_for
     a_candidate_that_dies_is_not_waited_for

@@ -85,7 +85,7 @@ pub struct Group {
     pub(super) watching_since: Instant,
     /// How far the process was seen that is, or was, the logged master.
     pub(super) master_seen: Option<(RunId, ReplicationOffset)>,
-    /// The process that is, or was, the logged master, and the first that was seen in its place since.
+    /// The process that is, or was, the logged master, and the first that served in its place since.
     pub(super) master_next: Option<(RunId, RunId)>,
     pub(super) files_epoch: Option<Epoch>,
     /// When the time of the pause that stands is over.

@@ -10,7 +10,9 @@ use crate::decision::record::GroupRecord;
 use crate::decision::rescue::RescueClaim;
 use crate::decision::view::{HeldView, Opinion, View};
 use crate::decision::watch::Watch;
-use crate::model::{Endpoint, Epoch, InstanceInfo, Life, NodeId, ReplicationOffset, Role, RunId};
+use crate::model::{
+    Endpoint, Epoch, InstanceInfo, Life, Loading, NodeId, ReplicationOffset, Role, RunId,
+};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -248,7 +250,8 @@ impl Group {
         (run_id == record.master().run_id).then_some(offset)
     }
 
-    /// Whether this is the first process that was seen in the place of the logged master's.
+    /// Whether this is the first process that was seen in the place of the logged master's with its data
+    /// read. One that ended before that wrote to no file.
     pub(in crate::decision) fn is_next_process(&self, record: &GroupRecord, run_id: RunId) -> bool {
         self.master_next == Some((record.master().run_id, run_id))
     }
@@ -264,9 +267,10 @@ impl Group {
         };
         if info.run_id == master.run_id {
             self.master_seen = Some((master.run_id, info.history.offset));
-        } else if self
-            .master_next
-            .is_none_or(|(after, _)| after != master.run_id)
+        } else if info.loading == Loading::No
+            && self
+                .master_next
+                .is_none_or(|(after, _)| after != master.run_id)
         {
             self.master_next = Some((master.run_id, info.run_id));
         }
