@@ -240,6 +240,7 @@ mod tests {
 
     use super::*;
     use crate::settings::{self, Sources};
+    use crate::status::{FollowedOverview, FollowingOverview, StatusSource, example};
 
     /// A host with two clients of one group, whose files are below `directory`.
     fn settings(directory: &Path) -> Settings {
@@ -303,6 +304,42 @@ mod tests {
         let kept = fs::read_to_string(&env).unwrap();
         assert_eq!(kept, "A=1\nREDIS=10.0.0.1:6379\n");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_voter_publishes_the_members_that_it_watches_and_an_observer_those_that_it_was_told_of() {
+        let healthy = example::healthy();
+        let group = &healthy.groups[0];
+        let decided = group.decided.as_ref().unwrap();
+        let others = |publication: &Publication| publication.replicas.clone();
+        let voter = published(StatusReport::from(&healthy));
+        let of_voter = &voter[&group.name];
+        assert_eq!(
+            (of_voter.epoch, &of_voter.master),
+            (decided.epoch, &decided.master)
+        );
+        assert_eq!(of_voter.replicas.len(), 2);
+        let told = FollowedOverview {
+            name: group.name.clone(),
+            epoch: of_voter.epoch,
+            master: of_voter.master.clone(),
+            replicas: others(of_voter),
+            is_paused: false,
+        };
+        let observer = StatusSource {
+            following: Some(FollowingOverview {
+                voter: None,
+                since: None,
+                stale: None,
+                is_informed: true,
+                unsaved: None,
+                unknown: Vec::new(),
+                groups: vec![told],
+            }),
+            groups: Vec::new(),
+            ..healthy.clone()
+        };
+        assert_eq!(published(StatusReport::from(&observer)), voter);
     }
 
     #[test]
