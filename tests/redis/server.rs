@@ -253,6 +253,17 @@ impl Server {
         Ok(info["role"] == "master")
     }
 
+    /// Whether its first replica has acknowledged all that it wrote.
+    pub fn is_acknowledged(&self) -> Result<(), String> {
+        let info = self.replication();
+        let info = info.map_err(|error| format!("{}: {error}", self.endpoint))?;
+        let offset = format!("offset={},", info["master_repl_offset"]);
+        match info.get("slave0") {
+            Some(replica) if replica.contains(&offset) => Ok(()),
+            replica => Err(format!("{offset} and its replica says {replica:?}")),
+        }
+    }
+
     /// Whether it says that it follows `master` and has its stream, or what it says instead.
     pub fn follows(&self, master: &Endpoint) -> Result<(), String> {
         let info = self.replication();
