@@ -142,7 +142,7 @@ fn settle(
 }
 
 #[test]
-#[ignore = "it has not been clean often enough: cargo test --test redis a_minute_of -- --ignored"]
+#[ignore = "measures time, so nothing may run beside it: tests/run soak"]
 fn a_minute_of_random_faults_breaks_no_promise() {
     run(SEED, SECONDS, GROUPS);
 }
