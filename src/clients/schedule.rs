@@ -69,6 +69,41 @@ pub struct Due {
     pub is_revisit: bool,
 }
 
+impl Line {
+    fn accept(&mut self, publication: &Publication, now: Instant) {
+        let is_older = |known: &Publication| publication.epoch < known.epoch;
+        match &self.work {
+            Work::Pending {
+                publication: known, ..
+            }
+            | Work::Checking {
+                publication: known, ..
+            }
+            | Work::Settled {
+                publication: known, ..
+            } if is_older(known) => {
+                let (group, epoch) = (&publication.group, publication.epoch);
+                tracing::debug!(%group, %epoch, newest = %known.epoch, "older publication dropped");
+            }
+            // It waits for its next attempt; to hear the same once more does not bring that nearer.
+            Work::Pending {
+                publication: known, ..
+            }
+            | Work::Checking {
+                publication: known, ..
+            } if known == publication => {}
+            Work::Idle | Work::Pending { .. } | Work::Checking { .. } | Work::Settled { .. } => {
+                self.work = Work::Pending {
+                    publication: publication.clone(),
+                    failures: 0,
+                    at: now,
+                    is_revisit: false,
+                };
+            }
+        }
+    }
+}
+
 impl Schedule {
     /// Nothing is to be published yet.
     #[must_use]
@@ -88,40 +123,13 @@ impl Schedule {
     pub fn accept(&mut self, publication: &Publication, now: Instant) {
         let lines = self.lines.iter_mut();
         for line in lines.filter(|line| line.group == publication.group) {
-            let is_older = |known: &Publication| publication.epoch < known.epoch;
-            match &line.work {
-                Work::Pending {
-                    publication: known, ..
-                }
-                | Work::Checking {
-                    publication: known, ..
-                }
-                | Work::Settled {
-                    publication: known, ..
-                } if is_older(known) => {
-                    let (group, epoch) = (&publication.group, publication.epoch);
-                    tracing::debug!(%group, %epoch, newest = %known.epoch, "older publication dropped");
-                }
-                // It waits for its next attempt; to hear the same once more does not bring that nearer.
-                Work::Pending {
-                    publication: known, ..
-                }
-                | Work::Checking {
-                    publication: known, ..
-                } if known == publication => {}
-                Work::Idle
-                | Work::Pending { .. }
-                | Work::Checking { .. }
-                | Work::Settled { .. } => {
-                    line.work = Work::Pending {
-                        publication: publication.clone(),
-                        failures: 0,
-                        at: now,
-                        is_revisit: false,
-                    };
-                }
-            }
+            line.accept(publication, now);
         }
+    }
+
+    /// The same for one target alone.
+    pub fn accept_for(&mut self, index: usize, publication: &Publication, now: Instant) {
+        self.lines[index].accept(publication, now);
     }
 
     /// Somebody else may have changed the file: it is looked at soon, the later the more often that was
@@ -185,6 +193,33 @@ impl Schedule {
                 None
             }
         }
+    }
+
+    /// What else is due and can be replaced along with `first`, since no command tries any of them: at most
+    /// `max`.
+    #[must_use]
+    pub fn due_beside(&self, first: &Due, max: usize, now: Instant) -> Vec<Due> {
+        if self.lines[first.index].has_check {
+            return Vec::new();
+        }
+        let lines = self.lines.iter().enumerate();
+        let others = lines.filter(|(index, line)| *index != first.index && !line.has_check);
+        let due = others.filter_map(|(index, line)| match &line.work {
+            Work::Pending {
+                publication,
+                is_revisit,
+                at,
+                ..
+            } if *at <= now => Some(Due {
+                index,
+                publication: publication.clone(),
+                is_revisit: *is_revisit,
+            }),
+            Work::Idle | Work::Pending { .. } | Work::Checking { .. } | Work::Settled { .. } => {
+                None
+            }
+        });
+        due.take(max).collect()
     }
 
     /// When the next target is to be tried.

@@ -22,6 +22,7 @@ use crate::model::{ClientName, Epoch, GroupName};
 mod commands;
 mod mailbox;
 mod shift;
+mod side_by_side;
 
 #[cfg(test)]
 mod command_tests;
@@ -133,20 +134,21 @@ pub struct Worker {
 pub struct StillWriting(pub Duration);
 
 impl Worker {
-    /// Starts the thread. Copies that a crash left beside the targets are removed first. Commands run
-    /// on `runtime`.
+    /// Starts the thread. Copies that a crash left beside the targets are removed first, then what is
+    /// `unfinished` is done, by the place of the target in `targets`. Commands run on `runtime`.
     ///
     /// # Errors
     /// What the system says when it has no room for a thread.
     pub fn start(
         targets: Vec<Target>,
         journal: Journal,
+        unfinished: Vec<(usize, Publication)>,
         runtime: Handle,
         outcomes: Outcomes,
     ) -> io::Result<Self> {
         let mailbox = Arc::new(Mailbox::default());
         let (alive, ended) = mpsc::channel();
-        let shift = Shift::new(
+        let mut shift = Shift::new(
             targets,
             journal,
             runtime,
@@ -154,6 +156,7 @@ impl Worker {
             Arc::clone(&mailbox),
             alive,
         );
+        shift.resume(&unfinished);
         let thread = thread::Builder::new()
             .name("clients".to_owned())
             .spawn(|| shift.run())?;

@@ -18,7 +18,6 @@ use super::sentinel::Sentinel;
 use super::stream::Stream;
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
-use crate::decision::Happening;
 use crate::fencer::{BootClock, Fencer};
 use crate::model::{Endpoint, NodeId};
 use crate::peer::{Dismissal, Links, PeerMessage};
@@ -38,6 +37,8 @@ pub(super) struct Effects {
     pub(super) clock: BootClock,
     pub(super) writer: LogWriter,
     pub(super) worker: Worker,
+    /// Whether the worker was told that what was published last is what is right.
+    pub(super) is_current: bool,
     pub(super) files: Files,
     pub(super) stream: Stream,
     pub(super) observers: Option<Observers>,
@@ -90,9 +91,6 @@ impl Effects {
                     });
                 }
                 NodeAction::Announce(happening) => {
-                    if let Happening::LeaderChanged { leader, .. } = &happening {
-                        self.worker.lead(leader.is_some());
-                    }
                     self.stream.announce(&happening);
                     if let Some(sentinel) = &mut self.sentinel {
                         sentinel.note(&happening);
@@ -105,11 +103,17 @@ impl Effects {
                 }
             }
         }
+        let now = Instant::now();
+        // Behind what was published in this turn.
+        let is_current = node.is_current(now);
+        if std::mem::replace(&mut self.is_current, is_current) != is_current {
+            self.worker.lead(is_current);
+        }
         if let Some(observers) = &mut self.observers {
-            observers.show(node);
+            observers.show(node, now);
         }
         if let Some(sentinel) = &mut self.sentinel {
-            sentinel.tell(node, &self.links, Instant::now());
+            sentinel.tell(node, &self.links, now);
         }
     }
 
@@ -154,6 +158,8 @@ impl Effects {
         if let Some(sentinel) = self.sentinel {
             sentinel.stop();
         }
+        // They follow another voter at once.
+        drop(self.observers);
         self.links.stop().await;
         drop(self.instances);
         drop(self.fencer);

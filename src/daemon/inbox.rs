@@ -103,19 +103,43 @@ impl Inbox {
             }
             Some(reread) = self.rereads.recv() => News::Reread(reread),
             Some(question) = self.questions.recv() => News::Question(question),
-            Some(question) = asked(&mut self.sentinel) => News::Sentinel(question),
+            news = asked(&mut self.sentinel) => news,
         }
     }
 }
 
-/// Nothing ever comes where there is no endpoint.
-async fn asked(questions: &mut Option<Receiver<sentinel::Question>>) -> Option<sentinel::Question> {
+/// Nothing ever comes where there is no endpoint; one whose thread ended asks nothing any more.
+async fn asked(questions: &mut Option<Receiver<sentinel::Question>>) -> News {
     match questions {
-        Some(questions) => questions.recv().await,
+        Some(questions) => {
+            let question = questions.recv().await;
+            question.map_or(News::Died("sentinel"), News::Sentinel)
+        }
         None => pending().await,
     }
 }
 
 fn name(signal: i32) -> &'static str {
     signal_hook::low_level::signal_name(signal).unwrap_or("signal")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_the_endpoints_thread_is_noticed_behind_its_last_question() {
+        let (outbox, questions) = mpsc::channel(1);
+        let mut questions = Some(questions);
+        outbox.send(sentinel::Question::Look).await.unwrap();
+        drop(outbox);
+        let news = asked(&mut questions).await;
+        assert!(matches!(news, News::Sentinel(sentinel::Question::Look)));
+        assert!(matches!(
+            asked(&mut questions).await,
+            News::Died("sentinel")
+        ));
+    }
 }

@@ -131,6 +131,7 @@ impl Daemon {
     /// [`DaemonError`] when it cannot go on. What it promised is on disk, so a restart is safe.
     pub async fn run(mut self) -> Result<Ended, DaemonError> {
         self.handle(NodeEvent::Core(Event::DeadlineReached))?;
+        self.show_sentinel();
         self.service.ready(&self.node);
         let mut stop_at: Option<Instant> = None;
         loop {

@@ -3,6 +3,7 @@
 //! The loop of the daemon drives one, and the simulation drives many.
 
 mod belonging;
+mod leadership;
 mod messages;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,6 +26,7 @@ use crate::model::{
 };
 use crate::peer::{Dismissal, DownReason, PeerMessage, PeerReport};
 pub use belonging::Origin;
+use leadership::Abreast;
 
 /// Entries after which the log is replaced by a snapshot.
 const COMPACT_AFTER: u64 = 1000;
@@ -110,6 +112,7 @@ pub struct Node {
     told: Option<(Option<NodeId>, Term, bool)>,
     /// The committed index that a leader named, until it is applied here.
     confirm_at: Option<LogIndex>,
+    abreast: Abreast,
     compacted_at: LogIndex,
     /// People heard of what was committed up to here in an earlier life.
     replayed_until: LogIndex,
@@ -174,6 +177,7 @@ impl Node {
             peers,
             told: None,
             confirm_at: None,
+            abreast: Abreast::default(),
             refused: None,
             compacted_at,
             replayed_until,
@@ -243,6 +247,7 @@ impl Node {
         self.drain(&mut turn)?;
         self.advance_birth(&mut turn);
         self.note_standing(&mut turn);
+        self.abreast.look(&self.engine.status());
         Ok(turn.actions)
     }
 
@@ -404,50 +409,6 @@ impl Node {
         tracing::debug!(group = %entry.group(), %error, "proposal refused");
         let event = Event::ProposalRefused(entry.group().clone());
         turn.pending.extend(self.supervisor.handle(event, turn.now));
-    }
-
-    /// Whoever leads no longer must know it before it hears anything else: while it slept, another
-    /// may have carried its mandate on.
-    fn note_deposed(&mut self, turn: &mut Turn) {
-        let was_leading = self.told.as_ref().is_some_and(|(_, _, leading)| *leading);
-        if was_leading && !self.engine.status().established {
-            self.note_leadership(turn);
-        }
-    }
-
-    fn note_leadership(&mut self, turn: &mut Turn) {
-        let status = self.engine.status();
-        let told = (status.leader.clone(), status.term, status.established);
-        if self.told.as_ref() == Some(&told) {
-            return;
-        }
-        let before = self.told.replace(told);
-        let leader_before = before.as_ref().and_then(|(leader, _, _)| leader.clone());
-        if leader_before != status.leader {
-            turn.announce(Happening::LeaderChanged {
-                leader: status.leader,
-                term: status.term,
-            });
-        }
-        let event = Event::LeadershipChanged {
-            leading: status.established,
-        };
-        turn.pending.extend(self.supervisor.handle(event, turn.now));
-    }
-
-    /// The state is current once all is applied that a leader of this time had committed.
-    fn confirm(&mut self, turn: &mut Turn) {
-        let status = self.engine.status();
-        let confirmed = status.established
-            || self
-                .confirm_at
-                .is_some_and(|committed| status.applied >= committed);
-        if confirmed && self.supervisor.awaits_confirmation() {
-            // What a leader said before anything more happened confirms nothing of it.
-            self.confirm_at = None;
-            turn.pending
-                .extend(self.supervisor.handle(Event::Confirmed, turn.now));
-        }
     }
 
     /// Replaces applied entries by their outcome; true when that made something to write.

@@ -26,8 +26,8 @@ impl Observers {
     }
 
     /// Shows all that was noted, and how this node stands.
-    pub(super) fn show(&mut self, node: &Node) {
-        if let Some(state) = self.view.look(node) {
+    pub(super) fn show(&mut self, node: &Node, now: Instant) {
+        if let Some(state) = self.view.look(node, now) {
             self.port.show(state);
         }
     }

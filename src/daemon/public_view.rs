@@ -1,6 +1,7 @@
 //! What a voter shows observers: what its own clients' files are told, and whether to trust it. Pure.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::node::{Node, NodeAction};
 use crate::model::{GroupName, LogIndex};
@@ -48,11 +49,11 @@ impl PublicView {
 
     /// How the node stands after its turn; none when observers know as much. It comes behind every event, so
     /// it looks at no group unless something was committed.
-    pub fn look(&mut self, node: &Node) -> Option<&PublicState> {
+    pub fn look(&mut self, node: &Node, now: Instant) -> Option<&PublicState> {
         let engine = node.engine_status();
         let head = (self.state.cluster, self.state.is_confirmed);
         self.state.cluster = node.cluster();
-        self.state.is_confirmed = engine.leader.is_some() && node.supervisor().is_confirmed();
+        self.state.is_confirmed = node.is_current(now);
         self.is_new |= head != (self.state.cluster, self.state.is_confirmed);
         if self.pauses_read_at != engine.applied {
             self.pauses_read_at = engine.applied;

@@ -193,14 +193,20 @@ fn look(
 }
 
 impl Daemon {
+    /// Shows the Sentinel endpoint all that this node knows now. Its first view holds no more than the
+    /// snapshot: what the log has behind that is applied later, and announced to nobody.
+    pub(super) fn show_sentinel(&mut self) {
+        let effects = &mut self.effects;
+        if let Some(sentinel) = &mut effects.sentinel {
+            sentinel.look(&self.node, &effects.links, Instant::now());
+        }
+    }
+
     /// A client of the Sentinel endpoint wants something.
     pub(super) fn answer_sentinel(&mut self, question: Question) -> Result<(), NodeError> {
         match question {
             Question::Look => {
-                let effects = &mut self.effects;
-                if let Some(sentinel) = &mut effects.sentinel {
-                    sentinel.look(&self.node, &effects.links, Instant::now());
-                }
+                self.show_sentinel();
                 Ok(())
             }
             Question::Failover { group, by, answer } => {

@@ -176,6 +176,7 @@ pub(super) async fn start(
     let worker = Worker::start(
         targets,
         journal,
+        Vec::new(),
         Handle::current(),
         // The loop is gone only while the daemon stops.
         Box::new(move |outcome| drop(outcomes.send(outcome))),
@@ -221,6 +222,7 @@ pub(super) async fn start(
             left: None,
             writer,
             worker,
+            is_current: true,
             files,
             stream: Stream { feed },
             observers,

@@ -1,6 +1,6 @@
 //! Callers in their handshake: so many at once, and whoever waits longest gives way.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::net::IpAddr;
 
@@ -48,14 +48,14 @@ impl Lobby {
 
     /// The place of the longest waiting one of the address that has the most.
     fn most_numerous(&self) -> Option<usize> {
-        let count = |address: &IpAddr| {
-            let same = self.waiting.iter().filter(|(other, _)| other == address);
-            same.count()
-        };
+        let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for (address, _) in &self.waiting {
+            *counts.entry(*address).or_default() += 1;
+        }
         // Of several the first, which has waited longest.
         let places = self.waiting.iter().enumerate().rev();
         places
-            .max_by_key(|(_, (address, _))| count(address))
+            .max_by_key(|(_, (address, _))| counts.get(address))
             .map(|(place, _)| place)
     }
 }

@@ -14,7 +14,7 @@ use crate::clients::{Content, Format, KeyPath, Target};
 use crate::model::{ClientName, GroupName};
 
 /// Most clients on one host.
-const CLIENTS_MAX: usize = 256;
+const CLIENTS_MAX: usize = 1024;
 
 /// Extensions of formats that are known and not edited, or not told by that alone.
 const OTHER_FORMATS: [&str; 7] = ["json5", "cfg", "xml", "j2", "tmpl", "template", "tpl"];

@@ -11,13 +11,16 @@ use super::source::Origin;
 use crate::model::{Endpoint, GroupName, NodeId};
 
 /// What only who votes has a use for.
-const OF_VOTERS: [&Key; 6] = [
+const OF_VOTERS: [&Key; 9] = [
     &keys::ALONE,
     &keys::LISTEN,
     &keys::OBSERVERS_LISTEN,
     &keys::ELECTION_TIMEOUT,
     &keys::FENCER_SOCKET,
     &keys::SENTINEL_LISTEN,
+    &keys::SENTINEL_ANNOUNCE,
+    &keys::SENTINEL_USERNAME,
+    &keys::SENTINEL_PASSWORD_FILE,
 ];
 
 /// Whom it follows.

@@ -161,7 +161,7 @@ mod tests {
     fn an_observer_that_nobody_confirms_says_for_how_long_and_why() {
         let stale = observer(None, Some(12));
         assert!(page(&stale).starts_with(
-            "WRONG: stale for 12.0 s: no voter answers; the files name the last masters that are known\n"
+            "WRONG: stale for 12.0 s: no voter is followed; the files name the last masters that are known\n"
         ));
         let leaderless = StatusReport::from(&observer(Some("b"), Some(4)));
         let said = "stale for 4.0 s: voter b knows no leader; the files name the last masters that are known";

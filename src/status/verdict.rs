@@ -41,7 +41,7 @@ fn doubts(following: &FollowingReport) -> Vec<String> {
     };
     let why = match &following.voter {
         Some(voter) => format!("voter {voter} knows no leader"),
-        None => "no voter answers".to_owned(),
+        None => "no voter is followed".to_owned(),
     };
     let known = match following.informed {
         true => "the files name the last masters that are known",

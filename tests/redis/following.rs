@@ -132,7 +132,8 @@ fn an_observer_names_the_new_master_whatever_voter_is_lost_and_keeps_it_when_all
     eventually("it says that it is stale", || {
         let shown = observer.output("status");
         let page = String::from_utf8_lossy(&shown.stdout).into_owned();
-        let is_said = page.starts_with("WRONG: stale for ") && page.contains("no voter answers");
+        let is_said =
+            page.starts_with("WRONG: stale for ") && page.contains("no voter is followed");
         let is_said = is_said && shown.status.code() == Some(1);
         is_said.then_some(()).ok_or(page)
     });

@@ -149,6 +149,13 @@ impl Files {
         self.mail.push(publication);
     }
 
+    /// Goes on with what an earlier life did not finish.
+    pub fn resume(&mut self, unfinished: &[(usize, Publication)], now: Instant) {
+        for (index, publication) in unfinished {
+            self.schedule.accept_for(*index, publication, now);
+        }
+    }
+
     /// Begins what is due; call it until it gives nothing more.
     pub fn begin(&mut self, now: Instant, kept: &Kept, random: &mut SplitMix) -> Option<Begun> {
         while self.step.is_none() {

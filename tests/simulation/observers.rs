@@ -114,6 +114,7 @@ impl World {
         if self.observers.followers.is_empty() {
             return;
         }
+        let now = self.instant(node);
         let host = &self.hosts[node];
         let Some(running) = &host.node else {
             return;
@@ -125,7 +126,7 @@ impl World {
         for action in actions {
             view.note(action, running);
         }
-        if view.look(running).is_none() {
+        if view.look(running, now).is_none() {
             return;
         }
         for observer in 0..self.observers.followers.len() {
@@ -210,9 +211,8 @@ impl World {
             return self.fail(Violation::new("recovery of the clients' journal", what));
         };
         let briefed = Briefed::new(follower.saved.clone());
-        for publication in files.unfinished(&briefed) {
-            files.publish(publication);
-        }
+        let unfinished = files.unfinished(&briefed);
+        files.resume(&unfinished, follower.clock.read(self.now));
         follower.running = Some((follower.saved.clone(), briefed));
         follower.files = Some(files);
         follower.files_due = None;
@@ -397,7 +397,7 @@ impl World {
 }
 
 impl Files {
-    fn unfinished(&self, briefed: &Briefed) -> Vec<Publication> {
+    fn unfinished(&self, briefed: &Briefed) -> Vec<(usize, Publication)> {
         briefed.unfinished(self.targets(), |target| self.journalled(target))
     }
 }

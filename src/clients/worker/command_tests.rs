@@ -65,7 +65,13 @@ impl Bench {
         };
         let journal = Journal::open_or_begin(self.directory.path()).unwrap();
         let report = Box::new(move |outcome| drop(sender.send(outcome)));
-        let worker = Worker::start(vec![target], journal, self.runtime.handle(), report);
+        let worker = Worker::start(
+            vec![target],
+            journal,
+            Vec::new(),
+            self.runtime.handle(),
+            report,
+        );
         self.worker = Some(worker.unwrap());
         self.outcomes = outcomes;
     }
@@ -469,7 +475,13 @@ fn a_directory_that_is_replaced_is_watched_again() {
     let (sender, outcomes) = mpsc::channel();
     let journal = Journal::open(bench.directory.path()).unwrap();
     let report = Box::new(move |outcome| drop(sender.send(outcome)));
-    let worker = Worker::start(vec![target], journal, bench.runtime.handle(), report);
+    let worker = Worker::start(
+        vec![target],
+        journal,
+        Vec::new(),
+        bench.runtime.handle(),
+        report,
+    );
     (bench.worker, bench.outcomes) = (Some(worker.unwrap()), outcomes);
     bench.publish(1);
     assert!(bench.file().1.unwrap().changed);

@@ -100,7 +100,8 @@ impl Shift {
             return;
         }
         let started = Instant::now();
-        match self.commit(index, epoch, staged) {
+        let committed = self.commit(vec![(index, epoch, staged)]).pop();
+        match committed.unwrap_or(Ok(None)) {
             Ok(Some(replacement)) => {
                 self.restarts[index] = 0;
                 let took = took + started.elapsed();

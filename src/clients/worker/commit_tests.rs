@@ -48,7 +48,7 @@ fn before_a_file_changes_again_in_its_epoch_the_journal_forgets_that_it_was_read
     let Ok(Prepared::Staged(staged)) = transaction::prepare(&target, &publication) else {
         panic!("the file is not right");
     };
-    let replaced = shift.commit(0, Epoch(3), staged).unwrap();
+    let replaced = shift.commit(vec![(0, Epoch(3), staged)]).remove(0).unwrap();
     assert!(replaced.is_some_and(|replaced| replaced.changed));
     // As after a crash at this moment:
     let journal = Journal::open(directory.path()).unwrap();

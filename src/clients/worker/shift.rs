@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::commands::{Reloading, Trial};
 use super::mailbox::{Mail, Mailbox, Patience};
+use super::side_by_side::each_at_once;
 use super::{FileOutcome, Outcome, Outcomes, Replaced, Trouble};
 use crate::clients::reloads::Reloads;
 use crate::clients::schedule::{Due, Schedule};
@@ -21,6 +22,9 @@ use crate::model::{Epoch, with_causes};
 
 /// How long a file that is gone is waited for: whoever replaces it by hand takes it away first.
 const VANISHED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Most files that are replaced at once: what is more urgent waits for no more than these.
+const BATCH_MAX: usize = 64;
 
 /// What the thread owns.
 pub(super) struct Shift {
@@ -96,6 +100,14 @@ impl Shift {
         }
     }
 
+    /// Goes on with what an earlier life of the daemon did not finish.
+    pub(super) fn resume(&mut self, unfinished: &[(usize, Publication)]) {
+        let now = Instant::now();
+        for (index, publication) in unfinished {
+            self.schedule.accept_for(*index, publication, now);
+        }
+    }
+
     pub(super) fn run(mut self) {
         for target in &self.targets {
             remove_stale_stages(target);
@@ -111,7 +123,9 @@ impl Shift {
                 self.reloads.drop_retries();
             }
             if let Some(due) = self.schedule.due(self.has_room(), now) {
-                self.replace(due);
+                let mut batch = self.schedule.due_beside(&due, BATCH_MAX - 1, now);
+                batch.insert(0, due);
+                self.replace(batch);
             } else if !self.written.is_empty() {
                 self.settle();
             } else if let Some((index, epoch)) = self.due_reload(now) {
@@ -169,75 +183,98 @@ impl Shift {
         self.schedule.revisit(index, patience, now);
     }
 
-    fn replace(&mut self, due: Due) {
-        let Due {
-            index,
-            publication,
-            is_revisit,
-        } = due;
-        let target = &self.targets[index];
-        let epoch = publication.epoch;
-        if let Err(refusal) = self
-            .journal
-            .may_publish(&target.client, &target.group, epoch)
-        {
-            self.schedule.settle(index);
-            self.report_error(index, epoch, &refusal, String::new());
-            return;
-        }
+    /// Replaces the files of `batch`, none of which waits for another one's disk.
+    fn replace(&mut self, mut batch: Vec<Due>) {
+        batch.retain(|due| self.may_replace(due));
         // Before it is read: what is changed behind the reading is told.
         if let Some(watch) = &self.watch {
-            watch.add(index);
+            batch.iter().for_each(|due| watch.add(due.index));
         }
         let started = Instant::now();
         for _ in 0..ATTEMPTS_MAX {
-            let result = match transaction::prepare(&self.targets[index], &publication) {
-                Ok(Prepared::Staged(staged)) if self.targets[index].check.is_some() => {
-                    let took = started.elapsed();
+            batch = self.attempt(batch, started);
+            if batch.is_empty() {
+                return;
+            }
+        }
+        for due in batch {
+            let error = transaction::keeps_changing(&self.targets[due.index]);
+            self.fail(due.index, due.publication.epoch, &error, String::new());
+        }
+    }
+
+    fn may_replace(&mut self, due: &Due) -> bool {
+        let (target, epoch) = (&self.targets[due.index], due.publication.epoch);
+        let may = self
+            .journal
+            .may_publish(&target.client, &target.group, epoch);
+        if let Err(refusal) = &may {
+            self.schedule.settle(due.index);
+            self.report_error(due.index, epoch, refusal, String::new());
+        }
+        may.is_ok()
+    }
+
+    /// Stages a copy of each and puts it in place. Returns those that somebody changed meanwhile.
+    fn attempt(&mut self, batch: Vec<Due>, started: Instant) -> Vec<Due> {
+        let targets = &self.targets;
+        let prepared = each_at_once(batch, |due| {
+            let prepared = transaction::prepare(&targets[due.index], &due.publication);
+            (due, prepared)
+        });
+        let mut staged = Vec::new();
+        for (due, prepared) in prepared {
+            let (index, epoch) = (due.index, due.publication.epoch);
+            match prepared {
+                Ok(Prepared::Staged(copy)) if self.targets[index].check.is_some() => {
                     self.schedule.check(index);
-                    self.begin_trial(index, staged, publication, is_revisit, took);
-                    return;
+                    let took = started.elapsed();
+                    self.begin_trial(index, copy, due.publication, due.is_revisit, took);
                 }
-                Ok(Prepared::Staged(staged)) => self.commit(index, epoch, staged),
-                Ok(Prepared::Right(replacement)) => Ok(Some(replacement)),
-                Err(error) => Err(error),
-            };
+                Ok(Prepared::Staged(copy)) => staged.push((due, (index, epoch, copy))),
+                Ok(Prepared::Right(replacement)) => {
+                    let took = started.elapsed();
+                    self.note_right(index, &due.publication, replacement, due.is_revisit, took);
+                }
+                Err(error) => self.fail(index, epoch, &error, String::new()),
+            }
+        }
+        let (batch, copies): (Vec<Due>, Vec<_>) = staged.into_iter().unzip();
+        let committed = self.commit(copies);
+        let mut changed_meanwhile = Vec::new();
+        for (due, result) in batch.into_iter().zip(committed) {
+            let (index, epoch) = (due.index, due.publication.epoch);
             match result {
                 Ok(Some(replacement)) => {
                     let took = started.elapsed();
-                    self.note_right(index, &publication, replacement, is_revisit, took);
-                    return;
+                    self.note_right(index, &due.publication, replacement, due.is_revisit, took);
                 }
-                Ok(None) => {}
-                Err(error) => {
-                    self.fail(index, epoch, &error, String::new());
-                    return;
-                }
+                Ok(None) => changed_meanwhile.push(due),
+                Err(error) => self.fail(index, epoch, &error, String::new()),
             }
         }
-        let error = transaction::keeps_changing(&self.targets[index]);
-        self.fail(index, epoch, &error, String::new());
+        changed_meanwhile
     }
 
-    /// Puts a copy in place; first the journal forgets that the client has read this epoch's file, so
-    /// that a crash behind that leaves a reload too many and never one too few.
+    /// Puts copies in place, each of a target and for an epoch; first the journal forgets that the clients
+    /// have read this epoch's files, so that a crash behind that leaves a reload too many and never one too
+    /// few.
     pub(super) fn commit(
         &mut self,
-        index: usize,
-        epoch: Epoch,
-        staged: Staged,
-    ) -> Result<Option<Replacement>, transaction::ReplaceError> {
-        let target = &self.targets[index];
-        if self
-            .journal
-            .note_replacing(&target.client, &target.group, epoch)
-        {
-            // The file is more important; what could not be written is tried again behind it.
-            if let Err(error) = self.journal.flush() {
-                tracing::debug!(%error, "journal not written before a replacement");
-            }
+        copies: Vec<(usize, Epoch, Staged)>,
+    ) -> Vec<Result<Option<Replacement>, transaction::ReplaceError>> {
+        let mut is_news = false;
+        for (index, epoch, _) in &copies {
+            let target = &self.targets[*index];
+            is_news |= self
+                .journal
+                .note_replacing(&target.client, &target.group, *epoch);
         }
-        staged.commit()
+        // The files are more important; what could not be written is tried again behind them.
+        if is_news && let Err(error) = self.journal.flush() {
+            tracing::debug!(%error, "journal not written before a replacement");
+        }
+        each_at_once(copies, |(_, _, staged)| staged.commit())
     }
 
     /// The file says what it shall.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -75,7 +76,14 @@ fn start_with(directory: TempDir, clients: &[&str], journal: Journal) -> Bench {
         Outcome::File(outcome) => drop(sender.send(outcome)),
         Outcome::Reload(outcome) => panic!("no command was given: {outcome:?}"),
     });
-    let worker = Worker::start(targets.collect(), journal, runtime.handle(), report).unwrap();
+    let worker = Worker::start(
+        targets.collect(),
+        journal,
+        Vec::new(),
+        runtime.handle(),
+        report,
+    )
+    .unwrap();
     Bench {
         directory,
         worker,
@@ -135,6 +143,39 @@ fn all_files_of_the_group_follow_each_epoch() {
     }
     bench.publish(3);
     assert_eq!(bench.outcome(), ("api".to_owned(), 3, Ok(false)));
+}
+
+#[test]
+fn a_thousand_files_follow_together_and_nothing_but_the_address_differs() {
+    let names: Vec<String> = (0..1000).map(|number| format!("c{number}")).collect();
+    let clients: Vec<&str> = names.iter().map(String::as_str).collect();
+    let bench = start(&clients);
+    let text = |name: &str, master: &str| {
+        format!("# of {name}\r\nA='1'\nexport K=\"{master}\" # {name}\n\n")
+    };
+    for name in &names {
+        let path = bench.directory.path().join(format!("{name}.env"));
+        fs::write(path, text(name, "old:1")).unwrap();
+    }
+    for epoch in 1..=2 {
+        let started = Instant::now();
+        bench.publish(epoch);
+        let mut told: Vec<String> = Vec::new();
+        for _ in &names {
+            let (client, said, result) = bench.outcome();
+            assert_eq!((said, result), (epoch, Ok(true)), "{client}");
+            told.push(client);
+        }
+        let took = started.elapsed();
+        println!("a thousand files in {took:?}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        told.sort();
+        told.dedup();
+        assert_eq!(told.len(), names.len());
+        for name in &names {
+            assert_eq!(bench.read(name), text(name, &format!("m:{epoch}")));
+        }
+    }
 }
 
 #[test]
@@ -260,7 +301,7 @@ fn stopping_gives_up_at_its_limit_while_something_hangs() {
     let journal = Journal::open(directory.path()).unwrap();
     let runtime = TestRuntime::start();
     let targets = vec![target(&path, "api", "x")];
-    let worker = Worker::start(targets, journal, runtime.handle(), report).unwrap();
+    let worker = Worker::start(targets, journal, Vec::new(), runtime.handle(), report).unwrap();
     worker.publish(Publication {
         group: "x".parse().unwrap(),
         epoch: Epoch(1),

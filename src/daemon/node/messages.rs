@@ -56,8 +56,11 @@ impl Node {
             }) => {
                 self.membership.note_promise(&peer, life, promise);
                 // One that was deposed and has not heard of it names an index of the past.
-                if self.engine.status().leader.as_ref() == Some(&peer) && committed.is_some() {
-                    self.confirm_at = committed;
+                let status = self.engine.status();
+                if let Some(committed) = committed.filter(|_| status.leader.as_ref() == Some(&peer))
+                {
+                    self.confirm_at = Some(committed);
+                    self.abreast.hear(&status, committed, turn.now);
                 }
                 let event = Event::PeerReported { peer, life, report };
                 turn.pending.extend(self.supervisor.handle(event, turn.now));

@@ -1,6 +1,6 @@
 //! What an observer was told, and what its files shall say of that. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clients::journal::Entry;
@@ -34,28 +34,23 @@ impl Briefed {
         &self.knowledge
     }
 
-    /// What this host was told and did not finish: it goes on with that at once, if need be without a voter.
-    /// What is right by the journal is not touched, since somebody may have had a reason to change it; and
-    /// what no journal knows of waits for a voter.
+    /// What this host was told and did not finish, by the place of the target: it goes on with that at once, if
+    /// need be without a voter. What is right by the journal is not touched, since somebody may have had a
+    /// reason to change it; and what no journal knows of waits for a voter.
     pub fn unfinished<'a>(
         &self,
         targets: &[Target],
         journalled: impl Fn(&Target) -> Option<&'a Entry>,
-    ) -> Vec<Publication> {
-        let is_unfinished = |target: &&Target| {
-            let known = self.knowledge.groups().get(&target.group);
-            known.zip(journalled(target)).is_some_and(|(known, entry)| {
-                let is_unread = target.reload.is_some() && !entry.reloaded;
-                entry.epoch < known.epoch || is_unread
-            })
+    ) -> Vec<(usize, Publication)> {
+        let unfinished = |(index, target): (usize, &Target)| {
+            let known = self.knowledge.groups().get(&target.group)?;
+            let entry = journalled(target)?;
+            let is_unread = target.reload.is_some() && !entry.reloaded;
+            let is_due = entry.epoch < known.epoch || (entry.epoch == known.epoch && is_unread);
+            is_due.then(|| (index, publication(&target.group, known)))
         };
-        let targets = targets.iter().filter(is_unfinished);
-        let names: BTreeSet<&GroupName> = targets.map(|target| &target.group).collect();
-        let groups = self.knowledge.groups().iter();
-        let groups = groups.filter(|(name, _)| names.contains(name));
-        groups
-            .map(|(name, group)| publication(name, group))
-            .collect()
+        let targets = targets.iter().enumerate();
+        targets.filter_map(unfinished).collect()
     }
 
     /// A voter told something, of which `taken` was new. Returns what the files shall say.
@@ -127,6 +122,7 @@ mod tests {
             (2, Some((2, false)), true, true),
             (2, Some((2, true)), true, false),
             (2, Some((3, true)), true, false),
+            (2, Some((3, false)), true, false),
             (2, None, true, false),
         ] {
             let target = Target {
@@ -150,9 +146,18 @@ mod tests {
                 digest: Digest::of(b""),
                 reloaded,
             });
+            // Beside another one of the same group, of which no journal knows.
+            let other = Target {
+                client: "other".parse().unwrap(),
+                ..target.clone()
+            };
             let briefed = Briefed::new(knowing(known));
-            let found = briefed.unfinished(&[target], |_| entry.as_ref());
-            assert_eq!(!found.is_empty(), is_unfinished, "{written:?} {has_reload}");
+            let found = briefed.unfinished(&[other, target], |it| {
+                entry.as_ref().filter(|entry| entry.client == it.client)
+            });
+            let found: Vec<usize> = found.into_iter().map(|(index, _)| index).collect();
+            let expected = if is_unfinished { vec![1] } else { Vec::new() };
+            assert_eq!(found, expected, "{written:?} {has_reload}");
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) const STALE_TOLD_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Following {
     voter: Option<(NodeId, Instant)>,
+    /// That voter has told something.
+    is_told: bool,
     /// None while a voter with a leader is there.
     stale_since: Option<Instant>,
     /// How stale it was already when this process began.
@@ -35,6 +37,7 @@ impl Following {
     pub(super) fn new(stale_before: Duration, now: Instant) -> Self {
         Self {
             voter: None,
+            is_told: false,
             stale_since: Some(now),
             stale_before,
             is_stale_told: false,
@@ -43,8 +46,13 @@ impl Following {
     }
 
     pub(super) fn attached(&mut self, voter: &NodeId, now: Instant) {
-        self.errors.remove(voter);
         self.voter = Some((voter.clone(), now));
+        self.is_told = false;
+    }
+
+    /// Whether the voter told something for the first time: one of another cluster is left before that.
+    pub(super) fn is_first_word(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_told, true)
     }
 
     /// The voter told something.
@@ -52,6 +60,9 @@ impl Following {
         if !is_confirmed {
             self.stale_since.get_or_insert(now);
             return None;
+        }
+        if let Some((voter, _)) = &self.voter {
+            self.errors.remove(voter);
         }
         self.stale_since = None;
         self.stale_before = Duration::ZERO;
@@ -121,6 +132,7 @@ mod tests {
         let mut following = Following::new(seconds(100), at(0));
         assert_eq!(following.stale(at(1)), Some(seconds(101)));
         following.attached(&b, at(2));
+        assert!(following.is_first_word() && !following.is_first_word());
         assert_eq!(following.told(false, at(2)), None);
         assert_eq!(following.stale(at(3)), Some(seconds(103)));
         assert_eq!(following.told(true, at(4)), None);
@@ -129,6 +141,9 @@ mod tests {
             (None, None)
         );
         assert!(following.lost(&b, "gone".to_owned(), Some(at(20)), at(30)));
+        assert!(!following.lost(&b, "gone".to_owned(), None, at(31)));
+        // To be answered and left again is nothing new.
+        following.attached(&b, at(31));
         assert!(!following.lost(&b, "gone".to_owned(), None, at(31)));
         assert_eq!(following.stale(at(31)), Some(seconds(11)));
         assert_eq!(following.next_deadline(), Some(at(30)));

@@ -140,7 +140,7 @@ impl ObserverDaemon {
             if let Some(notice) = self.following.due(now) {
                 self.tell(&notice);
             }
-            if self.following.is_fresh() && self.saving.due <= now {
+            if self.is_kept() && self.saving.due <= now {
                 self.keep();
             }
             self.service.show_as(self.describe());
@@ -152,7 +152,7 @@ impl ObserverDaemon {
     }
 
     async fn next(&mut self) -> Occurrence {
-        let save_due = self.following.is_fresh().then_some(self.saving.due);
+        let save_due = self.is_kept().then_some(self.saving.due);
         let deadlines = [
             self.following.next_deadline(),
             self.service.next_deadline(),
@@ -183,13 +183,14 @@ impl ObserverDaemon {
         match event {
             FollowEvent::Attached { voter, address } => {
                 self.following.attached(&voter, now);
-                info!(%voter, %address, "follows a voter");
+                debug!(%voter, %address, "voter answers");
             }
             FollowEvent::Told {
                 is_confirmed,
                 taken,
                 knowledge,
             } => {
+                self.note_first_word();
                 let known = self.briefed.knowledge().cluster();
                 let is_news = !taken.is_empty() || known != knowledge.cluster();
                 // The files first: their clients wait for them.
@@ -197,8 +198,12 @@ impl ObserverDaemon {
                     self.worker.publish(publication);
                 }
                 self.worker.lead(is_confirmed);
+                let was_fresh = self.following.is_fresh();
                 let notice = self.following.told(is_confirmed, now);
-                if is_news {
+                if was_fresh && !is_confirmed {
+                    self.confirmed_at = Some(wall_clock().time);
+                }
+                if is_news || was_fresh != is_confirmed {
                     self.keep();
                 }
                 if let Some(notice) = notice {
@@ -226,6 +231,19 @@ impl ObserverDaemon {
                 }
             }
         }
+    }
+
+    fn note_first_word(&mut self) {
+        if self.following.is_first_word()
+            && let Some((voter, _)) = self.following.voter()
+        {
+            info!(%voter, "follows a voter");
+        }
+    }
+
+    /// Whether the state has to be saved when its time comes: as it grows older, or when that failed.
+    fn is_kept(&self) -> bool {
+        self.following.is_fresh() || self.saving.error.is_some()
     }
 
     fn take_in_file(&mut self, outcome: Outcome) {

@@ -83,7 +83,7 @@ impl ObserverDaemon {
         let part = match self.following.voter() {
             Some((voter, _)) if self.following.is_fresh() => format!("observer of {voter}"),
             Some((voter, _)) => format!("observer of {voter}, which knows no leader"),
-            None => "observer, and no voter answers".to_owned(),
+            None => "observer, and follows no voter".to_owned(),
         };
         let groups = self.briefed.knowledge().groups().iter();
         let groups =

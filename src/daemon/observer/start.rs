@@ -21,6 +21,7 @@ use crate::daemon::reload::InForce;
 use crate::daemon::service::Service;
 use crate::daemon::start::{StartError, random};
 use crate::daemon::stream::{Stream, wall_clock};
+use crate::model::Epoch;
 use crate::peer::{FollowSettings, Follower, Position};
 use crate::settings::Settings;
 use crate::status::{EventFeed, Gatekeeper, StatusServer};
@@ -49,17 +50,19 @@ pub(super) async fn start(
     let briefed = Briefed::new(saved.knowledge);
     let unfinished = briefed.unfinished(&targets, |it| journal.last(&it.client, &it.group));
     let (outcomes, files_inbox) = mpsc::unbounded_channel();
+    // Whose files it does not know yet is behind.
+    let files_of = targets.iter().map(|target| target.group.clone());
+    let position = Position {
+        files: files_of.map(|group| (group, Epoch::default())).collect(),
+    };
     let worker = Worker::start(
         targets,
         journal,
+        unfinished,
         Handle::current(),
         // The loop is gone only while the daemon stops.
         Box::new(move |outcome| drop(outcomes.send(outcome))),
     )?;
-
-    for publication in unfinished {
-        worker.publish(publication);
-    }
 
     let (news, voters) = mpsc::channel(NEWS_MAX);
     let follow = FollowSettings {
@@ -69,6 +72,7 @@ pub(super) async fn start(
         seed: random()?,
     };
     let follower = Follower::start(follow, briefed.knowledge().clone(), news);
+    follower.place(position.clone());
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (ended, saves) = mpsc::unbounded_channel();
     let (rereads_outbox, rereads) = mpsc::unbounded_channel();
@@ -96,7 +100,7 @@ pub(super) async fn start(
         },
         following: Following::new(stale_before, now),
         follower,
-        position: Position::default(),
+        position,
         worker,
         files,
         stream: Stream { feed },

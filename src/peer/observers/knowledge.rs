@@ -57,6 +57,10 @@ impl Knowledge {
             // Who belongs to none knows nothing.
             return Ok(BTreeMap::new());
         };
+        if self.cluster.is_none() && !news.is_confirmed {
+            // A voter that the others do not know any more would tie this observer to what it once was.
+            return Ok(BTreeMap::new());
+        }
         match self.cluster {
             Some(known) if known != told => return Err(OtherCluster { known, told }),
             Some(_) | None => self.cluster = Some(told),
@@ -147,6 +151,11 @@ mod tests {
             ..all(&state(&[("f", group(9, "x:1", 99))]))
         };
         assert_eq!(knowledge.take_in(unborn), Ok(BTreeMap::new()));
+        let forsaken = News {
+            is_confirmed: false,
+            ..all(&state(&[("f", group(9, "x:1", 99))]))
+        };
+        assert_eq!(knowledge.take_in(forsaken), Ok(BTreeMap::new()));
         assert_eq!(knowledge, Knowledge::default());
         let ours = state(&[("f", group(1, "a:1", 3))]);
         knowledge.take_in(all(&ours)).unwrap();

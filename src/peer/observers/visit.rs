@@ -168,7 +168,9 @@ impl Visit {
             node,
             seat,
         };
-        visit.take_in(events, &reception.views.borrow())?;
+        // Not while the loop waits to show something new.
+        let state = Arc::clone(&reception.views.borrow());
+        visit.take_in(events, &state)?;
         Ok(visit)
     }
 
@@ -208,7 +210,8 @@ impl Visit {
                     self.tunnel.receive(&buffer[..length], &mut events)?;
                     if !events.is_empty() {
                         heard = Instant::now();
-                        self.take_in(events, &views.borrow())?;
+                        let state = Arc::clone(&views.borrow());
+                        self.take_in(events, &state)?;
                     }
                 }
                 () = sleep_until(wrote + KEEP_ALIVE_AFTER) => self.tunnel.keep_alive(),

@@ -105,7 +105,7 @@ pub struct News {
 /// What an observer says of itself: the epoch that all of its files of a group name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// By group; none where a file is not right yet.
+    /// By group; 0 where a file is not right yet.
     pub files: BTreeMap<GroupName, Epoch>,
 }
 

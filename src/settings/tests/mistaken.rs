@@ -207,14 +207,14 @@ fn a_key_file_without_a_key_is_refused() {
 #[test]
 fn more_sections_than_supported_are_refused() {
     let mut ground = Ground::good();
-    for number in 1..=256 {
+    for number in 1..=1024 {
         let client = format!("CLIENTS__C{number}__");
         ground.set(&format!("{client}FILE"), &format!("/etc/c{number}"));
         ground.set(&format!("{client}EDIT"), "A");
     }
     assert_eq!(
         ground.mistakes(),
-        ["PROMOTERD_CLIENTS__API__FILE: 257 are too many: at most 256 are supported"]
+        ["PROMOTERD_CLIENTS__API__FILE: 1025 are too many: at most 1024 are supported"]
     );
     let mut ground = Ground::good();
     ground.set("CLIENTS__API__GROUP", "features");
