@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use signal_hook::consts::SIGHUP;
 use signal_hook_tokio::Signals;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+use tracing::error;
 
 use super::alarm::Alarm;
 use super::node::NodeEvent;
@@ -103,20 +104,24 @@ impl Inbox {
             }
             Some(reread) = self.rereads.recv() => News::Reread(reread),
             Some(question) = self.questions.recv() => News::Question(question),
-            news = asked(&mut self.sentinel) => news,
+            question = asked(&mut self.sentinel) => News::Sentinel(question),
         }
     }
 }
 
-/// Nothing ever comes where there is no endpoint; one whose thread ended asks nothing any more.
-async fn asked(questions: &mut Option<Receiver<sentinel::Question>>) -> News {
-    match questions {
-        Some(questions) => {
-            let question = questions.recv().await;
-            question.map_or(News::Died("sentinel"), News::Sentinel)
+/// Nothing ever comes where there is no endpoint. One whose thread ended is told of and done without: the
+/// masters are more important.
+async fn asked(questions: &mut Option<Receiver<sentinel::Question>>) -> sentinel::Question {
+    if let Some(open) = questions {
+        if let Some(question) = open.recv().await {
+            return question;
         }
-        None => pending().await,
+        error!(
+            "the thread of the Sentinel endpoint has ended: clients ask another node; restart promoterd"
+        );
+        *questions = None;
     }
+    pending().await
 }
 
 fn name(signal: i32) -> &'static str {
@@ -125,21 +130,24 @@ fn name(signal: i32) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::sync::mpsc;
+    use tokio::time::timeout;
 
     use super::*;
 
-    #[tokio::test]
-    async fn the_end_of_the_endpoints_thread_is_noticed_behind_its_last_question() {
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_endpoints_thread_is_noticed_once_behind_its_last_question() {
         let (outbox, questions) = mpsc::channel(1);
         let mut questions = Some(questions);
         outbox.send(sentinel::Question::Look).await.unwrap();
         drop(outbox);
-        let news = asked(&mut questions).await;
-        assert!(matches!(news, News::Sentinel(sentinel::Question::Look)));
         assert!(matches!(
             asked(&mut questions).await,
-            News::Died("sentinel")
+            sentinel::Question::Look
         ));
+        let no_more = timeout(Duration::from_millis(1), asked(&mut questions)).await;
+        assert!(no_more.is_err() && questions.is_none());
     }
 }

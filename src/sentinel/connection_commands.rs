@@ -128,10 +128,11 @@ pub fn hello(
     replies.array(0);
 }
 
-/// `RESET`
+/// `RESET`. Who never showed the password has no more time for it than before.
 pub fn reset(session: &mut Session, around: &Surroundings<'_>, replies: &mut Replies<'_>) {
     session.subscriptions = Subscriptions::default();
-    session.stranger_since = around.access.needs_password().then_some(around.now);
+    let stranger_since = session.stranger_since.unwrap_or(around.now);
+    session.stranger_since = around.access.needs_password().then_some(stranger_since);
     session.protocol = Protocol::Resp2;
     session.identity().name = Box::default();
     replies.status("RESET");

@@ -10,17 +10,20 @@
 //! | an epoch is done | both, where nobody was told; `+failover-state-reconf-slaves`, `+config-update-from`, `+switch-master`, `+slave` for each replica, `+sdown` for those that are down |
 //! | an instance is told to follow | `+slave-reconf-sent`, or `+convert-to-slave` for an old master |
 //! | all have followed | `+slave-reconf-done` for each, `+failover-end` |
+//! | not all have in time | `+failover-end-for-timeout`, `+failover-end` |
 //! | an epoch is aborted, nobody can be promoted, a switchover is given up | `-failover-abort-slave-timeout`, `-failover-abort-no-good-slave`, `-failover-abort-master-timeout` |
 //! | the master restarted and is kept | `+reboot` |
-//! | a replica or a peer is new | `+slave`, `+sentinel` |
+//! | a replica or a peer is new, or a peer's endpoint is elsewhere | `+slave`, `+sentinel` |
 //! | this node did not run for a while | `+tilt`, `-tilt` |
+//!
+//! Lines name the master that subscribers were told of: the view may be further than what is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::feed::News;
 use super::view::{GroupView, PeerView, SentinelId, View};
-use crate::decision::Happening;
+use crate::decision::{Happening, StepName};
 use crate::model::{Endpoint, GroupName, NodeId};
 
 /// A channel and a message.
@@ -31,8 +34,8 @@ pub type Event = (&'static str, String);
 pub struct Translator {
     view: Arc<View>,
     told: BTreeMap<GroupName, Told>,
-    /// Peers that subscribers were told of, each with whether it is down.
-    peers: BTreeMap<NodeId, bool>,
+    /// Peers that subscribers were told of, each with its endpoint and whether it is down.
+    peers: BTreeMap<NodeId, (Endpoint, bool)>,
 }
 
 /// What subscribers were told of a group.
@@ -67,7 +70,10 @@ impl Translator {
         Self {
             told: told.collect(),
             peers: sentinels(&view)
-                .map(|(peer, _)| (peer.node.clone(), !peer.is_connected))
+                .map(|(peer, endpoint)| {
+                    let told = (endpoint.clone(), !peer.is_connected);
+                    (peer.node.clone(), told)
+                })
                 .collect(),
             view,
         }
@@ -105,9 +111,9 @@ impl Translator {
             }
             Happening::SubjectivelyDown {
                 group, instance, ..
-            } => events.extend(of(group).map(|group| ("+sdown", line(group, instance)))),
+            } => events.extend(of(group).map(|group| ("+sdown", self.line(group, instance)))),
             Happening::AnswersAgain { group, instance } => {
-                events.extend(of(group).map(|group| ("-sdown", line(group, instance))));
+                events.extend(of(group).map(|group| ("-sdown", self.line(group, instance))));
             }
             Happening::ObjectivelyDown {
                 group, evidence, ..
@@ -127,9 +133,11 @@ impl Translator {
                     if let Some(evidence) = evidence {
                         self.down(group, Some((evidence.views.len(), evidence.needed)), events);
                     }
-                    self.note(group, |told| told.is_tried = true);
-                    let (master, candidate) =
-                        (master_line(group), line(group, &candidate.endpoint));
+                    self.note(group, |told| {
+                        (told.is_tried, told.is_promoted) = (true, false)
+                    });
+                    let master = self.master_line(group);
+                    let candidate = self.line(group, &candidate.endpoint);
                     events.extend([
                         ("+new-epoch", epoch.to_string()),
                         ("+try-failover", master.clone()),
@@ -149,6 +157,10 @@ impl Translator {
                 if let Some(group) = of(group) {
                     self.promoted(group, master, events);
                     self.switch(group, events);
+                    // An epoch that keeps its master switches nothing, and is over all the same.
+                    self.note(group, |told| {
+                        (told.is_tried, told.is_promoted) = (false, false)
+                    });
                 }
             }
             Happening::Followed {
@@ -162,14 +174,14 @@ impl Translator {
                 } else {
                     "+slave-reconf-sent"
                 };
-                events.extend(of(group).map(|group| (name, line(group, instance))));
+                events.extend(of(group).map(|group| (name, self.line(group, instance))));
             }
-            Happening::Settled { group, .. } => {
+            Happening::Settled { group, steps, .. } => {
                 if let Some(group) = of(group) {
-                    let replicas = group.outline.instances.iter().skip(1);
-                    let up = replicas.filter(|replica| replica.down_since.is_none());
-                    events.extend(up.map(|it| ("+slave-reconf-done", line(group, &it.endpoint))));
-                    events.push(("+failover-end", master_line(group)));
+                    let follow = steps
+                        .iter()
+                        .any(|step| step.what == StepName::ReplicasFollow);
+                    self.ended(group, follow, events);
                 }
             }
             Happening::Aborted { group, .. } => {
@@ -182,7 +194,7 @@ impl Translator {
                 self.aborted(of(group), "-failover-abort-master-timeout", events);
             }
             Happening::MasterIdentified { group, .. } => {
-                events.extend(of(group).map(|group| ("+reboot", master_line(group))));
+                events.extend(of(group).map(|group| ("+reboot", self.master_line(group))));
             }
             Happening::Slept { .. } => events.extend([
                 ("+tilt", "#tilt mode entered".to_owned()),
@@ -250,7 +262,7 @@ impl Translator {
         });
         if !was_down {
             let (views, needed) = views.unwrap_or_default();
-            let master = master_line(group);
+            let master = self.master_line(group);
             events.push(("+odown", format!("{master} #quorum {views}/{needed}")));
         }
     }
@@ -264,6 +276,18 @@ impl Translator {
             self.note(group, |told| told.is_down = false);
             events.push(("-odown", master_line(group)));
         }
+    }
+
+    /// All that followed a failover is over: whether all replicas follow.
+    fn ended(&self, group: &GroupView, follow: bool, events: &mut Vec<Event>) {
+        if follow {
+            let replicas = group.outline.instances.iter().skip(1);
+            let up = replicas.filter(|replica| replica.down_since.is_none());
+            events.extend(up.map(|it| ("+slave-reconf-done", self.line(group, &it.endpoint))));
+        } else {
+            events.push(("+failover-end-for-timeout", self.master_line(group)));
+        }
+        events.push(("+failover-end", self.master_line(group)));
     }
 
     fn promoted(&mut self, group: &GroupView, master: &Endpoint, events: &mut Vec<Event>) {
@@ -334,8 +358,24 @@ impl Translator {
             self.note(group, |told| {
                 (told.is_tried, told.is_promoted) = (false, false)
             });
-            events.push((name, master_line(group)));
+            events.push((name, self.master_line(group)));
         }
+    }
+
+    /// The master that subscribers were told of.
+    fn told_master<'a>(&'a self, group: &'a GroupView) -> &'a Endpoint {
+        let told = self.told.get(&group.outline.name);
+        told.map_or(&group.outline.master, |told| &told.master)
+    }
+
+    /// How they know an instance.
+    fn line(&self, group: &GroupView, instance: &Endpoint) -> String {
+        line_under(group, instance, self.told_master(group))
+    }
+
+    /// How they know the master.
+    fn master_line(&self, group: &GroupView) -> String {
+        line_of_master(group, self.told_master(group))
     }
 
     fn new_members(&mut self, group: &GroupView, events: &mut Vec<Event>) {
@@ -352,24 +392,40 @@ impl Translator {
         let view = Arc::clone(&self.view);
         for (peer, endpoint) in sentinels(&view) {
             let is_down = !peer.is_connected;
-            let before = self.peers.insert(peer.node.clone(), is_down);
-            let name = match before {
-                None => "+sentinel",
-                Some(before) if before == is_down => continue,
-                Some(_) if is_down => "+sdown",
-                Some(_) => "-sdown",
+            let told = (endpoint.clone(), is_down);
+            let before = self.peers.insert(peer.node.clone(), told);
+            let (is_new, was_down) = match before {
+                None => (true, is_down),
+                Some((before, was_down)) => (before != *endpoint, was_down),
             };
-            let id = SentinelId::of(view.cluster, &peer.node);
-            for (group, of) in &view.groups {
-                let master = &of.outline.master;
-                let (host, port) = (endpoint.host(), endpoint.port());
-                let line = format!(
-                    "sentinel {id} {host} {port} @ {group} {} {}",
-                    master.host(),
-                    master.port()
-                );
-                events.push((name, line));
+            if is_new {
+                self.sentinel("+sentinel", peer, endpoint, events);
             }
+            if was_down != is_down {
+                let name = if is_down { "+sdown" } else { "-sdown" };
+                self.sentinel(name, peer, endpoint, events);
+            }
+        }
+    }
+
+    /// Something about a peer, for each group.
+    fn sentinel(
+        &self,
+        name: &'static str,
+        peer: &PeerView,
+        endpoint: &Endpoint,
+        events: &mut Vec<Event>,
+    ) {
+        let id = SentinelId::of(self.view.cluster, &peer.node);
+        let (host, port) = (endpoint.host(), endpoint.port());
+        for (group, of) in &self.view.groups {
+            let master = &of.outline.master;
+            let line = format!(
+                "sentinel {id} {host} {port} @ {group} {} {}",
+                master.host(),
+                master.port()
+            );
+            events.push((name, line));
         }
     }
 }
@@ -396,10 +452,15 @@ fn slaves(group: &GroupView, events: &mut Vec<Event>) {
 
 /// How Sentinel names an instance.
 fn line(group: &GroupView, instance: &Endpoint) -> String {
-    if *instance == group.outline.master {
-        return master_line(group);
+    line_under(group, instance, &group.outline.master)
+}
+
+/// The same under a master that may be another one than the view's.
+fn line_under(group: &GroupView, instance: &Endpoint, master: &Endpoint) -> String {
+    if instance == master {
+        return line_of_master(group, master);
     }
-    slave_line(group, instance, &group.outline.master)
+    slave_line(group, instance, master)
 }
 
 fn slave_line(group: &GroupView, instance: &Endpoint, master: &Endpoint) -> String {
@@ -414,7 +475,10 @@ fn slave_line(group: &GroupView, instance: &Endpoint, master: &Endpoint) -> Stri
 }
 
 fn master_line(group: &GroupView) -> String {
-    let master = &group.outline.master;
+    line_of_master(group, &group.outline.master)
+}
+
+fn line_of_master(group: &GroupView, master: &Endpoint) -> String {
     format!(
         "master {} {} {}",
         group.outline.name,

@@ -76,7 +76,7 @@ impl Feed {
         self.is_gap = match self.news.try_send(news) {
             Ok(()) => false,
             Err(TrySendError::Full(_)) => true,
-            // The endpoint is gone only while the daemon stops.
+            // The endpoint is gone: the loop hears of that where it waits for questions.
             Err(TrySendError::Closed(_)) => false,
         };
     }

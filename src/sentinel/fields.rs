@@ -49,14 +49,15 @@ fn master_fields(view: &View, group: &GroupView, now: Instant) -> Fields {
     flags.set(instance.down_since.is_some(), "s_down");
     flags.set(outline.is_down, "o_down");
     flags.set(true, "master");
-    // A node that no leader's word reaches says so, or what it tells would look like news.
-    let is_current = view.has_quorum(now);
-    flags.set(!instance.is_connected || !is_current, "disconnected");
+    flags.set(!instance.is_connected, "disconnected");
     let state = failover_state(outline.phase);
     flags.set(state.is_some(), "failover_in_progress");
     let is_asked = outline.phase == Phase::Switching
         || outline.open.as_ref().is_some_and(|open| open.is_planned);
     flags.set(is_asked, "force_failover");
+    // A node that no leader's word reaches says so, or what it tells would look like news. No library
+    // knows the word, and so none takes the master for lost, which may be well.
+    flags.set(!view.has_quorum(now), "no_quorum");
 
     let mut fields = head(
         outline.name.as_str(),

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::access::Access;
+use super::channels::Announcement;
 use super::client::{Client, OUTBOX_MAX};
 use super::events::{Event, Translator};
 use super::feed::News;
@@ -160,14 +161,14 @@ impl Hub {
     /// that is too much for all together.
     #[must_use]
     pub fn note_unfinished(&self, before: usize, now: usize) -> bool {
-        let total = (self.unfinished.get() + now).saturating_sub(before);
+        let total = self.unfinished.get() + now - before;
         self.unfinished.set(total);
         now <= before || total <= UNFINISHED_MAX
     }
 
     /// Has the loop look, unless it just did, and waits for that within a limit.
     pub async fn refresh(&self) {
-        let is_fresh = |view: &Arc<View>| view.taken_at.elapsed() < FRESH_FOR;
+        let is_fresh = |view: &Arc<View>| is_fresh_at(view, Instant::now());
         if is_fresh(&self.views.borrow()) {
             return;
         }
@@ -198,6 +199,7 @@ impl Hub {
 
     fn publish(&self, events: &[Event]) {
         let mut bytes = Vec::new();
+        let events: Vec<Announcement<'_>> = events.iter().map(Announcement::of).collect();
         let clients = self.clients.borrow();
         for client in clients.values() {
             bytes.clear();
@@ -206,11 +208,9 @@ impl Hub {
                 if session.subscriptions.is_empty() {
                     continue;
                 }
-                for (channel, message) in events {
-                    let protocol = session.protocol;
-                    session
-                        .subscriptions
-                        .deliver(channel, message, protocol, &mut bytes);
+                let protocol = session.protocol;
+                for event in &events {
+                    session.subscriptions.deliver(event, protocol, &mut bytes);
                 }
             }
             let waits = client.backlog();
@@ -218,6 +218,10 @@ impl Hub {
                 self.drop_slow(client);
             } else if !bytes.is_empty() {
                 client.send(&bytes);
+                // Its socket was full, although nothing waited.
+                if client.backlog() > 0 && self.is_crowded() {
+                    self.drop_slow(client);
+                }
             }
         }
     }
@@ -253,8 +257,14 @@ impl Hub {
     }
 }
 
+/// Whether a view need not be asked for again.
+#[must_use]
+pub fn is_fresh_at(view: &View, now: Instant) -> bool {
+    now.saturating_duration_since(view.taken_at) < FRESH_FOR
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
@@ -262,7 +272,7 @@ mod tests {
     use crate::sentinel::reply::{Protocol, Replies};
     use crate::sentinel::tests::view;
 
-    fn hub() -> Hub {
+    pub(in crate::sentinel) fn hub() -> Hub {
         let now = Instant::now();
         let (_, views) = watch::channel(Arc::new(view(Vec::new(), now)));
         let (questions, _) = mpsc::channel(1);
@@ -281,7 +291,7 @@ mod tests {
     }
 
     /// A client of the hub that has subscribed to everything, and its other end.
-    async fn subscriber(hub: &Hub) -> (Rc<Client>, TcpStream) {
+    pub(in crate::sentinel) async fn subscriber(hub: &Hub) -> (Rc<Client>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let theirs = TcpStream::connect(listener.local_addr().unwrap())
             .await
@@ -309,8 +319,7 @@ mod tests {
         let events = [("+slave", "x".repeat(40_000))];
         let mut message = Vec::new();
         quick.session.borrow().subscriptions.deliver(
-            "+slave",
-            &events[0].1,
+            &Announcement::of(&events[0]),
             Protocol::Resp2,
             &mut message,
         );
@@ -365,6 +374,20 @@ mod tests {
         drop(other);
         assert_eq!(hub.backlog.get(), client.backlog());
         assert!(!hub.is_crowded());
+    }
+
+    #[tokio::test]
+    async fn an_event_is_not_kept_for_a_full_socket_when_too_much_waits_for_all() {
+        let hub = hub();
+        let (client, _never_read) = subscriber(&hub).await;
+        let (other, _never_read_either) = subscriber(&hub).await;
+        client.stream.writable().await.unwrap();
+        while client.stream.try_write(&[b'x'; 16 * 1024]).is_ok() {}
+        fill(&other);
+        other.send(&vec![b'x'; BACKLOG_MAX]);
+        assert!(hub.is_crowded() && client.backlog() == 0);
+        hub.publish(&[("+slave", "one more".to_owned())]);
+        assert!(other.is_closed() && client.is_closed());
     }
 
     #[tokio::test]

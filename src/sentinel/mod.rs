@@ -11,6 +11,7 @@
 
 mod access;
 mod catalogue;
+mod channels;
 mod client;
 mod command;
 mod connection;

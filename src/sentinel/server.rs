@@ -189,7 +189,7 @@ async fn keep_accepting(listener: &TcpListener, hub: &Hub) {
         select! {
             stream = accept(listener, &mut is_failing) => match hub.next_number() {
                 Some(number) => {
-                    is_full = false;
+                    is_full &= !is_roomy(hub.facts());
                     prepare(&stream);
                     let client = hub.let_in(number, stream, Instant::now());
                     conversations.push(converse(hub, client));
@@ -208,6 +208,11 @@ async fn keep_accepting(listener: &TcpListener, hub: &Hub) {
             Some(()) = conversations.next() => {}
         }
     }
+}
+
+/// Whether it is far enough from the limit that reaching it again is news.
+fn is_roomy(facts: ServerFacts) -> bool {
+    facts.clients * 10 < facts.clients_max * 9
 }
 
 async fn accept(listener: &TcpListener, is_failing: &mut bool) -> TcpStream {
@@ -257,6 +262,35 @@ fn be_nice() {
     let thread = Some(gettid());
     let nicer = getpriority_process(thread).map(|nice| (nice + NICER_BY).min(19));
     if let Err(error) = nicer.and_then(|nice| setpriority_process(thread, nice)) {
-        debug!(%error, "the thread of the Sentinel endpoint has the priority of the loop");
+        warn!(%error, "the thread of the Sentinel endpoint has the priority of the loop");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_come_and_go_at_the_limit_are_warned_of_once() {
+        for (clients, clients_max, expected) in [
+            (0, 1, true),
+            (0, 0, false),
+            (8_999, 10_000, true),
+            (9_000, 10_000, false),
+            (9_999, 10_000, false),
+        ] {
+            let facts = ServerFacts {
+                started_at: Instant::now(),
+                port: 26379,
+                clients,
+                subscribers: 0,
+                clients_max,
+                accepted: 0,
+                rejected: 0,
+                commands: 0,
+                dropped: 0,
+            };
+            assert_eq!(is_roomy(facts), expected, "{clients} of {clients_max}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The channels and patterns that one client has subscribed to.
 
-use super::pattern;
+use super::channels::{Announcement, Channels};
 use super::reply::{Protocol, Replies};
 
 /// Most channels and patterns of one client.
@@ -10,7 +10,16 @@ pub const NAME_LENGTH_MAX: usize = 256;
 
 /// What one client has subscribed to: channels and patterns in one list, since most clients have one of both.
 #[derive(Debug, Default)]
-pub struct Subscriptions(Vec<(Kind, Box<[u8]>)>);
+pub struct Subscriptions(Vec<Subscription>);
+
+/// One of both.
+#[derive(Debug)]
+struct Subscription {
+    kind: Kind,
+    /// What it means of what there is.
+    channels: Channels,
+    name: Box<[u8]>,
+}
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +54,7 @@ impl Subscriptions {
 
     fn of(&self, kind: Kind) -> impl Iterator<Item = &[u8]> {
         let all = self.0.iter();
-        all.filter(move |(it, _)| *it == kind)
-            .map(|(_, name)| &**name)
+        all.filter(move |it| it.kind == kind).map(|it| &*it.name)
     }
 
     /// `SUBSCRIBE`
@@ -90,7 +98,14 @@ impl Subscriptions {
             return false;
         }
         self.0.reserve_exact(1);
-        self.0.push((kind, name.into()));
+        self.0.push(Subscription {
+            kind,
+            channels: match kind {
+                Kind::Channel => Channels::named(name),
+                Kind::Pattern => Channels::meant_by(name),
+            },
+            name: name.into(),
+        });
         true
     }
 
@@ -101,7 +116,7 @@ impl Subscriptions {
             names => names.iter().map(|name| Box::from(*name)).collect(),
         };
         for name in &named {
-            self.0.retain(|(it, known)| *it != kind || known != name);
+            self.0.retain(|it| it.kind != kind || it.name != *name);
             confirm(word, Some(name), self.0.len(), replies);
         }
         if named.is_empty() {
@@ -109,23 +124,23 @@ impl Subscriptions {
         }
     }
 
-    /// Writes what this client hears of a message, once for each subscription that it fits.
-    pub fn deliver(&self, channel: &str, message: &str, protocol: Protocol, bytes: &mut Vec<u8>) {
+    /// Writes what this client hears of an event, once for each subscription that it fits.
+    pub fn deliver(&self, event: &Announcement<'_>, protocol: Protocol, bytes: &mut Vec<u8>) {
         let mut replies = Replies::new(protocol, bytes);
-        let channel = channel.as_bytes();
-        if self.of(Kind::Channel).any(|name| name == channel) {
+        let fits = |it: &&Subscription| it.channels.meet(event.channels);
+        let heard = || self.0.iter().filter(fits);
+        if heard().any(|it| it.kind == Kind::Channel) {
             replies.push(3);
             replies.text("message");
-            replies.bulk(channel);
-            replies.text(message);
+            replies.text(event.channel);
+            replies.text(event.message);
         }
-        let patterns = self.of(Kind::Pattern);
-        for pattern in patterns.filter(|pattern| pattern::matches(pattern, channel)) {
+        for pattern in heard().filter(|it| it.kind == Kind::Pattern) {
             replies.push(4);
             replies.text("pmessage");
-            replies.bulk(pattern);
-            replies.bulk(channel);
-            replies.text(message);
+            replies.bulk(&pattern.name);
+            replies.text(event.channel);
+            replies.text(event.message);
         }
     }
 }
@@ -162,14 +177,17 @@ mod tests {
             ">3 $9 subscribe $6 +sdown :1 >3 $9 subscribe $6 +sdown :1 \
              >3 $10 psubscribe $9 [-+]sdown :2 >3 $10 psubscribe $2 x* :3 "
         );
+        let event = |channel| (channel, "m".to_owned());
         let mut bytes = Vec::new();
-        subscriptions.deliver("+sdown", "m", Protocol::Resp2, &mut bytes);
+        let down = event("+sdown");
+        subscriptions.deliver(&Announcement::of(&down), Protocol::Resp2, &mut bytes);
         assert_eq!(
             String::from_utf8(bytes).unwrap().replace("\r\n", " "),
             "*3 $7 message $6 +sdown $1 m *4 $8 pmessage $9 [-+]sdown $6 +sdown $1 m "
         );
         let mut bytes = Vec::new();
-        subscriptions.deliver("+odown", "m", Protocol::Resp3, &mut bytes);
+        let other = event("+odown");
+        subscriptions.deliver(&Announcement::of(&other), Protocol::Resp3, &mut bytes);
         assert_eq!(bytes, b"");
     }
 

@@ -8,6 +8,7 @@
     reason = "a test that unwraps fails where it should, and what it prints explains the failure"
 )]
 
+mod alone;
 mod beside_sentinel;
 mod clients;
 mod endpoint;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{assert_transcript, endpoint, group, outline, view};
 use crate::decision::{
-    AbortReason, Candidate, Cause, Evidence, GroupOutline, Happening, NotSwitched,
+    AbortReason, Candidate, Cause, Evidence, GroupOutline, Happening, NotSwitched, Step, StepName,
 };
 use crate::model::{Epoch, GroupName, ReplicationId, ReplicationOffset, RunId};
 use crate::sentinel::events::Translator;
@@ -94,6 +94,14 @@ fn begun(evidence: Option<Evidence>) -> Happening {
     }
 }
 
+fn promoted(master: &str) -> Happening {
+    Happening::Promoted {
+        group: name(),
+        epoch: Epoch(5),
+        master: endpoint(master),
+    }
+}
+
 fn done(planned: bool) -> Happening {
     Happening::Done {
         group: name(),
@@ -101,6 +109,18 @@ fn done(planned: bool) -> Happening {
         master: endpoint("10.0.0.2:6379"),
         planned,
         steps: Vec::new(),
+    }
+}
+
+fn settled(steps: &[StepName]) -> Happening {
+    let step = |what: &StepName| Step {
+        what: *what,
+        after: Duration::from_millis(40),
+    };
+    Happening::Settled {
+        group: name(),
+        epoch: Epoch(5),
+        steps: steps.iter().map(step).collect(),
     }
 }
 
@@ -129,12 +149,7 @@ fn happenings_are_told_in_sentinels_words_and_order() {
     };
     leader.tell("a quorum holds it down", vec![objectively]);
     leader.tell("an epoch begins", vec![begun(Some(evidence()))]);
-    let promoted = Happening::Promoted {
-        group: name(),
-        epoch: Epoch(5),
-        master: endpoint("10.0.0.2:6379"),
-    };
-    leader.tell("the candidate is a master", vec![promoted]);
+    leader.tell("the candidate is a master", vec![promoted("10.0.0.2:6379")]);
     leader.switch();
     leader.tell("it is done", vec![done(false)]);
     let followed = |demoted| Happening::Followed {
@@ -144,11 +159,7 @@ fn happenings_are_told_in_sentinels_words_and_order() {
         demoted,
     };
     leader.tell("a replica is told to follow", vec![followed(false)]);
-    let settled = Happening::Settled {
-        group: name(),
-        epoch: Epoch(5),
-        steps: Vec::new(),
-    };
+    let settled = settled(&[StepName::ReplicasFollow, StepName::FilesRewritten]);
     leader.tell("all that answer have followed", vec![settled]);
     let answers = Happening::AnswersAgain {
         group: name(),
@@ -236,4 +247,88 @@ fn a_switch_is_told_once() {
     ground.tell("again", vec![done(false)]);
     let switches = ground.transcript.matches("+switch-master").count();
     assert_eq!(switches, 1, "{}", ground.transcript);
+}
+
+#[test]
+fn a_failover_that_is_over_in_one_turn_is_told_of_the_old_master() {
+    let mut ground = Ground::new();
+    ground.switch();
+    let happened = vec![down(), begun(Some(evidence())), done(false)];
+    ground.tell("all at once", happened);
+    let (before, after) = ground.transcript.split_once("+switch-master").unwrap();
+    for line in [
+        "+sdown master features 10.0.0.1 6379\n",
+        "+odown master features 10.0.0.1 6379 #quorum 2/2\n",
+        "+try-failover master features 10.0.0.1 6379\n",
+        "+selected-slave slave 10.0.0.2:6379 10.0.0.2 6379 @ features 10.0.0.1 6379\n",
+        "+promoted-slave slave 10.0.0.2:6379 10.0.0.2 6379 @ features 10.0.0.1 6379\n",
+    ] {
+        assert!(before.contains(line), "{line}{before}");
+    }
+    assert!(after.starts_with(" features 10.0.0.1 6379 10.0.0.2 6379\n"));
+}
+
+#[test]
+fn an_epoch_that_keeps_its_master_is_over_when_it_is_done() {
+    let mut ground = Ground::new();
+    let mut kept = begun(Some(evidence()));
+    if let Happening::Begun {
+        candidate,
+        reinstates,
+        ..
+    } = &mut kept
+    {
+        candidate.endpoint = endpoint("10.0.0.1:6379");
+        *reinstates = true;
+    }
+    let done = Happening::Done {
+        group: name(),
+        epoch: Epoch(5),
+        master: endpoint("10.0.0.1:6379"),
+        planned: false,
+        steps: Vec::new(),
+    };
+    for _ in 0..2 {
+        let happened = vec![kept.clone(), promoted("10.0.0.1:6379"), done.clone()];
+        ground.tell("it is kept", happened);
+    }
+    let count = ground.transcript.matches("+promoted-slave").count();
+    assert_eq!(count, 2, "{}", ground.transcript);
+    // Nor is it the epoch of a switch that only a snapshot told of.
+    ground.switch();
+    ground.tell("a snapshot of the log", Vec::new());
+    assert!(ground.transcript.contains("+switch-master"));
+    assert!(!ground.transcript.contains("+config-update-from"));
+}
+
+#[test]
+fn replicas_that_do_not_follow_in_time_are_not_said_to() {
+    let mut ground = Ground::new();
+    ground.tell("given up", vec![settled(&[StepName::FilesRewritten])]);
+    assert_eq!(
+        ground.transcript,
+        "# given up\n+failover-end-for-timeout master features 10.0.0.1 6379\n\
+         +failover-end master features 10.0.0.1 6379\n"
+    );
+}
+
+#[test]
+fn a_peer_whose_endpoint_is_elsewhere_is_told_of_anew() {
+    let mut ground = Ground::new();
+    ground.view.peers[0].sentinel = Some(endpoint("10.0.0.9:26380"));
+    ground.tell("elsewhere", Vec::new());
+    ground.tell("nothing more", Vec::new());
+    ground.view.peers[0].sentinel = Some(endpoint("10.0.0.2:26379"));
+    ground.view.peers[0].is_connected = false;
+    ground.tell("back, and lost", Vec::new());
+    let id = "cff6421650471acb15661840ce681eb9e345a88e";
+    assert_eq!(
+        ground.transcript,
+        format!(
+            "# elsewhere\n+sentinel sentinel {id} 10.0.0.9 26380 @ features 10.0.0.1 6379\n\
+             # nothing more\n# back, and lost\n\
+             +sentinel sentinel {id} 10.0.0.2 26379 @ features 10.0.0.1 6379\n\
+             +sdown sentinel {id} 10.0.0.2 26379 @ features 10.0.0.1 6379\n"
+        )
+    );
 }
