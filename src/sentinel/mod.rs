@@ -34,6 +34,7 @@ mod view;
 mod tests;
 
 pub use access::{Access, WrongPassword};
+pub use channels::Announcement;
 pub use command::{ARGUMENTS_MAX, COMMAND_LENGTH_MAX, Parsed, Unreadable, Words, parse};
 pub use events::{Event, Translator};
 pub use feed::{Feed, News, Outlet};

@@ -34,9 +34,9 @@ impl Briefed {
         &self.knowledge
     }
 
-    /// What this host was told and did not finish, by the place of the target: it goes on with that at once, if
-    /// need be without a voter. What is right by the journal is not touched, since somebody may have had a
-    /// reason to change it; and what no journal knows of waits for a voter.
+    /// What this host was told and did not finish, by the place of the target: it goes on with that at once,
+    /// if need be without a voter. What is right by the journal is not touched, since somebody may have had
+    /// a reason to change it; and what no journal knows of waits for a voter.
     pub fn unfinished<'a>(
         &self,
         targets: &[Target],

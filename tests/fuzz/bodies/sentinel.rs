@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use promoterd::decision::{GroupOutline, InstanceOutline, Phase};
 use promoterd::model::{Endpoint, Epoch, RunId, Term};
 use promoterd::sentinel::{
-    Access, COMMAND_LENGTH_MAX, GroupView, Next, Parsed, PeerView, Protocol, Replies, ServerFacts,
-    Session, Surroundings, View, parse,
+    Access, Announcement, COMMAND_LENGTH_MAX, GroupView, Next, Parsed, PeerView, Protocol, Replies,
+    ServerFacts, Session, Surroundings, View, parse,
 };
 use zeroize::Zeroizing;
 
@@ -72,9 +72,10 @@ pub fn command(bytes: &[u8]) {
     }
     let mut heard = Vec::new();
     for channel in ["+switch-master", "-sdown", "+slave"] {
+        let event = (channel, "features".to_owned());
         session
             .subscriptions
-            .deliver(channel, "features", session.protocol, &mut heard);
+            .deliver(&Announcement::of(&event), session.protocol, &mut heard);
     }
     assert_whole(&heard);
 }
