@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::word::{News, PublicGroup};
+use crate::breaks::{Break, is_broken};
 use crate::model::{ClusterId, GroupName};
 
 /// The latest of all that voters of one cluster have told.
@@ -68,7 +69,8 @@ impl Knowledge {
         let mut taken = news.groups;
         taken.retain(|name, group| {
             let known = self.groups.get(name);
-            if known.is_some_and(|known| !is_newer(group, known)) {
+            let is_news = known.is_none_or(|known| is_newer(group, known));
+            if !is_news && !is_broken(Break::OlderWordTaken) {
                 return false;
             }
             let is_said_again = known.is_some_and(|known| group.says_the_same_as(known));
