@@ -35,6 +35,7 @@ mod observer;
 mod partition;
 mod pausing;
 mod process;
+mod proxies;
 mod registering;
 mod renamed;
 mod rescue;
