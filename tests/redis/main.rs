@@ -36,6 +36,7 @@ mod partition;
 mod pausing;
 mod process;
 mod proxies;
+mod readers;
 mod registering;
 mod renamed;
 mod rescue;

@@ -1,5 +1,5 @@
-//! Real proxies before real servers: HAProxy, nginx and twemproxy try the files that the daemon makes for them, and
-//! writers go through them to the new master.
+//! Real proxies before real servers: HAProxy, nginx and twemproxy try the files that the daemon makes for
+//! them, and writers go through them to the new master.
 //!
 //! `bash tests/proxies` gets them.
 
@@ -18,8 +18,8 @@ use crate::cluster::{Cluster, local};
 use crate::process::{PATIENCE, Process, eventually, free_port};
 use crate::server::Kind;
 
-/// From the end of an epoch to the first write through a proxy that read its file again: that takes it some 50 ms,
-/// on a machine that is busy with other things too.
+/// From the end of an epoch to the first write through a proxy that read its file again: that takes it some
+/// 50 ms, on a machine that is busy with other things too.
 const LATE_MAX: Duration = Duration::from_secs(3);
 /// Longest wait for an answer through a proxy.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
@@ -222,7 +222,7 @@ const NGINX: &str = include_str!("../../config/nginx.conf.j2");
 /// The file of an HAProxy that is edited in place, as a person would write it.
 fn haproxy_by_hand(master: &Endpoint, write: &Endpoint, more: &str) -> String {
     format!(
-        "# by hand\ndefaults\n\tmode tcp\n    timeout connect 1s # each\n    timeout client 1m\n    timeout server 1m\n\
+        "# by hand\ndefaults\n\tmode tcp\n    timeout connect 1s # each\n    retries 0\n    timeout client 1m\n    timeout server 1m\n\
          {more}\nfrontend redis\n    bind {write}\n    default_backend redis_write\n\n\
          backend redis_write\n    server master {master} check inter 1s\n"
     )
@@ -405,7 +405,9 @@ fn what_haproxy_refuses_leaves_its_file_as_it_was_and_is_shown() {
     cluster.servers[0].kill();
     let shown = await_file(&cluster, 0, "proxy", |it| it.error.is_some());
     assert!(
-        shown.check_output.contains("roundabout"),
+        shown
+            .check_output
+            .contains("Fatal errors found in configuration"),
         "{}",
         shown.check_output
     );

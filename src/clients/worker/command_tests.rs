@@ -14,6 +14,15 @@ use crate::clients::{Content, Format};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+fn content() -> Content {
+    Content::Edit {
+        format: Format::Json,
+        keys: vec!["url".parse().unwrap()],
+        lists: Vec::new(),
+        value: None,
+    }
+}
+
 struct Bench {
     directory: TempDir,
     worker: Option<Worker>,
@@ -55,11 +64,7 @@ impl Bench {
             client: "api".parse().unwrap(),
             group: "x".parse().unwrap(),
             path: self.path("api.json"),
-            content: Content::Edit {
-                format: Format::Json,
-                keys: vec!["url".parse().unwrap()],
-                value: None,
-            },
+            content: content(),
             check: self.check.as_ref().map(command),
             reload: self.reload.as_ref().map(command),
         };
@@ -458,11 +463,7 @@ fn a_directory_that_is_replaced_is_watched_again() {
         client: "api".parse().unwrap(),
         group: "x".parse().unwrap(),
         path: bench.path("link").join("api.json"),
-        content: Content::Edit {
-            format: Format::Json,
-            keys: vec!["url".parse().unwrap()],
-            value: None,
-        },
+        content: content(),
         check: None,
         reload: None,
     };
