@@ -86,6 +86,10 @@ pub enum Break {
     CandidateNotFenced,
     /// A lease counts on that was had before the host slept.
     SuspendForgotten,
+    /// An observer takes a word about a group for news although it knows a newer one.
+    OlderWordTaken,
+    /// An observer's files are rewritten once, and not at later news.
+    LaterNewsNotWritten,
 }
 
 /// Whether this thread's test has broken `rule`.

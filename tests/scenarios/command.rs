@@ -37,7 +37,7 @@ impl World {
             }
             ["ask", node, ref wish @ ..] => self.ask(self.node(node), wish),
             [
-                "lead" | "crash" | "start" | "pause" | "wake" | "install" | "equal",
+                "lead" | "crash" | "start" | "pause" | "suspend" | "wake" | "install" | "equal",
                 name,
             ] => {
                 self.obey_for_node(words[0], self.node(name));
@@ -71,7 +71,11 @@ impl World {
                 self.nodes[node].paused_at = self.now;
                 self.lose_leader(node);
             }
-            "wake" if self.nodes[node].is_paused => self.wake_node(node),
+            "suspend" if !self.nodes[node].is_dead => self.suspend(node),
+            "wake" if self.nodes[node].is_paused => {
+                self.unsuspend(node);
+                self.wake_node(node);
+            }
             "install" => self.install(node),
             "equal" => self.make_settings_equal(node),
             _ => {}
@@ -263,6 +267,7 @@ impl World {
             .nodes
             .iter()
             .map(|node| {
+                let now = now - Duration::from_micros(node.slept);
                 let record = node.supervisor.records().get(&group());
                 let overview = node.supervisor.groups()[&group()].overview(record, now);
                 let decided = overview.decided.map(|decided| {

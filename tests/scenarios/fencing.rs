@@ -36,7 +36,8 @@ impl World {
                 self.nodes[node].holds.retain(|(held, _, _)| *held != name);
                 if let HoldTask::Until(until) = order.task {
                     let span = until.saturating_duration_since(self.instant(0));
-                    let at = u64::try_from(span.as_micros()).unwrap();
+                    // Its own clock goes on while the host sleeps.
+                    let at = u64::try_from(span.as_micros()).unwrap() + self.nodes[node].slept;
                     self.nodes[node].holds.push((name, life, at));
                     self.push(at, Occurrence::HoldsOver(node));
                 }
@@ -47,8 +48,40 @@ impl World {
         self.deliver(node, 2 * TO_FENCER, Event::Held(outcome));
     }
 
+    /// Nothing on its host runs any more.
+    pub fn suspend(&mut self, node: usize) {
+        let asleep = &mut self.nodes[node];
+        (asleep.is_paused, asleep.is_asleep, asleep.paused_at) = (true, true, self.now);
+        if let Some(name) = self.nodes[node].beside.clone() {
+            self.obey(&format!("hang {name}"));
+        }
+        self.lose_leader(node);
+    }
+
+    /// Its host wakes: the fencer's timer rings before all else, and the node hears first that it slept.
+    pub fn unsuspend(&mut self, node: usize) {
+        let awake = &mut self.nodes[node];
+        if !std::mem::take(&mut awake.is_asleep) {
+            return;
+        }
+        awake.slept += self.now - awake.paused_at;
+        self.nodes[node].missed.insert(0, Event::Suspended);
+        self.end_overdue(node);
+        let beside = self.nodes[node].beside.clone();
+        let is_hung = |name: &String| {
+            let mut instances = self.instances.iter();
+            instances.any(|it| it.name == *name && it.process == Process::Hung)
+        };
+        if let Some(name) = beside.filter(is_hung) {
+            self.obey(&format!("resume {name}"));
+        }
+    }
+
     /// Ends what nobody held on to: the fencer runs whatever its node does.
     pub fn end_overdue(&mut self, node: usize) {
+        if self.nodes[node].is_asleep {
+            return;
+        }
         let now = self.now;
         let (over, held) = std::mem::take(&mut self.nodes[node].holds)
             .into_iter()

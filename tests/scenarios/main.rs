@@ -22,6 +22,7 @@
 //! at 5 slow b 3                the stream takes 3 ms to b; `deny hold a`: a cannot hold writes
 //! at 5 sentinels 3            so many Sentinels watch all instances
 //! at 5 lead n2                also: freeze log, drop log, thaw log, pause n1, wake n1
+//! at 5 suspend n1             its host sleeps, with what is beside it, until `wake n1`
 //! at 5 probes on              show what is asked of the probe connections too
 //! at 9 show                   how everything stands
 //! ```
@@ -130,6 +131,8 @@ scenarios! {
     under_strict_fencing_a_master_that_is_cut_off_stops_before_another_is_promoted
     under_strict_fencing_the_fencer_ends_what_its_daemon_left
     under_strict_fencing_a_hung_master_is_ended_before_another_is_promoted
+    under_strict_fencing_a_host_that_slept_too_long_wakes_without_its_master
+    under_strict_fencing_a_lease_from_before_a_sleep_counts_no_more
     under_strict_fencing_a_pause_may_lift_the_leases
     under_strict_fencing_a_master_whose_daemon_is_cut_off_is_replaced_although_it_answers
     under_strict_fencing_a_master_that_cannot_be_fenced_is_ended

@@ -22,6 +22,9 @@ pub struct Node {
     pub is_dead: bool,
     pub is_paused: bool,
     pub paused_at: u64,
+    /// Its host sleeps, and its clock stands still; how long that has lasted in all.
+    pub is_asleep: bool,
+    pub slept: u64,
     pub missed: Vec<Event>,
     /// Whether it was told that it leads, and not yet that it no longer does.
     pub leads: bool,
@@ -69,6 +72,8 @@ impl World {
                 is_dead: false,
                 is_paused: false,
                 paused_at: 0,
+                is_asleep: false,
+                slept: 0,
                 missed: Vec::new(),
                 leads: false,
                 applied,
@@ -144,7 +149,7 @@ impl World {
             self.nodes[node].missed.push(event);
             return;
         }
-        let now = self.moment();
+        let now = self.moment_of(node);
         if let Event::PeerReported { peer, .. } = &event {
             self.nodes[node].supervisor.hear(peer, now);
         }

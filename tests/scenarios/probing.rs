@@ -144,7 +144,7 @@ impl World {
     fn answer(&mut self, sent: Sent<ProbeOrder>, name: &str) {
         let sent_at = match self.weather {
             Some(_) => self.instant(sent.at),
-            None => self.moment() - Duration::from_micros(ONE_WAY),
+            None => self.moment_of(sent.node) - Duration::from_micros(ONE_WAY),
         };
         let report = match &sent.order.command {
             ProbeCommand::Ping => {

@@ -188,6 +188,11 @@ impl World {
         self.instant(self.now)
     }
 
+    /// What the clock of a node says now.
+    pub fn moment_of(&self, node: usize) -> Instant {
+        self.moment() - Duration::from_micros(self.nodes[node].slept)
+    }
+
     pub fn instant(&self, at: u64) -> Instant {
         self.start + Duration::from_micros(at)
     }
@@ -246,7 +251,7 @@ impl World {
         let deadline = self.nodes[node].supervisor.next_deadline()?;
         let after = deadline.at.saturating_duration_since(self.start);
         let at = u64::try_from(after.as_nanos().div_ceil(1000)).unwrap();
-        Some(at.max(self.now))
+        Some((at + self.nodes[node].slept).max(self.now))
     }
 
     fn count_wake(&mut self, node: usize) {

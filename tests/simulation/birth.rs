@@ -82,6 +82,7 @@ fn host(world: &World, node: usize, random: &mut SplitMix) -> Host {
         published: BTreeMap::new(),
         holds: BTreeMap::new(),
         fencer_deaf_until: 0,
+        fencer_mute_until: 0,
         busy: (0, 0),
         woken_in_vain: 0,
         is_emptied: false,
@@ -174,6 +175,13 @@ fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
     }
     let servers: Vec<usize> = (first..first + size).collect();
     let policy = policy(world, &servers, fencing, random);
+    // They ran before anybody wanted strict fencing, so they were started otherwise.
+    let begins_unfenced = world.narrowing.theme == Theme::Leases && random.below(6) == 0;
+    if begins_unfenced {
+        for server in &mut world.servers[first..] {
+            server.limits = WriteLimits::default();
+        }
+    }
     let name = format!("group-{group}").parse().expect("a valid name");
     world.groups.push(SimulatedGroup {
         name,
@@ -182,6 +190,7 @@ fn add_group(world: &mut World, group: usize, random: &mut SplitMix) {
         sentinels_until: 0,
         disturbed_at: 0,
         begun_at: 0,
+        begins_unfenced,
     });
     world.later(10_000, Happens::ClientWrites { group });
 }

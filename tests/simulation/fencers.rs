@@ -10,6 +10,9 @@ use super::pipes::Micros;
 use super::server::{Process, Restart};
 use super::world::{Happens, World};
 
+/// A daemon waits no longer for an answer.
+const ANSWER_MAX: Micros = 1_000_000;
+
 impl World {
     /// A daemon tells the fencer of its host something.
     pub fn order_hold(&mut self, node: usize, order: HoldOrder) {
@@ -41,6 +44,11 @@ impl World {
                     ends_at,
                 },
             );
+        }
+        if self.hosts[node].fencer_mute_until > self.now {
+            let result = Err(HoldFailure::Absent("it says nothing".to_owned()));
+            let event = NodeEvent::Core(Event::Held(HoldOutcome { order, result }));
+            return self.later(ANSWER_MAX, Happens::Tell { node, life, event });
         }
         let result = self.hold(node, &order, ends_at);
         let event = NodeEvent::Core(Event::Held(HoldOutcome { order, result }));

@@ -56,6 +56,8 @@ pub struct Host {
     pub holds: BTreeMap<(usize, u64), Micros>,
     /// Until then its fencer takes no orders; it ends what it holds all the same.
     pub fencer_deaf_until: Micros,
+    /// The same, and nobody hears that it does not.
+    pub fencer_mute_until: Micros,
     /// Consecutive steps at one moment.
     pub busy: (Micros, u32),
     /// Consecutive deadlines after which it was due at once again.

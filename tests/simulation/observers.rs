@@ -22,6 +22,8 @@ use super::world::{Happens, World};
 const ONE_IN: u64 = 4;
 /// How often an observer looks whether its voter is there, has a leader, and can be reached.
 const LOOKS_EVERY: Micros = 700_000;
+/// One connection in so many is found broken then, for whatever reason: another voter may know less.
+const BREAKS_ONE_IN: u64 = 2;
 /// Pause before the next call.
 const CALLS_AFTER: Micros = 60_000;
 
@@ -304,7 +306,8 @@ impl World {
 
     /// Whether the voter is worth following any longer.
     fn look_at_voter(&mut self, observer: usize, number: u64) {
-        let follower = &self.observers.followers[observer];
+        let follower = &mut self.observers.followers[observer];
+        let breaks = follower.random.below(BREAKS_ONE_IN) == 0;
         let connection = follower.connection.as_ref();
         let Some(connection) = connection.filter(|it| it.number == number) else {
             return;
@@ -318,7 +321,7 @@ impl World {
             .told
             .as_ref()
             .is_some_and(|told| told.is_confirmed);
-        if is_there && is_reached && is_confirmed {
+        if is_there && is_reached && is_confirmed && !breaks {
             let looks = Occurs::Looks { connection: number };
             return self.occurs_later(observer, LOOKS_EVERY, looks);
         }

@@ -172,6 +172,7 @@ impl World {
         if let Err(violation) = self.oracle.promoted(&group, epoch, promoted) {
             self.fail(violation);
         }
+        self.on_promoted(node, index);
         Ok(())
     }
 

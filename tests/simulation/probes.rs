@@ -300,12 +300,12 @@ impl World {
         if connection.work.is_some() || !connection.is_open {
             return;
         }
-        let report = match connection.server_life {
-            None => ProbeReport::ConnectFailed(ConnectFailure::TimedOut),
-            Some(_) if is_cut || connection.is_orphaned => {
-                ProbeReport::Closed("timed out".to_owned())
-            }
-            Some(_) => return,
+        if connection.server_life.is_some() && !is_cut && !connection.is_orphaned {
+            return;
+        }
+        let report = match connection.is_known {
+            true => ProbeReport::Closed("timed out".to_owned()),
+            false => ProbeReport::ConnectFailed(ConnectFailure::TimedOut),
         };
         self.tell_probe(id, report, 0);
         self.disconnect(id);

@@ -37,6 +37,8 @@ pub struct SimulatedGroup {
     pub disturbed_at: Micros,
     /// When its latest epoch began.
     pub begun_at: Micros,
+    /// Its servers are not fenced yet when strict fencing comes into force.
+    pub begins_unfenced: bool,
 }
 
 /// The whole.

@@ -37,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "consensus",
             "decision",
             "model",
+            "breaks",
         ],
     ),
     (
@@ -47,7 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sentinel", &["decision", "model"]),
     ("clients", &["decision", "model", "breaks"]),
     // Peers carry the engine's messages.
-    ("peer", &["consensus", "decision", "model"]),
+    ("peer", &["consensus", "decision", "model", "breaks"]),
     ("fencer", &["decision", "model"]),
     ("redis", &["decision", "model"]),
     ("consensus", &["decision", "model", "breaks"]),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::breaks::{Break, is_broken};
 use crate::clients::journal::Entry;
 use crate::clients::{Publication, Target};
 use crate::model::GroupName;
@@ -71,6 +72,7 @@ impl Briefed {
         let told = match (self.is_confirmed, is_first) {
             (false, _) => return Vec::new(),
             (true, true) => self.knowledge.groups(),
+            (true, false) if is_broken(Break::LaterNewsNotWritten) => return Vec::new(),
             (true, false) => taken,
         };
         let told = told.iter();

@@ -250,3 +250,7 @@ fn was_fed(info: &InstanceInfo) -> bool {
         Role::Master { .. } => false,
     }
 }
+
+#[cfg(test)]
+#[path = "waiting_tests.rs"]
+mod tests;

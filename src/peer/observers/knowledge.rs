@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::word::{News, PublicGroup};
+use crate::breaks::{Break, is_broken};
 use crate::model::{ClusterId, GroupName};
 
 /// The latest of all that voters of one cluster have told.
@@ -65,7 +66,10 @@ impl Knowledge {
         let mut taken = news.groups;
         taken.retain(|name, group| {
             let known = self.groups.get(name);
-            if let Some(known) = known.filter(|known| !is_newer(group, known)) {
+            let is_newest = |known: &Arc<PublicGroup>| {
+                is_newer(group, known) || is_broken(Break::OlderWordTaken)
+            };
+            if let Some(known) = known.filter(|known| !is_newest(known)) {
                 let Some(seen) = seen_anew(group, known) else {
                     return false;
                 };

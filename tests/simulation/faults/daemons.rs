@@ -4,6 +4,7 @@ use promoterd::daemon::NodeEvent;
 use promoterd::decision::Event;
 
 use super::end::Undo;
+use crate::pipes::Micros;
 use crate::world::{Happens, World};
 
 impl World {
@@ -33,8 +34,16 @@ impl World {
         }
     }
 
-    /// Nothing on a host runs, and nothing comes in or goes out.
     pub fn suspend_host(&mut self, host: usize) {
+        let span = self.span();
+        self.suspend_for(host, span, span);
+    }
+
+    /// Nothing on a host runs, and nothing comes in or goes out, for as long or longer.
+    pub fn suspend_for(&mut self, host: usize, sleeps: Micros, cut: Micros) {
+        if self.suspended.contains(&host) {
+            return;
+        }
         self.note(|| format!("host {host} is suspended"));
         self.suspended.insert(host);
         if host < self.hosts.len() {
@@ -50,9 +59,8 @@ impl World {
         for server in &servers {
             self.hang_server(*server);
         }
-        let span = self.span();
-        self.later(span, Happens::Undo(Undo::WakeHost(host, servers)));
-        self.cut_until(self.paths_of(host), span);
+        self.later(sleeps, Happens::Undo(Undo::WakeHost(host, servers)));
+        self.cut_until(self.paths_of(host), cut);
     }
 
     pub fn wake_host(&mut self, host: usize, servers: &[usize]) {

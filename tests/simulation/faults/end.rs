@@ -32,7 +32,11 @@ pub enum Blow {
     BounceServer(usize, Restart),
     HangServer(usize),
     CrashNode(usize),
+    /// The daemon beside a server, for a part of a lease or some.
+    CrashBeside(usize),
     PauseNode(usize),
+    /// A host sleeps until its master must have been replaced.
+    Suspend(usize),
     /// It is told to stop, and hands over what it leads.
     StopNode(usize),
     /// All daemons at once; this one comes back long after the others, who have to know without it what
@@ -66,6 +70,8 @@ impl World {
             }
             Blow::HangServer(server) => world.hang_for_a_while(server),
             Blow::CrashNode(node) => world.bounce_node(node),
+            Blow::CrashBeside(server) => world.crash_beside(server),
+            Blow::Suspend(host) => world.suspend_until_replaced(host),
             Blow::PauseNode(node) => world.pause_node(node),
             Blow::StopNode(node) => world.stop_node(node),
             Blow::CrashAllNodes { last } => world.crash_all_nodes(last),
@@ -202,6 +208,7 @@ impl World {
         for node in 0..self.hosts.len() {
             self.hosts[node].slow_disk_until = 0;
             self.hosts[node].fencer_deaf_until = 0;
+            self.hosts[node].fencer_mute_until = 0;
             self.hosts[node].disk.ailment = None;
             self.resume_node(node);
             self.start_node(node);

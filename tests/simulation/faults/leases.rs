@@ -1,6 +1,7 @@
 //! What puts leases to the test: a master that the others hold down while it takes writes, a node beside
 //! it that does not run, voters that forget or hear little, a fencer that heeds nobody.
 
+use super::ambushes::Ambush;
 use super::end::Undo;
 use crate::pipes::Micros;
 use crate::world::{Happens, World};
@@ -16,12 +17,12 @@ impl World {
         self.tenths_of_lease(tenths)
     }
 
-    fn tenths_of_lease(&self, tenths: u64) -> Micros {
+    pub fn tenths_of_lease(&self, tenths: u64) -> Micros {
         let lease = self.groups[0].policy.lease;
         Micros::try_from(lease.as_micros()).expect("a few seconds") * tenths / 10
     }
 
-    fn others(&self, host: usize) -> Vec<usize> {
+    pub fn others(&self, host: usize) -> Vec<usize> {
         (0..self.host_count).filter(|it| *it != host).collect()
     }
 
@@ -50,12 +51,16 @@ impl World {
     }
 
     pub fn pause_beside(&mut self, master: usize) {
-        let node = self.servers[master].host;
-        if node < self.hosts.len() && self.hosts[node].node.is_some() {
-            self.note(|| format!("node {node} stands still"));
-            self.hosts[node].paused = true;
-            let span = self.span_beside_a_lease();
-            self.later(span, Happens::Undo(Undo::ResumeNode(node)));
+        let span = self.span_beside_a_lease();
+        self.pause_for(self.servers[master].host, span);
+    }
+
+    /// The daemon of a host does not run for so long, if there is one.
+    pub fn pause_for(&mut self, host: usize, span: Micros) {
+        if host < self.hosts.len() && self.hosts[host].node.is_some() {
+            self.note(|| format!("node {host} stands still"));
+            self.hosts[host].paused = true;
+            self.later(span, Happens::Undo(Undo::ResumeNode(host)));
         }
     }
 
@@ -109,6 +114,68 @@ impl World {
             self.note(|| format!("{from} to {to} takes {longer} us longer"));
             self.pipes.slow_down(from, to, longer, until);
         }
+    }
+
+    /// A host sleeps for a part of a lease, and hears nobody for some time after.
+    pub fn doze(&mut self, host: usize) {
+        let tenths = 3 + self.dice.below(6);
+        let sleeps = self.tenths_of_lease(tenths);
+        let tenths = 3 + self.dice.below(12);
+        let cut = sleeps + self.tenths_of_lease(tenths);
+        self.suspend_for(host, sleeps, cut);
+    }
+
+    /// So long that the others have replaced the master of a host that sleeps, if they can at all.
+    pub fn long_enough_to_be_replaced(&mut self) -> Micros {
+        let policy = &self.groups[0].policy;
+        let silent = Micros::try_from(policy.down_after.as_micros()).expect("a second");
+        let outlived = self.tenths_of_lease(12);
+        silent.max(outlived) + 20_000 + self.dice.below(400_000)
+    }
+
+    /// The master refuses to be fenced for longer than its lease lasts; mostly its host is cut off meanwhile.
+    pub fn deny_at_the_end(&mut self, master: usize) {
+        let lasts = self.long_enough_to_be_replaced() + self.tenths_of_lease(10);
+        self.servers[master].denies = true;
+        self.disturb(master);
+        self.later(lasts, Happens::Undo(Undo::Allow(master)));
+        if self.pick(4) != 0 {
+            self.cut_until(self.paths_of(self.servers[master].host), lasts);
+        }
+    }
+
+    /// The master hangs until it is being replaced, and its daemon does not hear that: it hears all but the
+    /// leader.
+    pub fn forget_grants(&mut self, master: usize) {
+        let host = self.servers[master].host;
+        let Some(leader) = self.leader().filter(|leader| *leader != host) else {
+            return;
+        };
+        let tenths = 1 + self.dice.below(4);
+        let down_after = self.groups[0].policy.down_after;
+        let down_after = Micros::try_from(down_after.as_micros()).expect("a second");
+        let hangs = down_after + self.tenths_of_lease(tenths);
+        self.hang_server(master);
+        self.later(hangs, Happens::Undo(Undo::ResumeServer(master)));
+        let cut = hangs + self.tenths_of_lease(25);
+        self.cut_until(vec![(host, leader), (leader, host)], cut);
+        self.plan.lie_in_wait(Ambush::Forgotten, &mut self.dice);
+    }
+
+    /// The master's host is cut off, and reaches all but the leader again as soon as another is promoted.
+    pub fn revive_grants(&mut self, master: usize) {
+        let host = self.servers[master].host;
+        let lasts = self.long_enough_to_be_replaced() + self.tenths_of_lease(20);
+        self.cut_until(self.paths_of(host), lasts);
+        self.plan.lie_in_wait(Ambush::Revived, &mut self.dice);
+    }
+
+    /// The daemon beside the master does not run for longer than a lease, while the others are refused there.
+    pub fn abandon(&mut self, master: usize) {
+        let host = self.servers[master].host;
+        let span = self.long_enough_to_be_replaced() + self.tenths_of_lease(5);
+        self.pause_for(host, span);
+        self.reject(host);
     }
 
     pub fn deafen_fencer(&mut self, master: usize) {

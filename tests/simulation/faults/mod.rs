@@ -1,5 +1,6 @@
 //! What goes wrong: a different mix of faults for each seed, each with random numbers of its own.
 
+mod ambushes;
 mod daemons;
 mod disks;
 mod end;
@@ -9,6 +10,7 @@ mod network;
 mod plan;
 mod servers;
 
+use ambushes::Ambush;
 pub use end::{Blow, Undo};
 pub use plan::{Injection, Plan};
 
@@ -77,6 +79,21 @@ pub enum Fault {
     SlowGrants,
     /// The master refuses to be fenced.
     DenyMaster,
+    /// It does until it must have been replaced, and its host is cut off.
+    DenyAtTheEnd,
+    /// The master's host sleeps for a part of a lease, and is cut off for longer.
+    Doze,
+    /// The master's daemon hears nothing of a failover, at whose promotion all voters but the leader are
+    /// started again.
+    ForgetGrants,
+    /// The master's host is cut off, and hears all voters but the leader again when another is promoted.
+    ReviveGrants,
+    /// The daemon beside the master does not run, and whoever connects to that host is refused.
+    AbandonMaster,
+    /// The master dies. When its successor is promoted, the fencer there is mute, and the daemon ends.
+    AmbushUnarmed,
+    /// The master dies, and the host of its successor falls asleep while that is granted a lease.
+    AmbushAsleep,
     /// The fencer beside the master takes no orders, but ends what it holds.
     DeafFencer,
     /// When a follower writes next, the power of all hosts is cut in the midst of it.
@@ -119,7 +136,7 @@ pub const ALL: [Fault; 29] = [
 ];
 
 /// What schedules about leases are made of; what stands there more often is more frequent.
-pub const OF_LEASES: [Fault; 41] = [
+pub const OF_LEASES: [Fault; 53] = [
     Fault::RejectMaster,
     Fault::RejectMaster,
     Fault::RejectMaster,
@@ -145,6 +162,18 @@ pub const OF_LEASES: [Fault; 41] = [
     Fault::SuspendMaster,
     Fault::IsolateMaster,
     Fault::DenyMaster,
+    Fault::DenyAtTheEnd,
+    Fault::Doze,
+    Fault::ForgetGrants,
+    Fault::ForgetGrants,
+    Fault::ReviveGrants,
+    Fault::ReviveGrants,
+    Fault::AbandonMaster,
+    Fault::AbandonMaster,
+    Fault::AmbushUnarmed,
+    Fault::AmbushUnarmed,
+    Fault::AmbushAsleep,
+    Fault::AmbushAsleep,
     Fault::DeafFencer,
     Fault::CrashMaster,
     Fault::HangMaster,
@@ -161,6 +190,16 @@ pub const OF_LEASES: [Fault; 41] = [
     Fault::SplitHosts,
     Fault::Sabotage,
     Fault::Sabotage,
+];
+
+/// A course of events that another fault would mostly disturb: the next one is some time off.
+pub const TAKE_TIME: [Fault; 6] = [
+    Fault::DenyAtTheEnd,
+    Fault::ForgetGrants,
+    Fault::ReviveGrants,
+    Fault::AbandonMaster,
+    Fault::AmbushUnarmed,
+    Fault::AmbushAsleep,
 ];
 
 /// The same of schedules about disks.
@@ -255,6 +294,13 @@ impl World {
             Fault::BounceVoters => self.bounce_voters(master, usize::MAX),
             Fault::SlowGrants => self.slow_grants(master),
             Fault::DenyMaster => self.deny_for_a_while(master),
+            Fault::DenyAtTheEnd => self.deny_at_the_end(master),
+            Fault::Doze => self.doze(self.servers[master].host),
+            Fault::ForgetGrants => self.forget_grants(master),
+            Fault::ReviveGrants => self.revive_grants(master),
+            Fault::AbandonMaster => self.abandon(master),
+            Fault::AmbushUnarmed => self.ambush(master, Ambush::Unarmed),
+            Fault::AmbushAsleep => self.ambush(master, Ambush::Asleep),
             Fault::DeafFencer => self.deafen_fencer(master),
             Fault::CutPower => self.plan.cut_power(&mut self.dice),
             Fault::ChangeFile => self.change_file(node, group),

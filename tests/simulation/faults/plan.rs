@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use promoterd::model::SplitMix;
 
-use super::{ALL, Fault, OF_DISKS, OF_LEASES};
+use super::ambushes::Ambush;
+use super::{ALL, Fault, OF_DISKS, OF_LEASES, TAKE_TIME};
 use crate::operators::{self, Operation};
 use crate::pipes::Micros;
 use crate::streams::{Purpose, stream};
@@ -21,6 +22,9 @@ pub enum Injection {
 /// One schedule in so many is long.
 const LONG_EVERY: u64 = 12;
 
+/// Least time that a fault which takes some is left alone.
+const TIME_TAKEN_MIN: Micros = 1_200_000;
+
 /// What is done, and from when to when.
 #[derive(Debug)]
 pub struct Plan {
@@ -32,6 +36,8 @@ pub struct Plan {
     sabotages: VecDeque<SplitMix>,
     /// Writes in whose midst the power will be cut.
     power_cuts: VecDeque<SplitMix>,
+    /// What lies in wait for the next promotions.
+    ambushes: VecDeque<(Ambush, SplitMix)>,
     /// Faults come close together, and then none for a while.
     comes_in_waves: bool,
     /// What has been done so far, by its number.
@@ -90,6 +96,7 @@ impl Plan {
             kinds,
             sabotages: VecDeque::new(),
             power_cuts: VecDeque::new(),
+            ambushes: VecDeque::new(),
             comes_in_waves: false,
             injected: Vec::new(),
             is_over: false,
@@ -101,11 +108,12 @@ impl Plan {
         let faults_from = 2_000_000 + random.below(1_000_000);
         Self {
             faults_from,
-            faults_until: faults_from + 2_000_000 + random.below(3_000_000),
+            faults_until: faults_from + 3_000_000 + random.below(3_000_000),
             pause_max: 50_000 + random.below(300_000),
             kinds,
             sabotages: VecDeque::new(),
             power_cuts: VecDeque::new(),
+            ambushes: VecDeque::new(),
             comes_in_waves: true,
             injected: Vec::new(),
             is_over: false,
@@ -129,6 +137,17 @@ impl Plan {
     /// The random numbers to cut it by, if it is to be cut now.
     pub fn power_cut(&mut self) -> Option<SplitMix> {
         self.power_cuts.pop_front().filter(|_| !self.is_over)
+    }
+
+    /// The next promotion will find somebody in wait.
+    pub fn lie_in_wait(&mut self, ambush: Ambush, dice: &mut SplitMix) {
+        let dice = SplitMix::new(dice.next());
+        self.ambushes.push_back((ambush, dice));
+    }
+
+    /// Who lay in wait for this promotion.
+    pub fn ambush(&mut self) -> Option<(Ambush, SplitMix)> {
+        self.ambushes.pop_front().filter(|_| !self.is_over)
     }
 
     /// The random numbers to disturb this moment by, if it is to be.
@@ -156,7 +175,13 @@ impl World {
             return;
         }
         let mut dice = stream(self.seed, Purpose::Injection, ordinal);
-        let pause = self.plan.pause(&mut dice);
+        let mut pause = self.plan.pause(&mut dice);
+        let count = self.plan.kinds.len() as u64;
+        let kind = usize::try_from(dice.below(count)).unwrap_or(0);
+        let injection = self.plan.kinds[kind];
+        if matches!(injection, Injection::Fault(fault) if TAKE_TIME.contains(&fault)) {
+            pause += TIME_TAKEN_MIN + dice.below(TIME_TAKEN_MIN);
+        }
         let ordinal_next = ordinal + 1;
         self.later(
             pause,
@@ -168,9 +193,6 @@ impl World {
             return;
         }
         self.plan.injected.push(ordinal);
-        let count = self.plan.kinds.len() as u64;
-        let kind = usize::try_from(dice.below(count)).unwrap_or(0);
-        let injection = self.plan.kinds[kind];
         *self.tally.injections.entry(injection).or_default() += 1;
         self.with_dice(dice, |world| match injection {
             Injection::Fault(fault) => {

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use promoterd::consensus::{LogEntry, Rejoin};
-use promoterd::decision::{
-    Adoption, Begin, Entry, Grounds, GroupRecord, Outcome, Records, ResumedBy,
-};
+use promoterd::decision::{Adoption, Entry, Grounds, GroupRecord, Outcome, Records, ResumedBy};
 use promoterd::model::LogIndex;
 
 use super::{Oracle, Violation, World};
@@ -40,16 +38,27 @@ pub fn check(world: &mut World, node: usize) -> Result<(), Violation> {
     if applied == before {
         return Ok(());
     }
-    let mut begun = Vec::new();
+    let (mut begun, mut ruled) = (Vec::new(), Vec::new());
     for index in (before.0 + 1..=applied.0).map(LogIndex) {
         let entry = world.hosts[node].log.get(&index).cloned();
-        if let Some(begin) = agree(world, node, index, entry)? {
-            begun.push(begin);
+        match agree(world, node, index, entry)? {
+            Some(Entry::Begin(begin)) => begun.push(begin),
+            Some(Entry::Lease {
+                group,
+                rule: Some(rule),
+            }) if !rule.is_obeyed => ruled.push(group),
+            Some(_) | None => {}
         }
     }
     check_state(world, node, applied)?;
     for begin in begun {
         world.on_begun(&begin);
+    }
+    for name in ruled {
+        let group = world.groups.iter().position(|group| group.name == name);
+        if let Some(group) = group {
+            world.on_ruled(node, group);
+        }
     }
     Ok(())
 }
@@ -59,7 +68,7 @@ fn agree(
     node: usize,
     index: LogIndex,
     entry: Option<LogEntry>,
-) -> Result<Option<Begin>, Violation> {
+) -> Result<Option<Entry>, Violation> {
     let known = world.oracle.committed.entries.get(&index);
     match (known, entry) {
         (Some(known), Some(entry)) if *known == entry => Ok(None),
@@ -82,16 +91,16 @@ fn agree(
     }
 }
 
-/// The first node that applies an entry decides what it is.
+/// The first node that applies an entry decides what it is. Gives what it says, if that came to anything.
 fn commit(
     world: &mut World,
     node: usize,
     index: LogIndex,
     entry: LogEntry,
-) -> Result<Option<Begin>, Violation> {
+) -> Result<Option<Entry>, Violation> {
     let oracle = &mut world.oracle;
     let mut state = oracle.committed.newest().cloned().unwrap_or_default();
-    let mut began = None;
+    let mut fitting = None;
     if !entry.payload.is_empty() && Rejoin::decode(&entry.payload).is_none() {
         let decoded = Entry::decode(&entry.payload);
         let decoded = decoded.map_err(|error| Violation::new(PROMISE, error.to_string()))?;
@@ -100,9 +109,6 @@ fn commit(
             .get(&group)
             .map_or(0, |record| record.failovers().len());
         let fits = state.apply(decoded.clone()) != promoterd::decision::Change::None;
-        if let (true, Entry::Begin(begin)) = (fits, &decoded) {
-            began = Some(begin.clone());
-        }
         note(oracle, &state, &decoded, fits);
         super::pauses_hold::check_entry(oracle, &decoded, fits)?;
         let now = world.now;
@@ -114,6 +120,7 @@ fn commit(
         }
         if fits {
             count(world, &state, &decoded);
+            fitting = Some(decoded);
         }
     }
     if let Some(rejoin) = Rejoin::decode(&entry.payload) {
@@ -122,7 +129,7 @@ fn commit(
     let committed = &mut world.oracle.committed;
     committed.entries.insert(index, entry);
     committed.states.insert(index, state);
-    Ok(began)
+    Ok(fitting)
 }
 
 fn is_paused(record: &GroupRecord) -> bool {
