@@ -44,7 +44,7 @@ fn who_is_named_stays_who_is_not_to_be_goes_and_who_is_missing_comes_last() {
             &["c:1", "d:1"],
             "r = \"c:1 , d:1\" ; x",
         ),
-        (Properties, "r: a\\:1,b\\:1", &["b:1"], "r: b\\:1"),
+        (Properties, "r: a\\:1,b\\:1", &["b:1"], "r: b:1"),
         (
             Json,
             r#"{"r": "a:1,b:1"}"#,
