@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::{ClientName, Endpoint, Epoch, GroupName};
+use crate::model::{ClientName, Endpoint, Epoch, GroupName, Replica};
 
 pub mod command;
 mod digest;
@@ -52,6 +52,8 @@ pub enum Content {
         format: Format,
         /// The keys or paths whose values name the master. All of their occurrences are kept right.
         keys: Vec<KeyPath>,
+        /// Those whose values list where to read.
+        lists: Vec<KeyPath>,
         /// What the values hold; none to tell it from each old value.
         value: Option<ValueKind>,
     },
@@ -60,6 +62,17 @@ pub enum Content {
         /// Where that is.
         source: PathBuf,
     },
+}
+
+impl Content {
+    /// Whether it may say how replicas are.
+    #[must_use]
+    pub fn names_replicas(&self) -> bool {
+        match self {
+            Self::Edit { lists, .. } => !lists.is_empty(),
+            Self::Template { .. } => true,
+        }
+    }
 }
 
 /// What the files of a group's clients have to say: the master of a committed epoch.
@@ -72,5 +85,5 @@ pub struct Publication {
     /// The master of that epoch.
     pub master: Endpoint,
     /// The other instances of the group that are known, in the order of their addresses.
-    pub replicas: Vec<Endpoint>,
+    pub replicas: Vec<Replica>,
 }

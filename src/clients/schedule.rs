@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Publication, Target};
-use crate::model::{Epoch, GroupName};
+use crate::model::{Endpoint, Epoch, GroupName};
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +28,8 @@ pub struct Schedule {
 #[derive(Debug)]
 struct Line {
     group: GroupName,
+    /// Whether its file may say how replicas are.
+    names_replicas: bool,
     /// Whether a command has to try its copy: it is made after those that need none.
     has_check: bool,
     work: Work,
@@ -92,6 +94,16 @@ impl Line {
             | Work::Checking {
                 publication: known, ..
             } if known == publication => {}
+            // The file names the master alone, and says so.
+            Work::Settled {
+                publication: known,
+                failures,
+            } if !self.names_replicas && is_of_replicas(known, publication) => {
+                self.work = Work::Settled {
+                    publication: publication.clone(),
+                    failures: *failures,
+                };
+            }
             Work::Idle | Work::Pending { .. } | Work::Checking { .. } | Work::Settled { .. } => {
                 self.work = Work::Pending {
                     publication: publication.clone(),
@@ -110,6 +122,7 @@ impl Schedule {
     pub fn new(targets: &[Target]) -> Self {
         let line = |target: &Target| Line {
             group: target.group.clone(),
+            names_replicas: target.content.names_replicas(),
             has_check: target.check.is_some(),
             work: Work::Idle,
             corrections: (0, None),
@@ -342,6 +355,17 @@ impl Schedule {
             }
         }
     }
+}
+
+/// Whether the two differ, and only in how the replicas are.
+fn is_of_replicas(known: &Publication, told: &Publication) -> bool {
+    let endpoints = |publication: &Publication| -> Vec<Endpoint> {
+        let replicas = publication.replicas.iter();
+        replicas.map(|replica| replica.endpoint.clone()).collect()
+    };
+    known != told
+        && (known.epoch, &known.master) == (told.epoch, &told.master)
+        && endpoints(known) == endpoints(told)
 }
 
 pub(super) fn pause(failures: u32) -> Duration {

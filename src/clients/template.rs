@@ -1,8 +1,9 @@
 //! Files that are made whole from a template: Jinja syntax, strict, bounded in time and size.
 //!
-//! A template sees `client`, `group`, `epoch`, `master` and the list `replicas`; the latter two hold
-//! `host`, `port`, `endpoint` (`host:port`, IPv6 in brackets) and `url` (`redis://host:port`). It can
-//! open no file and call nothing outside; what it names and nobody gave it is an error.
+//! A template sees `client`, `group`, `epoch`, `master` and the lists `replicas` and `readers`; the latter
+//! three hold `host`, `port`, `endpoint` (`host:port`, IPv6 in brackets) and `url` (`redis://host:port`),
+//! replicas also `health` and `lag_bytes`. It can open no file and call nothing outside; what it names and
+//! nobody gave it is an error.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,7 +19,7 @@ use thiserror::Error;
 
 use super::Publication;
 use super::transaction::LENGTH_MAX;
-use crate::model::{ClientName, Endpoint};
+use crate::model::{ClientName, Endpoint, Replica};
 
 /// Largest template that is read, in bytes.
 const SOURCE_LENGTH_MAX: u64 = 256 * 1024;
@@ -170,23 +171,37 @@ fn syntax() -> SyntaxConfig {
 }
 
 fn context(client: &ClientName, publication: &Publication) -> Value {
-    let replicas: Vec<Value> = publication.replicas.iter().map(address).collect();
+    let replicas: Vec<Value> = publication.replicas.iter().map(replica).collect();
+    let readers = Replica::readers(&publication.replicas, &publication.master);
+    let readers: Vec<Value> = readers.iter().map(address).collect();
     Value::from(BTreeMap::from([
         ("client", Value::from(client.as_str())),
         ("group", Value::from(publication.group.as_str())),
         ("epoch", Value::from(publication.epoch.0)),
         ("master", address(&publication.master)),
         ("replicas", Value::from(replicas)),
+        ("readers", Value::from(readers)),
     ]))
 }
 
+fn replica(replica: &Replica) -> Value {
+    let mut fields = fields(&replica.endpoint);
+    fields.insert("health", Value::from(replica.health.as_str()));
+    fields.insert("lag_bytes", Value::from(replica.lag_bytes));
+    Value::from(fields)
+}
+
 fn address(endpoint: &Endpoint) -> Value {
-    Value::from(BTreeMap::from([
+    Value::from(fields(endpoint))
+}
+
+fn fields(endpoint: &Endpoint) -> BTreeMap<&'static str, Value> {
+    BTreeMap::from([
         ("host", Value::from(endpoint.host())),
         ("port", Value::from(endpoint.port())),
         ("endpoint", Value::from(endpoint.to_string())),
         ("url", Value::from(format!("redis://{endpoint}"))),
-    ]))
+    ])
 }
 
 /// What was written so far, within its bound.
@@ -214,14 +229,21 @@ impl io::Write for Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Epoch;
+    use crate::model::{Epoch, ReplicaHealth};
 
     fn publication() -> Publication {
         Publication {
             group: "features".parse().unwrap(),
             epoch: Epoch(7),
             master: "10.0.0.2:6379".parse().unwrap(),
-            replicas: vec!["[fd77::1]:6380".parse().unwrap(), "c:6379".parse().unwrap()],
+            replicas: vec![
+                Replica {
+                    endpoint: "[fd77::1]:6380".parse().unwrap(),
+                    health: ReplicaHealth::Behind,
+                    lag_bytes: Some(7000),
+                },
+                Replica::unknown("c:6379".parse().unwrap()),
+            ],
         }
     }
 
@@ -248,6 +270,14 @@ mod tests {
             (
                 "{% for replica in replicas %}{{ loop.index }}={{ replica.endpoint }} {{ replica.host }};{% endfor %}",
                 "1=[fd77::1]:6380 fd77::1;2=c:6379 c;",
+            ),
+            (
+                "{% for replica in replicas %}{{ replica.health }} {{ replica.lag_bytes }};{% endfor %}",
+                "behind 7000;unknown None;",
+            ),
+            (
+                "{% for reader in readers %}{{ reader.url }};{% endfor %}",
+                "redis://c:6379;",
             ),
             ("{{ '<&>' }}", "<&>"),
             ("{% if replicas|length > 1 %}many{% endif %}", "many"),

@@ -11,7 +11,7 @@ use super::asking::{Socket, exit_code, runtime};
 use super::{EXIT_FAILURE, EXIT_SETTINGS, complain, load_settings};
 use crate::clients::transaction::{Preview, ReplaceError, preview};
 use crate::clients::{Publication, Target};
-use crate::model::{ClientName, Endpoint, Epoch, GroupName};
+use crate::model::{ClientName, Endpoint, Epoch, GroupName, Replica};
 use crate::settings::Settings;
 use crate::status::{StatusReport, client};
 
@@ -126,18 +126,17 @@ fn committed(socket: &Socket) -> Result<BTreeMap<GroupName, Publication>, u8> {
 
 /// The same, as the daemon tells it: a voter by what it watches, an observer by what it was told.
 fn published(report: StatusReport) -> BTreeMap<GroupName, Publication> {
-    let told = report.following.into_iter().flat_map(|it| it.told);
-    let mut told: BTreeMap<GroupName, Vec<Endpoint>> =
-        told.map(|group| (group.group, group.others)).collect();
     let groups = report.groups.into_iter().filter_map(|group| {
         let watched = group.replicas.into_iter().filter(|replica| replica.member);
-        let watched = watched.map(|replica| replica.endpoint);
-        let others = told.remove(&group.name).unwrap_or_default();
+        let replicas = match group.readers.is_empty() {
+            true => watched.map(|it| Replica::unknown(it.endpoint)).collect(),
+            false => group.readers,
+        };
         let publication = Publication {
             group: group.name.clone(),
             epoch: group.epoch?,
             master: group.master?,
-            replicas: sorted(watched.chain(others)),
+            replicas,
         };
         Some((group.name, publication))
     });
@@ -151,21 +150,16 @@ fn supposed(settings: &Settings, master: &Endpoint) -> BTreeMap<GroupName, Publi
     groups
         .map(|(name, group)| {
             let others = group.policy.instances.iter().filter(|it| *it != master);
+            let others = others.cloned().map(Replica::unknown);
             let publication = Publication {
                 group: name.clone(),
                 epoch: Epoch(0),
                 master: master.clone(),
-                replicas: sorted(others.cloned()),
+                replicas: others.collect(),
             };
             (name.clone(), publication)
         })
         .collect()
-}
-
-fn sorted(replicas: impl Iterator<Item = Endpoint>) -> Vec<Endpoint> {
-    let mut replicas: Vec<Endpoint> = replicas.collect();
-    replicas.sort();
-    replicas
 }
 
 /// The files that are asked for: by name, or else all; with a supposed master, all of its group.

@@ -18,12 +18,15 @@ use super::sentinel::Sentinel;
 use super::stream::Stream;
 use crate::clients::{Publication, Worker};
 use crate::consensus::LogWriter;
+use crate::decision::{ChangedReaders, Group, GroupRecord, Readers};
 use crate::fencer::{BootClock, Fencer};
-use crate::model::{Endpoint, NodeId};
+use crate::model::{Endpoint, GroupName, NodeId};
 use crate::peer::{Dismissal, Links, PeerMessage};
 use crate::redis::Instances;
 use crate::status::Question;
 
+/// Time between two looks at what readers are told, unless something happened.
+const READERS_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest time that a stop waits for the clients' files.
 const FILES_MAX: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,9 @@ pub(super) struct Effects {
     pub(super) worker: Worker,
     /// Whether the worker was told that what was published last is what is right.
     pub(super) is_current: bool,
+    pub(super) readers: Readers,
+    /// When to look at what readers are told.
+    pub(super) readers_due: Instant,
     pub(super) files: Files,
     pub(super) stream: Stream,
     pub(super) observers: Option<Observers>,
@@ -53,6 +59,7 @@ pub(super) struct Effects {
 impl Effects {
     /// Starts each action, in order.
     pub(super) fn carry_out(&mut self, actions: Vec<NodeAction>, node: &Node) {
+        let now = Instant::now();
         for action in actions {
             if let Some(observers) = &mut self.observers {
                 observers.note(&action, node);
@@ -83,7 +90,10 @@ impl Effects {
                     if let Some(sentinel) = &mut self.sentinel {
                         sentinel.note_change(&group);
                     }
-                    self.worker.publish(Publication {
+                    let known = group_of(node, &group);
+                    let named = (epoch, &master);
+                    let replicas = self.readers.publish(&group, named, &replicas, known, now);
+                    self.publish(Publication {
                         group,
                         epoch,
                         master,
@@ -91,6 +101,8 @@ impl Effects {
                     });
                 }
                 NodeAction::Announce(happening) => {
+                    // Of an instance, it may be.
+                    self.readers_due = now;
                     self.stream.announce(&happening);
                     if let Some(sentinel) = &mut self.sentinel {
                         sentinel.note(&happening);
@@ -103,17 +115,50 @@ impl Effects {
                 }
             }
         }
-        let now = Instant::now();
         // Behind what was published in this turn.
         let is_current = node.is_current(now);
         if std::mem::replace(&mut self.is_current, is_current) != is_current {
             self.worker.lead(is_current);
         }
+        self.look_for_readers(node, now);
         if let Some(observers) = &mut self.observers {
             observers.show(node, now);
         }
         if let Some(sentinel) = &mut self.sentinel {
             sentinel.tell(node, &self.links, now);
+        }
+    }
+
+    fn publish(&mut self, publication: Publication) {
+        if let Some(observers) = &mut self.observers {
+            observers.note_replicas(&publication.group, &publication.replicas);
+        }
+        self.worker.publish(publication);
+    }
+
+    /// Without a leader the committed master may be out of date, and so is how its replicas stand to it.
+    fn look_for_readers(&mut self, node: &Node, now: Instant) {
+        if now < self.readers_due || !self.is_current {
+            return;
+        }
+        self.readers_due = now + READERS_INTERVAL;
+        let supervisor = node.supervisor();
+        let changed = self
+            .readers
+            .look(supervisor.groups(), supervisor.records(), now);
+        for changed in changed {
+            let ChangedReaders {
+                group,
+                epoch,
+                master,
+                replicas,
+            } = changed;
+            self.publish(Publication {
+                group,
+                epoch,
+                master,
+                replicas,
+            });
         }
     }
 
@@ -169,6 +214,15 @@ impl Effects {
             warn!(%still_writing, "stopped all the same");
         }
     }
+}
+
+/// A group, once it is registered.
+fn group_of<'a>(node: &'a Node, name: &GroupName) -> Option<(&'a Group, &'a GroupRecord)> {
+    let supervisor = node.supervisor();
+    supervisor
+        .groups()
+        .get(name)
+        .zip(supervisor.records().get(name))
 }
 
 /// Reads a peer's message; what is none is logged and lost.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::node::{Node, NodeAction};
 use super::public_view::PublicView;
+use crate::model::{GroupName, Replica};
 use crate::peer::Observers as Port;
 use crate::status::ObserverOverview;
 
@@ -23,6 +24,11 @@ impl Observers {
     /// Takes in what is published to the files of this host too, before it is carried out.
     pub(super) fn note(&mut self, action: &NodeAction, node: &Node) {
         self.view.note(action, node);
+    }
+
+    /// Takes in how the replicas of a published group are seen.
+    pub(super) fn note_replicas(&mut self, group: &GroupName, replicas: &[Replica]) {
+        self.view.note_replicas(group, replicas);
     }
 
     /// Shows all that was noted, and how this node stands.

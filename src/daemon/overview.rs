@@ -34,6 +34,11 @@ pub(super) fn source(effects: &Effects, node: &Node, now: Instant) -> StatusSour
             .iter()
             .map(|(name, group)| group.overview(supervisor.records().get(name), now))
             .collect(),
+        readers: supervisor
+            .records()
+            .iter()
+            .map(|(name, _)| (name.clone(), effects.readers.told(name).to_vec()))
+            .collect(),
         files: effects.files.overview(),
         confirmed: supervisor.is_confirmed(),
         following: None,

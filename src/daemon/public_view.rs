@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::node::{Node, NodeAction};
-use crate::model::{GroupName, LogIndex};
+use crate::model::{Endpoint, GroupName, LogIndex, Replica};
 use crate::peer::{PublicGroup, PublicState};
 
 /// Follows a node from the outside: tell it of each action of a turn, then [`look`](Self::look).
@@ -26,18 +26,35 @@ impl PublicView {
             replicas,
         } = action
         {
+            let known = self.state.groups.get(group);
+            let seen = |endpoint: &Endpoint| {
+                let mut replicas = known.into_iter().flat_map(|known| &known.replicas);
+                let known = replicas.find(|known| known.endpoint == *endpoint);
+                known
+                    .cloned()
+                    .unwrap_or_else(|| Replica::unknown(endpoint.clone()))
+            };
             let told = PublicGroup {
                 epoch: *epoch,
                 master: master.clone(),
-                replicas: replicas.clone(),
+                replicas: replicas.iter().map(seen).collect(),
                 is_paused: is_paused(group, node),
                 index: node.engine_status().applied,
             };
-            let known = self.state.groups.get(group);
             if !known.is_some_and(|known| told.says_the_same_as(known)) {
                 self.state.groups.insert(group.clone(), Arc::new(told));
                 self.is_new = true;
             }
+        }
+    }
+
+    /// Takes in how the replicas of a published group are seen.
+    pub fn note_replicas(&mut self, group: &GroupName, replicas: &[Replica]) {
+        if let Some(known) = self.state.groups.get_mut(group)
+            && known.replicas != replicas
+        {
+            Arc::make_mut(known).replicas = replicas.to_vec();
+            self.is_new = true;
         }
     }
 

@@ -29,6 +29,7 @@ use crate::clients::{Target, Worker};
 use crate::consensus::{
     EngineSettings, Identity, LogError, LogFile, LogWriter, heartbeat_interval,
 };
+use crate::decision::Readers;
 use crate::fencer::{BootClock, Fencer};
 use crate::model::{ClusterId, Incarnation, Life};
 use crate::peer::{
@@ -223,6 +224,8 @@ pub(super) async fn start(
             writer,
             worker,
             is_current: true,
+            readers: Readers::default(),
+            readers_due: Instant::now(),
             files,
             stream: Stream { feed },
             observers,

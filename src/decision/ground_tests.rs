@@ -47,6 +47,7 @@ pub(super) fn policy() -> GroupPolicy {
         promote_timeout: milliseconds(2000),
         parallel_syncs: 1,
         lag_max: None,
+        readers_lag_max: None,
         cooldown: milliseconds(10_000),
         failovers_max: 10,
         take_over: false,

@@ -29,6 +29,7 @@ mod overview;
 mod pause;
 mod policy;
 mod process_watch;
+mod readers;
 mod record;
 mod remains;
 mod repair;
@@ -78,6 +79,7 @@ pub use outline::{GroupOutline, InstanceOutline, OpenEpoch};
 pub use overview::{Decided, DownOverview, GroupOverview, InstanceOverview, Phase};
 pub use pause::{Pause, PauseRecord, PausedBy, Resume, ResumedBy};
 pub use policy::{Fencing, GroupPolicy};
+pub use readers::{ChangedReaders, Readers};
 pub use record::{GroupRecord, Mandate, Records};
 pub use repair::Standing;
 pub use request::{

@@ -44,6 +44,8 @@ pub struct GroupPolicy {
     pub parallel_syncs: usize,
     /// Replicas further behind the master than this, in bytes, are not promoted.
     pub lag_max: Option<u64>,
+    /// Readers are not told of replicas that stay further behind the master than this, in bytes.
+    pub readers_lag_max: Option<u64>,
     /// Time after a failover in which `silent` does not act.
     pub cooldown: Duration,
     /// After so many failovers within an hour the next one pauses the group instead; 0 for no limit.

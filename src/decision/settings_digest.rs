@@ -47,6 +47,7 @@ impl Canonical {
             promote_timeout,
             parallel_syncs,
             lag_max,
+            readers_lag_max,
             cooldown,
             failovers_max,
             take_over,
@@ -87,6 +88,9 @@ impl Canonical {
         // Elsewhere it means nothing, and versions before it did not know it.
         if *fencing == Fencing::Strict {
             keys.push(("LEASE", span(*lease)));
+        }
+        if let Some(bytes) = readers_lag_max {
+            keys.push(("READERS_LAG_MAX", bytes.to_string()));
         }
         if *rescue {
             keys.extend([
@@ -202,6 +206,15 @@ mod tests {
         digests.sort_by_key(|digest| digest.0);
         digests.dedup();
         assert_eq!(digests.len(), 4, "each is another one");
+    }
+
+    #[test]
+    fn what_readers_are_not_told_of_is_compared_where_there_is_a_limit() {
+        let limited = GroupPolicy {
+            readers_lag_max: Some(1),
+            ..policy()
+        };
+        assert_ne!(digest(&limited), digest(&policy()));
     }
 
     #[test]

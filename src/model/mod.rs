@@ -7,6 +7,7 @@ mod membership;
 mod name;
 mod number;
 mod random;
+mod replica;
 mod shared_text;
 
 pub use causes::with_causes;
@@ -21,3 +22,4 @@ pub use number::{
     Epoch, InvalidIdentity, Life, LogIndex, ReplicationId, ReplicationOffset, RunId, Term, UnixTime,
 };
 pub use random::SplitMix;
+pub use replica::{Replica, ReplicaHealth};

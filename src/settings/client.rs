@@ -230,20 +230,22 @@ fn read_edit(reader: &mut Reader, label: &str, format: Option<Format>) -> Option
     }
     let edits = read_paths(reader, label, format);
     let value = reader.read_or_told(&keys::VALUE, label);
+    let (format, EditPaths { keys, lists }) = (format?, edits?);
     let content = Content::Edit {
-        format: format?,
-        keys: edits?,
+        format,
+        keys,
+        lists,
         value: value?,
     };
     is_free.then_some(content)
 }
 
-fn read_paths(reader: &mut Reader, label: &str, format: Option<Format>) -> Option<Vec<KeyPath>> {
+fn read_paths(reader: &mut Reader, label: &str, format: Option<Format>) -> Option<EditPaths> {
     let key = &keys::EDIT;
-    let EditPaths(paths) = match format {
+    let paths: EditPaths = match format {
         Some(Format::Env) => {
             let EnvKeys(paths) = reader.read_or_default(key, label)?;
-            EditPaths(paths)
+            paths
         }
         Some(_) | None => reader.read_or_default(key, label)?,
     };
@@ -251,7 +253,14 @@ fn read_paths(reader: &mut Reader, label: &str, format: Option<Format>) -> Optio
         let (shape, example) = format?.misplaced(path)?;
         Some((path.to_string(), shape, example))
     };
-    let misplaced: Vec<_> = paths.iter().filter_map(misplaced).collect();
+    let mut misplaced: Vec<_> = paths.iter().filter_map(misplaced).collect();
+    if format.is_some_and(|format| !format.has_lists()) {
+        let list = |path: &KeyPath| {
+            let shape = "it without =replicas, or have a template make the file";
+            (format!("{path}=replicas"), shape, "FORMAT=template")
+        };
+        misplaced.extend(paths.lists.iter().map(list));
+    }
     for (item, shape, example) in &misplaced {
         let (item, shape) = (item.clone(), *shape);
         let example = (*example).to_owned();
@@ -287,7 +296,7 @@ fn claim(
     owners: &mut Owners,
 ) -> bool {
     let claims: Vec<Option<&KeyPath>> = match content {
-        Content::Edit { keys, .. } => keys.iter().map(Some).collect(),
+        Content::Edit { keys, lists, .. } => keys.iter().chain(lists).map(Some).collect(),
         Content::Template { .. } => vec![None],
     };
     let taken = owners.entry(file.to_owned()).or_default();

@@ -161,6 +161,9 @@ fn read_policy(
     let lag_max = reader
         .read_or_default(&keys::LAG_MAX, label)
         .map(|Size(size)| size);
+    let readers_lag_max = reader
+        .read_or_default(&keys::READERS_LAG_MAX, label)
+        .map(|Size(size)| size);
     let promote_timeout = span(reader, &keys::PROMOTE_TIMEOUT);
     let cooldown = span(reader, &keys::COOLDOWN);
     let fencing = reader
@@ -198,6 +201,7 @@ fn read_policy(
         promote_timeout: promote_timeout?,
         parallel_syncs: parallel_syncs?,
         lag_max: lag_max?,
+        readers_lag_max: readers_lag_max?,
         cooldown: cooldown?,
         failovers_max: failovers_max?,
         take_over: take_over?,

@@ -249,6 +249,7 @@ table! {
     PARALLEL_SYNCS = Group "PARALLEL_SYNCS" "1" "replicas that are repointed at a time"
         .value("1").within("1", "64");
     LAG_MAX = Group "LAG_MAX" "10MiB" "a replica further behind is not promoted".value("none");
+    READERS_LAG_MAX = Group "READERS_LAG_MAX" "10MiB" "readers are not told of a replica further behind".value("none");
     PROMOTE_TIMEOUT = Group "PROMOTE_TIMEOUT" "5s" "how long one promotion may take"
         .value("5s").within("100ms", "5m");
     COOLDOWN = Group "COOLDOWN" "10s" "pause after a failover in which only certain causes act"

@@ -146,6 +146,7 @@ fn group_report(group: &GroupOverview, source: &StatusSource) -> GroupReport {
         deferred_to: group.deferred_to.clone(),
         master_instance: master.first().copied().map(InstanceReport::from),
         replicas: replicas.into_iter().map(InstanceReport::from).collect(),
+        readers: source.readers.get(&group.name).cloned().unwrap_or_default(),
         down: group.down.iter().map(DownReport::from).collect(),
         passed_over: group.passed_over.iter().map(PassedOver::from).collect(),
         awaited: group.awaited.clone(),

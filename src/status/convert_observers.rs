@@ -9,7 +9,11 @@ impl From<&FollowingOverview> for FollowingReport {
     fn from(following: &FollowingOverview) -> Self {
         let told = following.groups.iter().map(|group| ToldReport {
             group: group.name.clone(),
-            others: group.replicas.clone(),
+            others: group
+                .replicas
+                .iter()
+                .map(|it| it.endpoint.clone())
+                .collect(),
             left_alone: group.is_paused,
         });
         Self {
@@ -49,6 +53,7 @@ pub(super) fn followed_report(group: &FollowedOverview, source: &StatusSource) -
         deferred_to: None,
         master_instance: None,
         replicas: Vec::new(),
+        readers: group.replicas.clone(),
         down: Vec::new(),
         passed_over: Vec::new(),
         awaited: None,

@@ -13,8 +13,8 @@ use crate::decision::{
     StepName, WaitingFor,
 };
 use crate::model::{
-    ClusterId, Endpoint, Epoch, Incarnation, NodeId, NodeRole, ReplicationId, ReplicationOffset,
-    RunId, Term, UnixTime,
+    ClusterId, Endpoint, Epoch, Incarnation, NodeId, NodeRole, Replica, ReplicaHealth,
+    ReplicationId, ReplicationOffset, RunId, Term, UnixTime,
 };
 
 /// Half an hour after the failover of [`after_failover`] began.
@@ -70,6 +70,14 @@ fn file(epoch: Option<u64>, error: Option<&str>) -> FileOverview {
     }
 }
 
+fn replica(text: &str, health: ReplicaHealth) -> Replica {
+    Replica {
+        endpoint: endpoint(text),
+        health,
+        lag_bytes: Some(1536),
+    }
+}
+
 pub fn healthy() -> StatusSource {
     StatusSource {
         node: node("b"),
@@ -81,6 +89,14 @@ pub fn healthy() -> StatusSource {
         cluster: Some(ClusterId(0x1f2e)),
         incarnation: Incarnation(7),
         waiting: None,
+        readers: [(
+            "features".parse().unwrap(),
+            vec![
+                replica("10.0.0.2:6379", ReplicaHealth::Healthy),
+                replica("10.0.0.3:6379", ReplicaHealth::Behind),
+            ],
+        )]
+        .into(),
         voters: vec![
             voter("a", "10.0.0.1:7400"),
             voter("b", "10.0.0.2:7400"),
@@ -169,6 +185,14 @@ pub fn after_failover() -> StatusSource {
     source.voters[2].since = Some(Duration::from_millis(3200));
     source.voters[2].last_error = Some("connection refused".to_owned());
     source.files = vec![file(Some(2), None)];
+    source.readers = [(
+        "features".parse().unwrap(),
+        vec![
+            replica("10.0.0.1:6379", ReplicaHealth::Detached),
+            replica("10.0.0.3:6379", ReplicaHealth::Healthy),
+        ],
+    )]
+    .into();
     let group = &mut source.groups[0];
     group.decided = Some(Decided {
         epoch: Epoch(2),

@@ -98,7 +98,7 @@ fn is_behind(observer: &ObserverReport, report: &StatusReport) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use crate::model::{Epoch, Term};
+    use crate::model::{Epoch, Replica, Term};
     use crate::status::source::{
         EngineRole, FollowedOverview, FollowingOverview, ObserverOverview, StatusSource,
     };
@@ -129,7 +129,7 @@ mod tests {
                 name: "features".parse().unwrap(),
                 epoch: Epoch(1),
                 master: example::endpoint("10.0.0.1:6379"),
-                replicas: vec![example::endpoint("10.0.0.2:6379")],
+                replicas: vec![Replica::unknown(example::endpoint("10.0.0.2:6379"))],
                 is_paused: true,
             }],
         });

@@ -9,7 +9,8 @@ use super::schema_pause::PauseReport;
 use super::source::{EngineRole, ReloadStanding};
 use crate::decision::{Cause, Difference, FenceCause, SentinelWatch};
 use crate::model::{
-    ClientName, Endpoint, Epoch, GroupName, NodeId, NodeRole, ReplicationOffset, RunId, Term,
+    ClientName, Endpoint, Epoch, GroupName, NodeId, NodeRole, Replica, ReplicationOffset, RunId,
+    Term,
 };
 
 /// Version of the schema; it grows when a field changes its meaning or goes away.
@@ -107,6 +108,10 @@ pub struct GroupReport {
     pub master_instance: Option<InstanceReport>,
     /// All other instances; before the group is registered, all of them.
     pub replicas: Vec<InstanceReport>,
+    /// What readers' files are told of all instances but the master: by the answering node, or, on an
+    /// observer, by the voter that it follows.
+    #[serde(default)]
+    pub readers: Vec<Replica>,
     /// Who holds the master down or suspects it.
     pub down: Vec<DownReport>,
     /// Why nobody could be promoted at the last attempt (only the leader knows).

@@ -15,7 +15,7 @@ use crate::decision::{
     FailoverRecord, GivenUp, GroupOverview, Impossible, OperationId, Pause, Scope, Wish,
 };
 use crate::model::{
-    ClientName, ClusterId, Endpoint, Epoch, GroupName, Incarnation, NodeId, NodeRole, Term,
+    ClientName, ClusterId, Endpoint, Epoch, GroupName, Incarnation, NodeId, NodeRole, Replica, Term,
 };
 
 /// What the status socket wants of the daemon's loop. A receiver that is gone is no matter: its
@@ -125,6 +125,8 @@ pub struct StatusSource {
     pub voters: Vec<VoterOverview>,
     /// All groups of the settings.
     pub groups: Vec<GroupOverview>,
+    /// What it tells readers of the replicas of each group; nothing of those that are not published.
+    pub readers: BTreeMap<GroupName, Vec<Replica>>,
     /// All files that this node keeps right.
     pub files: Vec<FileOverview>,
     /// Whether a leader has confirmed since our start that our state is not an old one.
@@ -166,7 +168,7 @@ pub struct FollowedOverview {
     /// Its master.
     pub master: Endpoint,
     /// The other instances.
-    pub replicas: Vec<Endpoint>,
+    pub replicas: Vec<Replica>,
     /// Whether an administrator has it left alone.
     pub is_paused: bool,
 }

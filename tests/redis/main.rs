@@ -35,6 +35,8 @@ mod observer;
 mod partition;
 mod pausing;
 mod process;
+mod proxies;
+mod readers;
 mod registering;
 mod renamed;
 mod rescue;

@@ -129,6 +129,7 @@ fn policy(quorum: usize, guard: bool, rescue: bool) -> GroupPolicy {
         promote_timeout: Duration::from_secs(2),
         parallel_syncs: 1,
         lag_max: None,
+        readers_lag_max: None,
         cooldown: Duration::from_secs(10),
         failovers_max: 2,
         take_over: false,

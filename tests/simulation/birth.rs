@@ -223,6 +223,7 @@ fn policy(
         promote_timeout: milliseconds(one_of(random, &[1000, 5000])),
         parallel_syncs: 1,
         lag_max: None,
+        readers_lag_max: None,
         cooldown: milliseconds(one_of(random, &[0, 0, 0, 1_000, 10_000])),
         failovers_max: 0,
         take_over: random.below(2) == 0,

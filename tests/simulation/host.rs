@@ -8,7 +8,7 @@ use promoterd::consensus::{Batch, EngineSettings, LogEntry};
 use promoterd::daemon::{Node, NodeAction, NodeEvent, Origin};
 use promoterd::decision::{Event, GroupPolicy, Happening, WallClock};
 use promoterd::model::{
-    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, NodeRole,
+    ClusterId, Endpoint, Epoch, GroupName, Incarnation, Life, LogIndex, NodeId, NodeRole, Replica,
 };
 use promoterd::peer::{Dismissal, PeerMessage};
 
@@ -359,7 +359,7 @@ impl World {
                     group,
                     epoch,
                     master,
-                    replicas,
+                    replicas: replicas.into_iter().map(Replica::unknown).collect(),
                 };
                 self.publish(node, publication);
             }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Edit, ValueKind, ValueProblem, connection};
+use super::{Edit, ValueKind, ValueProblem, connection, list};
 use crate::model::Endpoint;
 
 /// The port of a URL that names none.
@@ -30,6 +30,9 @@ pub(super) fn rewrite(
     references: &[Range<usize>],
     edit: Edit<'_>,
 ) -> Result<Rewrite, ValueProblem> {
+    if !edit.readers.is_empty() {
+        return list::rewrite(value, references, edit);
+    }
     let master = edit.master;
     let told = tell(value);
     let has_other_parts = matches!(told, Ok(ValueKind::Url | ValueKind::Connection));
@@ -202,6 +205,7 @@ mod tests {
             keys: &[],
             value: kind,
             master: &master.parse().unwrap(),
+            readers: &[],
         };
         let rewrite = rewrite(value.as_bytes(), &[], edit)?;
         let mut text = value.to_owned();

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::tree::Tree;
 use super::verify::{Discrepancy, check_outside};
 use super::{Edit, EditError, KeyPath, Slot, Splice};
 use super::{env, haproxy, hosts, ini, json, jsonc, properties, toml, twemproxy, yaml};
@@ -127,6 +128,41 @@ impl Format {
             Self::Haproxy => haproxy::locate(text, keys),
             Self::Twemproxy => twemproxy::locate(text, keys),
             Self::Hosts => hosts::locate(text, keys),
+        }
+    }
+
+    /// Whether a value may be a list of addresses.
+    #[must_use]
+    pub fn has_lists(self) -> bool {
+        match self {
+            Self::Env
+            | Self::Json
+            | Self::Toml
+            | Self::Jsonc
+            | Self::Ini
+            | Self::Properties
+            | Self::Yaml => true,
+            Self::Haproxy | Self::Twemproxy | Self::Hosts => false,
+        }
+    }
+
+    /// Old and new text, read by every other means that there is; nothing where a format has no lists of
+    /// its own.
+    pub(super) fn readings(self, old: &[u8], new: &[u8]) -> Result<Vec<(Tree, Tree)>, Discrepancy> {
+        let one = |read: fn(&[u8]) -> Result<Tree, Discrepancy>| Ok(vec![(read(old)?, read(new)?)]);
+        match self {
+            Self::Json => one(json::reading),
+            Self::Jsonc => one(jsonc::reading),
+            Self::Toml => toml::readings(old, new),
+            Self::Yaml => one(|text| yaml::documents(text).map(Tree::Documents)),
+            Self::Env
+            | Self::Ini
+            | Self::Properties
+            | Self::Haproxy
+            | Self::Twemproxy
+            | Self::Hosts => Err(Discrepancy::Unreadable {
+                format: self.name(),
+            }),
         }
     }
 

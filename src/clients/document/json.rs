@@ -42,12 +42,17 @@ pub(super) fn check_syntax(document: &str, format: &'static str) -> Result<(), E
 /// # Errors
 /// [`Discrepancy`], the first one in the text.
 pub(super) fn check(old: &[u8], new: &[u8], edit: Edit<'_>) -> Result<(), Discrepancy> {
-    let read = |text| {
-        let unreadable = Discrepancy::Unreadable { format: "JSON" };
-        let (document, _) = text_of(text).map_err(|_| unreadable.clone())?;
-        read(document).ok_or(unreadable)
-    };
-    compare(read(old)?, read(new)?, edit)
+    compare(reading(old)?, reading(new)?, edit)
+}
+
+/// What a text says.
+///
+/// # Errors
+/// [`Discrepancy::Unreadable`]
+pub(super) fn reading(text: &[u8]) -> Result<Tree, Discrepancy> {
+    let unreadable = Discrepancy::Unreadable { format: "JSON" };
+    let (document, _) = text_of(text).map_err(|_| unreadable.clone())?;
+    read(document).ok_or(unreadable)
 }
 
 fn syntax_error(format: &'static str, line: usize, reason: &str) -> EditError {

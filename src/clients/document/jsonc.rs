@@ -4,7 +4,7 @@
 use jsonc_parser::ParseOptions;
 
 use super::json::{Place, check_syntax, read, strict};
-use super::tree::compare;
+use super::tree::{Tree, compare};
 use super::verify::Discrepancy;
 use super::{Edit, EditError, KeyPath, Slot, text_of};
 
@@ -35,12 +35,17 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a
 /// # Errors
 /// [`Discrepancy`], the first one in the text.
 pub(super) fn check(old: &[u8], new: &[u8], edit: Edit<'_>) -> Result<(), Discrepancy> {
-    let read = |text| {
-        let unreadable = Discrepancy::Unreadable { format: NAME };
-        let (document, _) = text_of(text).map_err(|_| unreadable.clone())?;
-        read(&plain(document)).ok_or(unreadable)
-    };
-    compare(read(old)?, read(new)?, edit)
+    compare(reading(old)?, reading(new)?, edit)
+}
+
+/// What a text says.
+///
+/// # Errors
+/// [`Discrepancy::Unreadable`]
+pub(super) fn reading(text: &[u8]) -> Result<Tree, Discrepancy> {
+    let unreadable = Discrepancy::Unreadable { format: NAME };
+    let (document, _) = text_of(text).map_err(|_| unreadable.clone())?;
+    read(&plain(document)).ok_or(unreadable)
 }
 
 /// The document without comments and without commas behind a last item, each byte where it was.

@@ -131,6 +131,7 @@ fn an_empty_value_is_filled_where_its_kind_is_stated() {
             keys: &["k".parse().unwrap()],
             value: Some(ValueKind::Endpoint),
             master: &"b:2".parse().unwrap(),
+            readers: &[],
         };
         match super::edit(format, old.as_bytes(), edit) {
             Ok(edited) => assert_eq!(String::from_utf8(edited.into_bytes()).unwrap(), new),
@@ -364,6 +365,7 @@ fn the_second_reading_sees_every_unwanted_change() {
             keys: &["k".parse().unwrap()],
             value: None,
             master: &"b:2".parse().unwrap(),
+            readers: &[],
         };
         let checked = format.check(old.as_bytes(), new.as_bytes(), &splices, edit);
         assert_eq!(checked, Err(seen), "{old:?} to {new:?}");

@@ -22,6 +22,7 @@ mod json;
 mod jsonc;
 mod kind;
 mod letters;
+mod list;
 mod path;
 mod problem;
 mod properties;
@@ -38,6 +39,8 @@ mod corpus_tests;
 mod generated_tests;
 #[cfg(test)]
 mod line_tests;
+#[cfg(test)]
+mod list_tests;
 #[cfg(test)]
 mod path_tests;
 #[cfg(test)]
@@ -65,6 +68,8 @@ pub struct Edit<'a> {
     pub value: Option<ValueKind>,
     /// What they shall name.
     pub master: &'a Endpoint,
+    /// What they shall list instead, where there is any: see [`edit_lists`].
+    pub readers: &'a [Endpoint],
 }
 
 /// A verified edit. Its `Debug` text shows no content.
@@ -123,6 +128,20 @@ pub fn edit(format: Format, text: &[u8], edit: Edit<'_>) -> Result<Edited, EditE
     let bytes = apply(text, &splices);
     let verified = format.check(text, &bytes, &splices, edit);
     verified.map_err(|discrepancy| EditError::Unverified { discrepancy })?;
+    let changed = bytes != text;
+    Ok(Edited { bytes, changed })
+}
+
+/// Makes every value of every key a list of the readers, of which there must be one; all other bytes stay.
+///
+/// # Errors
+/// [`EditError`] as [`edit`] has it.
+pub fn edit_lists(format: Format, text: &[u8], edit: Edit<'_>) -> Result<Edited, EditError> {
+    let mut bytes = text.to_vec();
+    for key in edit.keys {
+        let keys = std::slice::from_ref(key);
+        bytes = list::edit(format, &bytes, Edit { keys, ..edit })?.into_bytes();
+    }
     let changed = bytes != text;
     Ok(Edited { bytes, changed })
 }

@@ -52,6 +52,16 @@ impl KeyPath {
         &self.segments
     }
 
+    /// The way to an item of the list that this leads to.
+    pub(super) fn item(&self, position: usize) -> Self {
+        let number = position.to_string();
+        let segments = self.segments.iter().chain([&number]);
+        Self {
+            text: format!("{}.{number}", self.text),
+            segments: segments.cloned().collect(),
+        }
+    }
+
     /// The document of a file that holds several, counted from 0: that of `---1.redis.url` is 1.
     pub(super) fn document(&self) -> Option<usize> {
         let first = self.segments.first().filter(|_| self.segments.len() > 1)?;

@@ -20,6 +20,7 @@ pub(super) fn edited(
         keys: &keys,
         value: None,
         master: &master.parse().unwrap(),
+        readers: &[],
     };
     super::edit(format, text, edit).map(Edited::into_bytes)
 }
@@ -373,6 +374,7 @@ fn the_second_reading_sees_every_unwanted_change() {
             keys: &keys,
             value: None,
             master: &"b:2".parse().unwrap(),
+            readers: &[],
         };
         let checked = format.check(old.as_bytes(), new.as_bytes(), &splices, edit);
         assert_eq!(checked, Err(seen), "{old} to {new}");

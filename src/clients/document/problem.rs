@@ -39,6 +39,18 @@ pub enum ValueProblem {
     /// A list of hosts.
     #[error("the value names several hosts: name only one")]
     SeveralHosts,
+    /// A list without an item, so that nobody knows how one is written there.
+    #[error("the list is empty: write one address into it, any one")]
+    ListEmpty,
+    /// More than one group can have.
+    #[error("the list has more than 256 items: correct EDIT")]
+    ListLong,
+    /// A comment, or whatever else goes with an item that may have to go.
+    #[error(
+        "something else than commas and blanks stands between the items of the list, or before its only one: move \
+         comments above or behind the list"
+    )]
+    ListGap,
     /// A backslash joins the line to the next one.
     #[error("the line ends with a backslash: write the value on one line")]
     Continuation,

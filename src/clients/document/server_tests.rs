@@ -360,6 +360,7 @@ fn the_second_reading_sees_every_unwanted_change() {
             keys: &[path.parse().unwrap()],
             value: None,
             master: &master.parse().unwrap(),
+            readers: &[],
         };
         let checked = format.check(old.as_bytes(), new.as_bytes(), &splices, edit);
         assert_eq!(checked, Err(seen), "{old:?} to {new:?}");

@@ -14,6 +14,7 @@ fn edited(text: &[u8], keys: &[&str], master: &str) -> Result<Vec<u8>, EditError
         keys: &keys,
         value: None,
         master: &master.parse().unwrap(),
+        readers: &[],
     };
     super::edit(Format::Env, text, edit).map(|edited| edited.bytes().to_vec())
 }
@@ -116,6 +117,7 @@ fn an_empty_value_is_filled_where_its_kind_is_stated() {
             keys: &keys,
             value: Some(ValueKind::Endpoint),
             master: &master,
+            readers: &[],
         };
         let edited = super::edit(Format::Env, old.as_bytes(), edit).unwrap();
         assert_eq!(edited.bytes(), new.as_bytes(), "{old:?}");
@@ -291,6 +293,7 @@ fn no_message_and_no_debug_text_repeats_a_value() {
         keys: &keys,
         value: None,
         master: &"b:2".parse().unwrap(),
+        readers: &[],
     };
     let edited = super::edit(Format::Env, b"K=redis://:hunter2@a:1", edit);
     assert!(!format!("{edited:?}").contains("hunter2"));

@@ -32,19 +32,27 @@ pub(super) fn locate<'a>(text: &[u8], keys: &'a [KeyPath]) -> Result<Vec<Slot<'a
 /// # Errors
 /// [`Discrepancy`], the first one in the text.
 pub(super) fn check(old: &[u8], new: &[u8], edit: Edit<'_>) -> Result<(), Discrepancy> {
+    let readings = readings(old, new)?.into_iter();
+    let mut compared = readings.map(|(old, new)| compare(old, new, edit));
+    compared.try_for_each(|outcome| outcome)
+}
+
+/// What both texts say, by each parser that can read the old one.
+///
+/// # Errors
+/// [`Discrepancy::Unreadable`]
+pub(super) fn readings(old: &[u8], new: &[u8]) -> Result<Vec<(Tree, Tree)>, Discrepancy> {
     let unreadable = || Discrepancy::Unreadable { format: "TOML" };
     let (Ok((old, _)), Ok((new, _))) = (text_of(old), text_of(new)) else {
         return Err(unreadable());
     };
     let read = |text| read(text).ok_or_else(unreadable);
-    compare(read(old)?, read(new)?, edit)?;
-    match toml_span::parse(old) {
-        Ok(old) => {
-            let new = toml_span::parse(new).map_err(|_| unreadable())?;
-            compare(span_tree(old), span_tree(new), edit)
-        }
-        Err(_) => Ok(()),
+    let mut readings = vec![(read(old)?, read(new)?)];
+    if let Ok(old) = toml_span::parse(old) {
+        let new = toml_span::parse(new).map_err(|_| unreadable())?;
+        readings.push((span_tree(old), span_tree(new)));
     }
+    Ok(readings)
 }
 
 /// A place in a document.

@@ -15,6 +15,8 @@ pub(super) enum Tree {
     Other(String),
     /// A list.
     List(Vec<Tree>),
+    /// The documents of one file.
+    Documents(Vec<Tree>),
     /// Keys and values; the order of keys says nothing.
     Map(BTreeMap<String, Tree>),
     /// A value with something said about it, such as the anchor and the tag of YAML.
@@ -25,18 +27,23 @@ pub(super) enum Tree {
 
 impl Tree {
     /// Takes a value out.
-    fn take(&mut self, path: &[String]) -> Option<Self> {
+    pub(super) fn take(&mut self, path: &[String]) -> Option<Self> {
         let Some((segment, rest)) = path.split_first() else {
             return match self {
                 Self::Marked(_, tree) => tree.take(path),
-                Self::Text(_) | Self::Other(_) | Self::List(_) | Self::Map(_) | Self::Taken => {
-                    Some(std::mem::replace(self, Self::Taken))
-                }
+                Self::Text(_)
+                | Self::Other(_)
+                | Self::List(_)
+                | Self::Documents(_)
+                | Self::Map(_)
+                | Self::Taken => Some(std::mem::replace(self, Self::Taken)),
             };
         };
         match self {
             Self::Map(map) => map.get_mut(segment)?.take(rest),
-            Self::List(list) => list.get_mut(position(segment)?)?.take(rest),
+            Self::List(list) | Self::Documents(list) => {
+                list.get_mut(position(segment)?)?.take(rest)
+            }
             Self::Marked(_, tree) => tree.take(path),
             Self::Text(_) | Self::Other(_) | Self::Taken => None,
         }
@@ -52,7 +59,7 @@ impl Tree {
         };
         match self {
             Self::Map(map) => map.get(segment)?.get(rest),
-            Self::List(list) => list.get(position(segment)?)?.get(rest),
+            Self::List(list) | Self::Documents(list) => list.get(position(segment)?)?.get(rest),
             Self::Text(_) | Self::Other(_) | Self::Marked(..) | Self::Taken => None,
         }
     }

@@ -6,7 +6,7 @@
 
 use thiserror::Error;
 
-use super::{Edit, KeyPath, Splice, ValueKind, address};
+use super::{Edit, KeyPath, Splice, ValueKind, address, list};
 use crate::model::Endpoint;
 
 /// What the second reading saw. Lines are counted from 1.
@@ -95,6 +95,9 @@ pub(super) fn check_outside(old: &[u8], new: &[u8], splices: &[Splice]) -> Resul
 
 /// Whether `new` is `old` with the master in place of what it named before.
 pub(super) fn is_renamed(old: &[u8], new: &[u8], edit: Edit<'_>) -> bool {
+    if !edit.readers.is_empty() {
+        return list::is_listed(old, new, edit);
+    }
     if old.windows(3).any(|window| window == b"://") {
         return is_renamed_url(old, new, edit.master);
     }

@@ -354,6 +354,7 @@ fn the_second_reading_sees_every_unwanted_change() {
             keys: &["k".parse().unwrap()],
             value: None,
             master: &master.parse().unwrap(),
+            readers: &[],
         };
         let checked = Format::Yaml.check(old.as_bytes(), new.as_bytes(), &splices, edit);
         assert_eq!(checked, Err(seen), "{old:?} to {new:?}");

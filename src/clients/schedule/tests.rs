@@ -3,6 +3,7 @@
 use super::*;
 use crate::clients::command::Command;
 use crate::clients::{Content, Format};
+use crate::model::{Replica, ReplicaHealth};
 
 fn target(client: &str, group: &str) -> Target {
     Target {
@@ -12,6 +13,7 @@ fn target(client: &str, group: &str) -> Target {
         content: Content::Edit {
             format: Format::Env,
             keys: vec!["K".parse().unwrap()],
+            lists: Vec::new(),
             value: None,
         },
         check: None,
@@ -53,6 +55,47 @@ fn a_publication_makes_the_targets_of_its_group_due() {
         schedule.settle(index);
     }
     assert_eq!((schedule.due(true, now), schedule.next(true)), (None, None));
+}
+
+#[test]
+fn how_replicas_are_is_nothing_to_a_file_that_names_the_master_alone() {
+    let by_template = Target {
+        content: Content::Template {
+            source: "/t.j2".into(),
+        },
+        ..target("b", "x")
+    };
+    let (mut schedule, now) = (
+        Schedule::new(&[target("a", "x"), by_template]),
+        Instant::now(),
+    );
+    let told = |health| Publication {
+        replicas: vec![Replica {
+            health,
+            ..Replica::unknown("r:1".parse().unwrap())
+        }],
+        ..publication("x", 1)
+    };
+    let first = told(ReplicaHealth::Healthy);
+    schedule.accept(&first, now);
+    for index in [0, 1] {
+        assert_eq!(schedule.due(true, now), Some(due(index, first.clone())));
+        schedule.settle(index);
+    }
+    let second = told(ReplicaHealth::Down);
+    schedule.accept(&second, now);
+    assert_eq!(schedule.due(true, now), Some(due(1, second.clone())));
+    schedule.settle(1);
+    assert_eq!(schedule.due(true, now), None);
+    // Somebody else changes it: it says what is known by now. And the same told once more is looked at.
+    schedule.revisit(0, Duration::ZERO, now);
+    assert_eq!(
+        schedule.due(true, now).map(|due| due.publication),
+        Some(second.clone())
+    );
+    schedule.settle(0);
+    schedule.accept(&second, now);
+    assert_eq!(schedule.due(true, now), Some(due(0, second)));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::document::{self, Edit};
 use super::{Content, Digest, Publication, Target, template};
+use crate::model::Replica;
 
 mod error;
 mod original;
@@ -155,19 +156,34 @@ fn compose(
         Content::Edit {
             format,
             keys,
+            lists,
             value,
         } => {
             let original = Original::read(location, before)?;
+            let fails = |source| ReplaceError::Edit {
+                path: target.path.clone(),
+                source: Box::new(source),
+            };
             let edit = Edit {
                 keys,
                 value: *value,
                 master: &publication.master,
+                readers: &[],
             };
-            let edited = document::edit(*format, original.content(), edit);
-            let edited = edited.map_err(|source| ReplaceError::Edit {
-                path: target.path.clone(),
-                source: Box::new(source),
-            })?;
+            let content = original.content();
+            let edited = match keys.is_empty() {
+                true => content.to_vec(),
+                false => document::edit(*format, content, edit)
+                    .map_err(fails)?
+                    .into_bytes(),
+            };
+            let readers = Replica::readers(&publication.replicas, &publication.master);
+            let edit = Edit {
+                keys: lists,
+                readers: &readers,
+                ..edit
+            };
+            let edited = document::edit_lists(*format, &edited, edit).map_err(fails)?;
             Ok((Ok(original), edited.into_bytes()))
         }
         Content::Template { source } => {

@@ -22,6 +22,7 @@ fn target(path: &Path) -> Target {
         content: Content::Edit {
             format: Format::Env,
             keys: vec!["K".parse().unwrap()],
+            lists: Vec::new(),
             value: None,
         },
         check: None,

@@ -7,7 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::Epoch;
+use crate::model::{Epoch, Replica, ReplicaHealth};
 
 const TEMPLATE: &str = "# {{ group }}\nserver {{ master.endpoint }}\n";
 
@@ -38,8 +38,8 @@ fn publication(master: &str) -> Publication {
         epoch: Epoch(3),
         master: master.parse().unwrap(),
         replicas: vec![
-            "10.0.0.1:6379".parse().unwrap(),
-            "[fd77::3]:6379".parse().unwrap(),
+            Replica::unknown("10.0.0.1:6379".parse().unwrap()),
+            Replica::unknown("[fd77::3]:6379".parse().unwrap()),
         ],
     }
 }
@@ -120,11 +120,11 @@ fn the_shipped_template_for_haproxy_names_the_master_for_writers_and_the_replica
         .collect();
     let expected = [
         "listen features-write",
-        "server master 10.0.0.2:6379 on-marked-down shutdown-sessions",
+        "server master 10.0.0.2:6379",
         "listen features-read",
-        "server replica1 10.0.0.1:6379 check inter 1s",
-        "server replica2 [fd77::3]:6379 check inter 1s",
-        "server master 10.0.0.2:6379 check inter 1s backup",
+        "server replica1 10.0.0.1:6379",
+        "server replica2 [fd77::3]:6379",
+        "server master 10.0.0.2:6379 backup",
     ];
     assert_eq!(servers, expected, "{text}");
     assert!(text.ends_with("backup\n"), "{text}");
@@ -135,8 +135,80 @@ fn the_shipped_template_for_haproxy_names_the_master_for_writers_and_the_replica
     };
     replace(&target, &alone).unwrap();
     let text = fs::read_to_string(&target.path).unwrap();
-    assert!(
-        text.ends_with("server master 10.0.0.2:6379 check inter 1s\n"),
-        "{text}"
+    assert!(text.ends_with("server master 10.0.0.2:6379\n"), "{text}");
+}
+
+/// A publication with one replica for readers, and one that is behind.
+fn with_one_behind() -> Publication {
+    let mut publication = publication("10.0.0.2:6379");
+    publication.replicas[0].health = ReplicaHealth::Behind;
+    publication
+}
+
+fn rendered(template: &str, publication: &Publication) -> String {
+    let directory = ground(template);
+    let target = target(&directory);
+    replace(&target, publication).unwrap();
+    fs::read_to_string(&target.path).unwrap()
+}
+
+#[test]
+fn the_shipped_templates_leave_a_replica_out_that_is_behind() {
+    let servers = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| line.starts_with("server ") && line.contains(':'));
+        lines.map(str::to_owned).collect()
+    };
+    let haproxy = rendered(
+        include_str!("../../../config/haproxy.cfg.j2"),
+        &with_one_behind(),
     );
+    let expected = [
+        "server master 10.0.0.2:6379",
+        "server replica1 10.0.0.1:6379 disabled",
+        "server replica2 [fd77::3]:6379",
+        "server master 10.0.0.2:6379 backup",
+    ];
+    assert_eq!(servers(&haproxy), expected);
+    let nginx = include_str!("../../../config/nginx.conf.j2");
+    let expected = [
+        "server 10.0.0.2:6379 max_fails=0;",
+        "server [fd77::3]:6379 fail_timeout=1s;",
+        "server 10.0.0.2:6379 backup;",
+    ];
+    assert_eq!(servers(&rendered(nginx, &with_one_behind())), expected);
+}
+
+#[test]
+fn the_shipped_templates_for_envoy_are_the_resources_that_it_documents() {
+    let read = include_str!("../../../config/envoy-read.yaml.j2");
+    let write = include_str!("../../../config/envoy-write.yaml.j2");
+    let place = "resources.0.endpoints.0.lb_endpoints.0.endpoint.address.socket_address";
+    for (template, publication, named, cluster) in [
+        (read, with_one_behind(), "[fd77::3]:6379", "features-read"),
+        (read, publication("a:1"), "10.0.0.1:6379", "features-read"),
+        (write, publication("a:1"), "a:1", "features-write"),
+    ] {
+        let text = rendered(template, &publication);
+        let keys = ["address", "port_value"].map(|key| format!("{place}.{key}").parse().unwrap());
+        let edit = Edit {
+            keys: &keys,
+            value: None,
+            master: &named.parse().unwrap(),
+            readers: &[],
+        };
+        // It says so already.
+        let edited = document::edit(document::Format::Yaml, text.as_bytes(), edit).unwrap();
+        assert!(!edited.is_changed(), "{text}");
+        assert!(
+            text.contains(&format!("\n  cluster_name: {cluster}\n")),
+            "{text}"
+        );
+        assert!(text.contains("\nversion_info: \"3\"\n"), "{text}");
+        let kind =
+            "\n- \"@type\": type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment\n";
+        assert!(text.contains(kind), "{text}");
+    }
+    let both = rendered(read, &publication("a:1"));
+    assert_eq!(both.matches("socket_address:").count(), 2, "{both}");
 }

@@ -34,6 +34,7 @@ fn target(path: &Path) -> Target {
         content: Content::Edit {
             format: Format::Env,
             keys: vec!["REDIS_URL".parse().unwrap()],
+            lists: Vec::new(),
             value: None,
         },
         check: None,
@@ -402,6 +403,7 @@ fn an_edit_that_is_refused_names_file_and_key_but_no_password() {
     target.content = Content::Edit {
         format: Format::Env,
         keys: vec!["CACHE_URL".parse().unwrap()],
+        lists: Vec::new(),
         value: None,
     };
     let error = text_of(&replace(&target, &publication()).unwrap_err());

@@ -61,6 +61,7 @@ impl Bench {
             content: Content::Edit {
                 format: Format::Json,
                 keys: vec!["url".parse().unwrap()],
+                lists: Vec::new(),
                 value: None,
             },
             check: self.check.as_ref().map(command),

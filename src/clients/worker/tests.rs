@@ -52,6 +52,7 @@ pub(super) fn target(path: &Path, client: &str, group: &str) -> Target {
         content: Content::Edit {
             format: Format::Env,
             keys: vec!["K".parse().unwrap()],
+            lists: Vec::new(),
             value: None,
         },
         check: None,

@@ -1,6 +1,6 @@
 //! What an observer tells of itself: on the status socket, and to the service manager.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::ObserverDaemon;
@@ -24,6 +24,7 @@ impl ObserverDaemon {
             waiting: None,
             voters: self.voters(now),
             groups: Vec::new(),
+            readers: BTreeMap::new(),
             files: self.files.overview(),
             confirmed: self.following.is_fresh(),
             following: Some(self.following_overview(now)),

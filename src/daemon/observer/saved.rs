@@ -17,7 +17,7 @@ use crate::model::UnixTime;
 use crate::peer::Knowledge;
 
 /// The first bytes of the file. A new layout gets a new number.
-const MAGIC: &[u8] = b"promoterd observer 1\n";
+const MAGIC: &[u8] = b"promoterd observer 2\n";
 const NAME: &str = "observer";
 /// Its successor's, until that is complete.
 const NEW_NAME: &str = "observer.new";
@@ -168,14 +168,14 @@ fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClusterId, Epoch, LogIndex};
+    use crate::model::{ClusterId, Epoch, LogIndex, Replica};
     use crate::peer::{News, PublicGroup};
 
     fn saved() -> Saved {
         let group = PublicGroup {
             epoch: Epoch(3),
             master: "m:1".parse().unwrap(),
-            replicas: vec!["r:1".parse().unwrap()],
+            replicas: vec![Replica::unknown("r:1".parse().unwrap())],
             is_paused: false,
             index: LogIndex(9),
         };
@@ -226,7 +226,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(
             directory.path().join(NAME),
-            b"promoterd observer 1\nxxxxgarbage",
+            b"promoterd observer 2\nxxxxgarbage",
         )
         .unwrap();
         let (held, before) = StateDirectory::open(directory.path()).unwrap();

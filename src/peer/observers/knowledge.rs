@@ -46,7 +46,8 @@ impl Knowledge {
     /// Takes in what is newer than what is known, and returns it.
     ///
     /// Of a group an older epoch is not taken, nor an older word about the same epoch: a voter may lag
-    /// behind the one that was followed before.
+    /// behind the one that was followed before. How its replicas are is no matter of the log: there the last
+    /// word counts, from whichever voter.
     ///
     /// # Errors
     /// [`OtherCluster`]; then nothing was taken.
@@ -69,9 +70,16 @@ impl Knowledge {
         let mut taken = news.groups;
         taken.retain(|name, group| {
             let known = self.groups.get(name);
-            let is_news = known.is_none_or(|known| is_newer(group, known));
-            if !is_news && !is_broken(Break::OlderWordTaken) {
-                return false;
+            let is_newest = |known: &Arc<PublicGroup>| {
+                is_newer(group, known) || is_broken(Break::OlderWordTaken)
+            };
+            if let Some(known) = known.filter(|known| !is_newest(known)) {
+                let Some(seen) = seen_anew(group, known) else {
+                    return false;
+                };
+                *group = Arc::new(seen);
+                self.groups.insert(name.clone(), Arc::clone(group));
+                return true;
             }
             let is_said_again = known.is_some_and(|known| group.says_the_same_as(known));
             self.groups.insert(name.clone(), Arc::clone(group));
@@ -79,6 +87,21 @@ impl Knowledge {
         });
         Ok(taken)
     }
+}
+
+/// What is known, with its replicas as they are told now; none where that is the same.
+fn seen_anew(told: &PublicGroup, known: &PublicGroup) -> Option<PublicGroup> {
+    let mut seen = known.clone();
+    if (told.epoch, &told.master) == (known.epoch, &known.master) {
+        for replica in &mut seen.replicas {
+            let mut now = told.replicas.iter();
+            let now = now.find(|now| now.endpoint == replica.endpoint);
+            if let Some(now) = now {
+                replica.clone_from(now);
+            }
+        }
+    }
+    (seen != *known).then_some(seen)
 }
 
 /// One epoch has one master, whoever tells of it.
@@ -92,6 +115,7 @@ mod tests {
     use super::super::word::PublicState;
     use super::super::word::tests::{group, state};
     use super::*;
+    use crate::model::{Replica, ReplicaHealth};
 
     fn all(state: &PublicState) -> News {
         News::between(None, state).unwrap()
@@ -101,7 +125,10 @@ mod tests {
     fn of_a_group_only_what_is_newer_is_taken() {
         let known = group(3, "c:1", 30);
         let with_replicas = |replicas: &[&str], index| PublicGroup {
-            replicas: replicas.iter().map(|it| it.parse().unwrap()).collect(),
+            replicas: replicas
+                .iter()
+                .map(|it| Replica::unknown(it.parse().unwrap()))
+                .collect(),
             ..group(3, "c:1", index)
         };
         for (told, is_taken) in [
@@ -142,6 +169,37 @@ mod tests {
         ] {
             let taken = knowledge.take_in(all(&state(&[("f", told)]))).unwrap();
             assert_eq!(taken.len(), usize::from(is_news));
+        }
+    }
+
+    #[test]
+    fn how_replicas_are_is_taken_from_whoever_tells_last_of_those_that_are_known() {
+        let replica = |endpoint: &str, health| Replica {
+            endpoint: endpoint.parse().unwrap(),
+            health,
+            lag_bytes: None,
+        };
+        let known = group(3, "c:1", 30);
+        let down = |group: PublicGroup| PublicGroup {
+            replicas: vec![replica("r:1", ReplicaHealth::Down)],
+            ..group
+        };
+        for (told, taken) in [
+            (group(3, "c:1", 20), None),
+            (down(group(3, "x:1", 20)), None),
+            (down(group(2, "c:1", 40)), None),
+            (down(group(3, "c:1", 30)), Some(30)),
+            (down(group(3, "c:1", 20)), Some(30)),
+            (down(group(3, "c:1", 31)), Some(31)),
+        ] {
+            let mut knowledge = Knowledge::default();
+            let first = all(&state(&[("f", known.clone())]));
+            knowledge.take_in(first).unwrap();
+            let news = knowledge.take_in(all(&state(&[("f", told)]))).unwrap();
+            let news = news.into_values().next();
+            let news = news.map(|group| (group.index.0, group.replicas.clone()));
+            let expected = taken.map(|index| (index, vec![replica("r:1", ReplicaHealth::Down)]));
+            assert_eq!(news, expected);
         }
     }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::model::{ClusterId, Endpoint, Epoch, GroupName, LogIndex, NodeId};
+use crate::model::{ClusterId, Endpoint, Epoch, GroupName, LogIndex, NodeId, Replica};
 use crate::peer::hello::{decode, encode};
 
 /// Version of what is said. It is the first thing that an observer says, in two bytes, and stays so.
-pub const OBSERVERS_VERSION: u16 = 1;
+pub const OBSERVERS_VERSION: u16 = 2;
 /// Longest position, in bytes.
 pub const POSITION_LENGTH_MAX: usize = 32 << 10;
 
@@ -71,8 +71,8 @@ pub struct PublicGroup {
     pub epoch: Epoch,
     /// Its master.
     pub master: Endpoint,
-    /// The other instances, in the order of their addresses.
-    pub replicas: Vec<Endpoint>,
+    /// The other instances, in the order of their addresses, as the voter sees them.
+    pub replicas: Vec<Replica>,
     /// Whether an administrator has it left alone.
     pub is_paused: bool,
     /// How far the voter had applied the log when it said this: of two words about one epoch the later one
@@ -236,7 +236,7 @@ pub(super) mod tests {
         PublicGroup {
             epoch: Epoch(epoch),
             master: master.parse().unwrap(),
-            replicas: vec!["r:1".parse().unwrap()],
+            replicas: vec![Replica::unknown("r:1".parse().unwrap())],
             is_paused: false,
             index: LogIndex(index),
         }
@@ -283,8 +283,8 @@ pub(super) mod tests {
 
     #[test]
     fn an_opening_of_another_version_says_at_least_that() {
-        let bytes = [0, 2, 0xff, 0xff];
-        assert_eq!(Opening::decode(&bytes), Err(UnreadableOpening::Version(2)));
+        let bytes = [0, 3, 0xff, 0xff];
+        assert_eq!(Opening::decode(&bytes), Err(UnreadableOpening::Version(3)));
         assert_eq!(Opening::decode(&[0]), Err(UnreadableOpening::Malformed));
     }
 

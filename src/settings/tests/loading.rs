@@ -101,6 +101,7 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         promote_timeout: Duration::from_secs(5),
         parallel_syncs: 1,
         lag_max: None,
+        readers_lag_max: None,
         cooldown: Duration::from_secs(10),
         failovers_max: 10,
         take_over: false,
@@ -129,6 +130,7 @@ fn three_hosts_need_no_more_than_the_example_of_the_design_and_the_key() {
         content: Content::Edit {
             format: Format::Env,
             keys: vec!["REDIS_URL".parse().unwrap()],
+            lists: Vec::new(),
             value: None,
         },
         check: None,
@@ -190,6 +192,7 @@ api = { file = "/etc/api/redis.env", group = "Features", edit = ["URL", "OLD_URL
         Content::Edit {
             format: Format::Env,
             keys: vec!["URL".parse().unwrap(), "OLD_URL".parse().unwrap()],
+            lists: Vec::new(),
             value: Some(ValueKind::Url),
         }
     );
@@ -345,6 +348,7 @@ fn the_file_name_tells_the_format_and_format_insists() {
         let content = Content::Edit {
             format,
             keys: vec!["REDIS_URL".parse().unwrap()],
+            lists: Vec::new(),
             value: None,
         };
         let client = settings.clients.values().next().unwrap();
@@ -387,6 +391,7 @@ fn a_path_may_hold_quoted_keys_in_either_source() {
             "redis.\"a,b\".url".parse().unwrap(),
             "servers.0".parse().unwrap(),
         ],
+        lists: Vec::new(),
         value: None,
     };
     assert_eq!(client.content, content);
@@ -438,4 +443,22 @@ proptest! {
             prop_assert!(mistakes.iter().count() > 0);
         }
     }
+}
+
+#[test]
+fn a_key_with_replicas_behind_it_is_a_list() {
+    let mut ground = Ground::good();
+    ground.set("CLIENTS__API__EDIT", "URL, READERS=replicas");
+    ground.set("GROUPS__FEATURES__READERS_LAG_MAX", "1MiB");
+    let settings = ground.load().unwrap();
+    let client = settings.clients.values().next().unwrap();
+    let content = Content::Edit {
+        format: Format::Env,
+        keys: vec!["URL".parse().unwrap()],
+        lists: vec!["READERS".parse().unwrap()],
+        value: None,
+    };
+    assert_eq!(client.content, content);
+    let group = settings.groups.values().next().unwrap();
+    assert_eq!(group.policy.readers_lag_max, Some(1 << 20));
 }

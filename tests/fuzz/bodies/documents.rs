@@ -5,7 +5,7 @@ use std::fs;
 
 use promoterd::clients::transaction::{Prepared, prepare};
 use promoterd::clients::{Content, Format, KeyPath, Publication, Target, ValueKind, document};
-use promoterd::model::{Endpoint, Epoch};
+use promoterd::model::{Endpoint, Epoch, Replica};
 use tempfile::TempDir;
 use toml_edit::{Document, Item};
 
@@ -54,6 +54,7 @@ pub fn document(bytes: &[u8]) {
         keys: &keys,
         value,
         master: &master,
+        readers: &[],
     };
     let old = input.rest();
     let Ok(edited) = document::edit(format, old, edit) else {
@@ -200,7 +201,7 @@ pub fn template(bytes: &[u8]) {
             group: group(),
             epoch: Epoch(3),
             master: instance(0),
-            replicas: vec![instance(1), instance(2)],
+            replicas: [instance(1), instance(2)].map(Replica::unknown).into(),
         };
         match prepare(&target, &publication) {
             Ok(Prepared::Staged(staged)) => {

@@ -3,7 +3,7 @@
 use promoterd::consensus::{
     HardState, Identity, LogEntry, Payload, Position, SnapshotData, begin, encode, encode_snapshot,
 };
-use promoterd::model::{ClusterId, Epoch, Life, LogIndex, Term};
+use promoterd::model::{ClusterId, Epoch, Life, LogIndex, Replica, Term};
 use promoterd::peer::{
     self, Answer, News, OBSERVERS_VERSION, ObserverRefusal, Opening, PeerMessage, PublicGroup,
 };
@@ -96,7 +96,9 @@ fn observers() -> Vec<Vec<u8>> {
         let group = PublicGroup {
             epoch: Epoch(epoch),
             master: master.parse().expect("an endpoint"),
-            replicas: vec!["10.0.0.2:6379".parse().expect("an endpoint")],
+            replicas: vec![Replica::unknown(
+                "10.0.0.2:6379".parse().expect("an endpoint"),
+            )],
             is_paused: false,
             index: LogIndex(9),
         };

@@ -1,5 +1,6 @@
 //! The status socket: requests that are none, and answers of somebody who is no daemon.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -115,6 +116,7 @@ pub fn source() -> StatusSource {
         waiting: None,
         voters: Vec::new(),
         groups: Trio::with_leader().overview(),
+        readers: BTreeMap::new(),
         files: Vec::new(),
         confirmed: true,
         following: None,

@@ -170,6 +170,7 @@ mod tests {
             keys: &["K".parse().unwrap()],
             value: None,
             master: &"b:2".parse().unwrap(),
+            readers: &[],
         };
         Format::Env.check(old.as_bytes(), new.as_bytes(), &splices, edit)
     }

@@ -222,6 +222,7 @@ mod tests {
                 keys: &[],
                 value: None,
                 master: &master.parse().unwrap(),
+                readers: &[],
             };
             let rewrite = rewrite_plain(old.as_bytes(), &[], edit).unwrap();
             let mut text = old.to_owned();

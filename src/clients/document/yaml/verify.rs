@@ -135,7 +135,9 @@ fn name(key: Tree) -> String {
     match key {
         Tree::Text(text) | Tree::Other(text) => text,
         Tree::Marked(_, tree) => name(*tree),
-        other @ (Tree::List(_) | Tree::Map(_) | Tree::Taken) => format!("{other:?}"),
+        other @ (Tree::List(_) | Tree::Documents(_) | Tree::Map(_) | Tree::Taken) => {
+            format!("{other:?}")
+        }
     }
 }
 
