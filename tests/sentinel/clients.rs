@@ -89,7 +89,12 @@ fn judge(writer: &Writer, writes: &[Write], done_at: f64, what: &str) {
         "{name}, {what}: writes again {late:?} after the end of the epoch, {} errors behind it",
         failures.len()
     );
-    assert!(failures.len() <= FAILURES_MAX, "{name}: {failures:?}");
+    // An endpoint that is asked before it has heard of the end is asked again.
+    let is_soon = late <= SUBSCRIBER_LATE_MAX;
+    assert!(
+        is_soon || failures.len() <= FAILURES_MAX,
+        "{name}: {failures:?}"
+    );
     assert!(late <= writer.late_max, "{name}: {late:?}");
 }
 

@@ -168,7 +168,6 @@ fn a_thousand_files_follow_together_and_nothing_but_the_address_differs() {
             told.push(client);
         }
         let took = started.elapsed();
-        println!("a thousand files in {took:?}");
         assert!(took < Duration::from_secs(5), "{took:?}");
         told.sort();
         told.dedup();
